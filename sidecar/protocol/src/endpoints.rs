@@ -1,0 +1,37 @@
+//! Paths, ports and headers that both sides spell the same way.
+//!
+//! *Never:* handlers, routers, what an answer means.
+
+/// Port of the Pushgateway protocol, where clients push.
+pub const PUSH_PORT: u16 = 9091;
+
+/// Port of the sidecar's read-only page, where Prometheus scrapes and the operator collects.
+pub const SCRAPE_PORT: u16 = 19091;
+
+/// Name of the scrape port in pods, Services and monitors.
+pub const SCRAPE_PORT_NAME: &str = "sidegate";
+
+/// Path of the page, and the first part of every group's path.
+pub const METRICS_PATH: &str = "/metrics";
+
+/// Answers 200 while the process works.
+pub const HEALTHY_PATH: &str = "/-/healthy";
+
+/// Answers 200 once the process serves what it holds.
+pub const READY_PATH: &str = "/-/ready";
+
+/// Query parameter of the page that picks families by name; may be repeated.
+pub const NAME_PARAMETER: &str = "name[]";
+
+/// Prometheus sends this header with every scrape, and nobody else does: it is what tells a scrape from a look.
+pub const SCRAPE_TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// Marks a read of the operator: it is not a scrape, and it sees grouping keys as they were pushed.
+pub const OPERATOR_READ_HEADER: &str = "sidegate-operator-read";
+
+/// On a `DELETE`: the push time the sender has seen, in Unix seconds as the page prints it. A group that was pushed
+/// since answers 412 and stays.
+pub const IF_PUSH_TIME_HEADER: &str = "sidegate-if-push-time";
+
+/// On a `DELETE` at the scrape port: the operator's signature, see [`crate::signed_request`].
+pub const SIGNATURE_HEADER: &str = "sidegate-signature";
