@@ -1,0 +1,178 @@
+//! `PushGroup`: which pods belong together, how old their pushed groups may get, and who scrapes them.
+//!
+//! Limits: the name is a DNS label of at most 50 characters, so that every object made from it has a legal name too.
+//! Fields that nothing acts on yet are refused by [`NOT_YET`], never silently ignored.
+//!
+//! *Never:* controllers, how a rule is carried out.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::{Duration, PushGroupStatus, scrape::Scrape, sidecar::Sidecar};
+
+/// The most characters a `PushGroup`'s name may have.
+pub const NAME_MAX: usize = 50;
+
+/// What a `gateway` beside a `selector` is answered with.
+pub const NOT_YET: &str = "spec.gateway cannot stand beside spec.selector yet: forwarding from sidecars to a gateway \
+                           is not built; give one of the two";
+
+/// Pods whose pushed groups are kept, scraped and collected together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "sidegate.dev",
+    version = "v1alpha1",
+    kind = "PushGroup",
+    namespaced,
+    shortname = "pg",
+    category = "sidegate",
+    status = "PushGroupStatus",
+    doc = "Pods whose pushed groups are kept, scraped and collected together.",
+    derive = "PartialEq",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
+    printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars"),
+    printcolumn(name = "Groups", type_ = "integer", json_path = ".status.groups"),
+    printcolumn(name = "Stale", type_ = "integer", json_path = ".status.staleGroups"),
+    printcolumn(name = "Last push", type_ = "date", json_path = ".status.newestPushTime"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = (
+        "size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name: expected a DNS label that starts with a letter and has at most 50 characters",
+    ),
+    validation = (
+        "!(self.metadata.name in ['true', 'false'])",
+        "metadata.name: true and false are values of the annotation sidegate.dev/inject; choose another name",
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "has(self.selector) || has(self.gateway)",
+        "spec.selector: expected a selector of pods, or spec.gateway, found neither",
+    ),
+    validation = ("!(has(self.selector) && has(self.gateway))", NOT_YET)
+)]
+pub struct PushGroupSpec {
+    /// Opted-in pods of this namespace that belong to the group; `{}` is all of them. A pod that names the group in
+    /// its annotation `sidegate.dev/inject` belongs to it whatever the selector says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+
+    /// A Pushgateway that exists already, whose groups are collected by the rules of this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
+
+    /// How old a group may get, counted from its last accepted push, before it is removed: `1h`, `25h`, `7d`.
+    /// Absent: nothing is ever removed, except by a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after: Option<Duration>,
+
+    /// Exceptions from `staleAfter`; the first rule that matches a group decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub rules: Vec<StalenessRule>,
+
+    /// Report what would be removed and remove nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+
+    /// How Prometheus finds and scrapes the sidecars.
+    #[serde(default)]
+    pub scrape: Scrape,
+
+    /// What the injected sidecars of these pods are like.
+    #[serde(default)]
+    pub sidecar: Sidecar,
+}
+
+/// Groups whose labels match, and how old they may get.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StalenessRule {
+    /// Regular expressions by grouping label; each must match the label's whole value. A label the group does not
+    /// have counts as empty.
+    #[serde(rename = "match")]
+    #[schemars(schema_with = "expressions_schema")]
+    #[x_kube(validation = (
+        "self.all(label, label.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$') && !label.startsWith('__'))",
+        "expected label names as keys: a letter or _, then letters, digits and _, and no __ at the start",
+    ))]
+    #[x_kube(validation = (
+        "self.all(label, type(''.matches(self[label])) == bool)",
+        "expected regular expressions as values",
+    ))]
+    pub matches: BTreeMap<String, String>,
+
+    /// How old such a group may get. Absent: it is never removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after: Option<Duration>,
+}
+
+/// A Pushgateway that exists already, by Service or by URL.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "has(self.service) != has(self.url)",
+    "expected either service or url, found both or neither",
+))]
+pub struct Gateway {
+    /// A Service of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<GatewayService>,
+
+    /// Where the gateway answers: `https://pushgateway.example:9091/prefix`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = ("self.matches('^https?://[^/?#]+(/[^?#]*)?$')", "expected an http or https URL without query"))]
+    pub url: Option<String>,
+
+    /// How the operator proves itself to the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<SecretReference>,
+}
+
+/// A Service and its port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayService {
+    /// The Service's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+
+    /// The Service's port.
+    #[serde(default = "default_gateway_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+/// A Secret of this namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+fn default_gateway_port() -> i32 {
+    9091
+}
+
+/// The limits are what lets the API server estimate the rules of the field.
+fn expressions_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 8,
+        "additionalProperties": {"type": "string", "maxLength": 256},
+    })
+}
