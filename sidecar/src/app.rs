@@ -1,0 +1,153 @@
+//! The order of a life: settings, log, signals, sockets, service, signal, hold open, drain.
+//!
+//! *Never:* what a push is.
+
+use std::{ffi::OsString, io, process::ExitCode, time::Duration};
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::{
+    args::Args,
+    config::{Config, ListenAddress, Role, Sidecar},
+    http::{self, AppState, Listener, Parts},
+    lifecycle::{self, Readiness, Scrapes, Signals},
+    listen::{self, Closing, Endpoint},
+    operator_access::OperatorAccess,
+    store::Store,
+    telemetry,
+};
+
+/// How long requests that are under way at the end may take.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What ends the process before its time.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: ListenAddress, source: io::Error },
+}
+
+/// The listeners at work.
+struct Servers {
+    tasks: JoinSet<()>,
+    close: watch::Sender<bool>,
+    closing: Closing,
+}
+
+/// Runs the process with these arguments, the first of which is its name, until it is told to end.
+pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let config = match read_config(args) {
+        Ok(config) => config,
+        Err(error) => {
+            // Neither a closed standard output nor a closed standard error changes what there is to do.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    telemetry::init(config.log_level, config.log_format);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Start);
+    match runtime.and_then(|runtime| runtime.block_on(run(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "giving up");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_config(args: impl IntoIterator<Item = OsString>) -> Result<Config, clap::Error> {
+    let args = Args::try_parse_from(args)?;
+    Config::from_args(args).map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
+}
+
+async fn run(config: Config) -> Result<(), AppError> {
+    let signals = Signals::catch().map_err(AppError::Start)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let Config { log_level: _, log_format: _, route_prefix, max_body_bytes, role } = config;
+    let parts = |readiness, operator, scrapes| Parts {
+        store: Store::new(),
+        scrapes,
+        readiness,
+        operator,
+        route_prefix,
+        max_body_bytes,
+    };
+    match role {
+        Role::Alone { listen } => {
+            let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
+            run_alone(AppState::new(parts), &listen, signals).await
+        }
+        Role::Sidecar(sidecar) => {
+            run_sidecar(*sidecar, parts, signals).await;
+            Ok(())
+        }
+    }
+}
+
+async fn run_alone(state: AppState, addresses: &[ListenAddress], mut signals: Signals) -> Result<(), AppError> {
+    let mut servers = Servers::new();
+    let router = http::router(state);
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let listener = listen::bind(address, "all").await;
+        listeners.push(listener.map_err(|source| AppError::Listen { address, source })?);
+    }
+    for listener in listeners {
+        servers.tasks.spawn(listen::serve(listener, router.clone(), servers.closing.clone()));
+    }
+    let signal = signals.recv().await;
+    tracing::info!(signal, "leaving");
+    servers.drain().await;
+    Ok(())
+}
+
+async fn run_sidecar(
+    sidecar: Sidecar,
+    parts: impl FnOnce(Readiness, OperatorAccess, Scrapes) -> Parts,
+    mut signals: Signals,
+) {
+    let Sidecar { push, scrape, hold_open, trust_dir, pod_name, pod_namespace, pod_uid } = sidecar;
+    tracing::info!(pod = pod_name, namespace = pod_namespace, uid = pod_uid, "running as a sidecar");
+    let mut servers = Servers::new();
+    let (starting, readiness) = lifecycle::latch();
+    let scrapes = Scrapes::default();
+    let mut seen = scrapes.subscribe();
+    let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
+    let store = parts.store.clone();
+    let state = AppState::new(parts);
+
+    let router = http::router(state.on(Listener::Push));
+    let pushes = push.into_iter().map(|address| Endpoint { address, name: "push", router: router.clone() });
+    let scrape = Endpoint { address: scrape, name: "scrape", router: http::scrape_router(state.on(Listener::Scrape)) };
+    for endpoint in pushes.chain([scrape]) {
+        servers.tasks.spawn(listen::serve_patiently(endpoint, servers.closing.clone(), starting.clone()));
+    }
+    drop(starting);
+
+    let signal = signals.recv().await;
+    let reason = lifecycle::hold_open(&hold_open, &store, &mut seen, &mut signals).await;
+    tracing::info!(signal, %reason, "leaving");
+    servers.drain().await;
+    lifecycle::last_word(&hold_open, &store, &mut seen);
+}
+
+// === impl Servers ===
+
+impl Servers {
+    fn new() -> Self {
+        let (close, closing) = listen::closing();
+        Self { tasks: JoinSet::new(), close, closing }
+    }
+
+    /// Takes no more connections and lets requests that are under way end, for a short while.
+    async fn drain(mut self) {
+        self.close.send_replace(true);
+        let ended = timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!(after = ?DRAIN, "some connections were cut");
+        }
+    }
+}

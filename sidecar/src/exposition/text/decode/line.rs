@@ -1,0 +1,187 @@
+//! The tokens of one line.
+//!
+//! *Never:* other lines, families.
+
+use super::{Fault, Found, LabelBlock, LabelSet, Malformed, Quoted, Sample, is_label_name, is_metric_name};
+use super::{parse_block, parse_number};
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// A line without its end, and how far it was read.
+pub(super) struct Line<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+// === impl Line ===
+
+impl<'a> Line<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    pub(super) fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    pub(super) fn take(&mut self, token: char) -> bool {
+        let found = self.peek() == Some(token);
+        if found {
+            self.at += token.len_utf8();
+        }
+        found
+    }
+
+    pub(super) fn skip_blanks(&mut self) {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start_matches(BLANKS).len();
+    }
+
+    /// Everything up to the next blank.
+    pub(super) fn word(&mut self) -> &'a str {
+        self.until(|c| BLANKS.contains(&c))
+    }
+
+    /// The name in a comment and the blanks after it; `None` where the line ends before or right after the name.
+    pub(super) fn comment_name(&mut self) -> Result<Option<String>, Fault> {
+        let name = match self.peek() {
+            None => return Ok(None),
+            Some('"') => self.quoted_name()?,
+            Some(_) => self.plain_name()?.to_owned(),
+        };
+        if !self.peek().is_none_or(|c| BLANKS.contains(&c)) {
+            return Err(self.fault(Malformed::AfterCommentName(Found(self.peek()))));
+        }
+        self.skip_blanks();
+        Ok(if self.rest().is_empty() { None } else { Some(name) })
+    }
+
+    /// The rest of the line as help.
+    pub(super) fn help(&mut self) -> Result<String, Fault> {
+        let mut help = String::new();
+        loop {
+            help.push_str(self.until(|c| c == '\\'));
+            if !self.take('\\') {
+                return Ok(help);
+            }
+            help.push(match self.peek() {
+                Some('\\') => '\\',
+                Some('"') => '"',
+                Some('n') => '\n',
+                other => return Err(self.fault(Malformed::HelpEscape(Found(other)))),
+            });
+            self.at += 1;
+        }
+    }
+
+    /// The whole line as a sample.
+    pub(super) fn sample(&mut self) -> Result<Sample, Fault> {
+        let start = self.at;
+        let plain = if self.peek() == Some('{') { None } else { Some(self.plain_name()?) };
+        self.skip_blanks();
+        let (quoted, labels) = if self.peek() == Some('{') { self.labels()? } else { (None, LabelSet::new()) };
+        let name = match (plain, quoted) {
+            (Some(name), None) => name.to_owned(),
+            (None, Some(name)) if is_metric_name(&name) => name,
+            (None, Some(name)) => return Err(Fault { at: start, what: Malformed::MetricNameAlphabet(name) }),
+            (None, None) => return Err(Fault { at: start, what: Malformed::NoMetricName }),
+            (Some(_), Some(name)) => return Err(Fault { at: start, what: Malformed::SecondMetricName(name) }),
+        };
+        self.skip_blanks();
+        let at = self.at;
+        let written = self.word().to_owned();
+        let Some(value) = parse_number(&written) else {
+            return Err(Fault { at, what: Malformed::Value(Quoted(written)) });
+        };
+        Ok(Sample { name, labels, value, written, timestamp: self.timestamp()? })
+    }
+
+    /// Nothing, or a blank and a timestamp.
+    fn timestamp(&mut self) -> Result<Option<i64>, Fault> {
+        if self.rest().is_empty() {
+            return Ok(None);
+        }
+        self.skip_blanks();
+        let rest = self.rest();
+        match rest.parse() {
+            Ok(timestamp) => Ok(Some(timestamp)),
+            Err(_) => Err(self.fault(Malformed::Timestamp(Quoted(rest.to_owned())))),
+        }
+    }
+
+    fn plain_name(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        let name = self.until(|c| c != '_' && c != ':' && !c.is_ascii_alphanumeric());
+        if is_metric_name(name) {
+            return Ok(name);
+        }
+        self.at = start;
+        Err(self.fault(Malformed::MetricName(Found(self.peek()))))
+    }
+
+    /// A name in quotes is a label block's one item, so the block's grammar reads it.
+    fn quoted_name(&mut self) -> Result<String, Fault> {
+        let rest = self.rest();
+        let inner = rest.strip_prefix('"').unwrap_or_default();
+        let mut escaped = false;
+        let end = inner.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let quoted = end.and_then(|end| rest.get(..end + 2));
+        let block = quoted.map(|quoted| format!("{{{quoted}}}"));
+        let name = block.as_deref().and_then(|block| parse_block(block).ok()).and_then(|block| block.metric_name);
+        match (name, quoted) {
+            (Some(name), Some(quoted)) => {
+                self.at += quoted.len();
+                Ok(name)
+            }
+            _ => Err(self.fault(Malformed::QuotedName)),
+        }
+    }
+
+    /// The label block and the metric name inside it.
+    fn labels(&mut self) -> Result<(Option<String>, LabelSet), Fault> {
+        let start = self.at;
+        let LabelBlock { metric_name, labels, rest } = parse_block(self.rest()).map_err(|mut error| {
+            // To `parse_block` the line is all there is.
+            error.found = error.found.or(Some('\n'));
+            Fault { at: start + error.offset, what: Malformed::Labels(error) }
+        })?;
+        let mut set = LabelSet::new();
+        for (name, value) in labels {
+            if name == "__name__" {
+                return Err(Fault { at: start, what: Malformed::NameAsLabel });
+            }
+            if !is_label_name(&name) {
+                return Err(Fault { at: start, what: Malformed::LabelNameAlphabet(name) });
+            }
+            if set.contains(&name) {
+                return Err(Fault { at: start, what: Malformed::DuplicateLabel(name) });
+            }
+            set.insert(name, value);
+        }
+        self.at = self.text.len() - rest.len();
+        Ok((metric_name, set))
+    }
+
+    fn until(&mut self, end: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let token = rest.find(end).and_then(|end| rest.get(..end)).unwrap_or(rest);
+        self.at += token.len();
+        token
+    }
+
+    fn fault(&self, what: Malformed) -> Fault {
+        Fault { at: self.at, what }
+    }
+}

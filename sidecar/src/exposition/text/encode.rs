@@ -1,0 +1,174 @@
+//! Families → text, in the canonical order and with Go's number printing.
+//!
+//! *Never:* who asked, what else is on the page.
+
+use std::fmt::{self, Write};
+
+use protocol::{LabelSet, label_set::write_quoted};
+
+use super::number::write_number;
+use crate::exposition::family::{
+    BUCKET_LABEL, Histogram, Kind, MetricFamily, QUANTILE_LABEL, Summary, Value, compare_labels,
+};
+
+/// Prints whole families: sorted by name, their metrics in canonical order, empty ones left out.
+#[must_use]
+pub fn encode(families: &[MetricFamily]) -> String {
+    let mut out = String::new();
+    let mut sorted: Vec<_> = families.iter().filter(|family| !family.metrics.is_empty()).collect();
+    sorted.sort_by(|left, right| left.name.cmp(&right.name));
+    for family in sorted {
+        write_header(&mut out, &family.name, &family.help, family.kind);
+        let mut metrics: Vec<_> = family.metrics.iter().collect();
+        metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
+        for metric in metrics {
+            write_series(&mut out, &family.name, &metric.labels, &metric.value);
+        }
+    }
+    out
+}
+
+/// Prints the lines before the samples of a family: `HELP` if there is help, and `TYPE`.
+pub fn write_header(out: &mut String, name: &str, help: &str, kind: Kind) {
+    if !help.is_empty() {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        written(writeln!(out, "# HELP {name} {help}"));
+    }
+    written(writeln!(out, "# TYPE {name} {kind}"));
+}
+
+/// Prints the lines of one metric.
+pub fn write_series(out: &mut String, name: &str, labels: &LabelSet, value: &Value) {
+    written(match value {
+        Value::Number(number) => line(out, name, "", labels, None, *number),
+        Value::Summary(summary) => write_summary(out, name, labels, summary),
+        Value::Histogram(histogram) => write_histogram(out, name, labels, histogram),
+    });
+}
+
+fn write_summary(out: &mut String, name: &str, labels: &LabelSet, summary: &Summary) -> fmt::Result {
+    for (quantile, value) in &summary.quantiles {
+        line(out, name, "", labels, Some((QUANTILE_LABEL, *quantile)), *value)?;
+    }
+    line(out, name, "_sum", labels, None, summary.sum)?;
+    line(out, name, "_count", labels, None, summary.count as f64)
+}
+
+fn write_histogram(out: &mut String, name: &str, labels: &LabelSet, histogram: &Histogram) -> fmt::Result {
+    let count = histogram.count.as_f64();
+    for (bound, bucket) in &histogram.buckets {
+        line(out, name, "_bucket", labels, Some((BUCKET_LABEL, *bound)), bucket.as_f64())?;
+    }
+    if !histogram.buckets.iter().any(|(bound, _)| *bound == f64::INFINITY) {
+        line(out, name, "_bucket", labels, Some((BUCKET_LABEL, f64::INFINITY)), count)?;
+    }
+    line(out, name, "_sum", labels, None, histogram.sum)?;
+    line(out, name, "_count", labels, None, count)
+}
+
+fn line(
+    out: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: &LabelSet,
+    inner: Option<(&str, f64)>,
+    value: f64,
+) -> fmt::Result {
+    out.push_str(name);
+    out.push_str(suffix);
+    let mut before = '{';
+    for (name, value) in labels.iter() {
+        out.push(before);
+        out.push_str(name);
+        out.push('=');
+        write_quoted(out, value)?;
+        before = ',';
+    }
+    if let Some((name, bound)) = inner {
+        out.push(before);
+        out.push_str(name);
+        out.push_str("=\"");
+        write_number(out, bound)?;
+        out.push('"');
+        before = ',';
+    }
+    if before == ',' {
+        out.push('}');
+    }
+    out.push(' ');
+    write_number(out, value)?;
+    out.push('\n');
+    Ok(())
+}
+
+/// Writing into a string does not fail; the signature of the traits says it might.
+fn written(result: fmt::Result) {
+    debug_assert!(result.is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::family::{Count, Metric};
+
+    fn metric(labels: &[(&str, &str)], value: Value) -> Metric {
+        Metric { labels: labels.iter().copied().collect(), value, timestamp: None }
+    }
+
+    fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {
+        MetricFamily { name: name.to_owned(), help: help.to_owned(), kind, metrics }
+    }
+
+    #[test]
+    fn families_and_metrics_are_sorted_and_escaped() {
+        let number = Value::Number;
+        let families = [
+            family("b", "", Kind::Untyped, vec![metric(&[], number(1.0))]),
+            family("c", "left out", Kind::Gauge, vec![]),
+            family(
+                "a",
+                "back\\slash and \"quote\"\nline",
+                Kind::Gauge,
+                vec![metric(&[("x", "2")], number(2.0)), metric(&[("x", "\"\\\n")], number(1e6))],
+            ),
+        ];
+        let expected = "\
+# HELP a back\\\\slash and \"quote\"\\nline
+# TYPE a gauge
+a{x=\"\\\"\\\\\\n\"} 1e+06
+a{x=\"2\"} 2
+# TYPE b untyped
+b 1
+";
+        assert_eq!(encode(&families), expected);
+    }
+
+    #[test]
+    fn a_histogram_without_infinity_gets_that_bucket_from_its_count() {
+        let histogram = Histogram { buckets: vec![(0.5, Count::Integer(1))], sum: 2.5, count: Count::Integer(3) };
+        let families =
+            [family("h", "", Kind::GaugeHistogram, vec![metric(&[("z", "1")], Value::Histogram(histogram))])];
+        let expected = "\
+# TYPE h histogram
+h_bucket{z=\"1\",le=\"0.5\"} 1
+h_bucket{z=\"1\",le=\"+Inf\"} 3
+h_sum{z=\"1\"} 2.5
+h_count{z=\"1\"} 3
+";
+        assert_eq!(encode(&families), expected);
+    }
+
+    #[test]
+    fn a_summary_has_its_quantiles_in_the_order_given() {
+        let summary = Summary { quantiles: vec![(0.9, f64::NAN), (0.5, 1.0)], sum: 1.0, count: 2 };
+        let families = [family("s", "", Kind::Summary, vec![metric(&[], Value::Summary(summary))])];
+        let expected = "\
+# TYPE s summary
+s{quantile=\"0.9\"} NaN
+s{quantile=\"0.5\"} 1
+s_sum 1
+s_count 2
+";
+        assert_eq!(encode(&families), expected);
+    }
+}

@@ -1,0 +1,27 @@
+//! The extractor of grouping keys: path as sent → [`GroupingKey`].
+//!
+//! The router has matched the fixed part by then; the rest is read by `protocol` from the undecoded path, so that
+//! `%2F`, `//`, `.` and `..` are data.
+//!
+//! *Never:* bodies.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use protocol::{GroupingKey, GroupingKeyError};
+
+use super::{AppState, error::HttpError};
+
+/// The key that the path names.
+pub(super) struct Key(pub(super) GroupingKey);
+
+impl FromRequestParts<AppState> for Key {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, HttpError> {
+        let path = parts.uri.path().strip_prefix(&*state.route_prefix).unwrap_or_default();
+        match GroupingKey::from_path(path) {
+            Ok(key) => Ok(Self(key)),
+            Err(GroupingKeyError::NotAGroupPath) => Err(HttpError::NotFound),
+            Err(error) => Err(HttpError::Key(error)),
+        }
+    }
+}

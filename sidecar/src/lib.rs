@@ -1,0 +1,34 @@
+//! `sidegate`: a Pushgateway for localhost, alone or as the sidecar of a pod.
+//!
+//! ```text
+//! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   text ↔ families
+//!                                │                   ├─▶ store        families ↔ page
+//!                                │                   └─▶ operator_access
+//!                                └─▶ lifecycle       when to leave
+//! ```
+//!
+//! What holds everywhere:
+//!
+//! - The centre (`exposition`, `store`, `lifecycle::linger`) is pure: `now` is an argument, nothing is read or sent.
+//! - What is stored fits together: a push that could break a scrape is refused, and leaves nothing that could.
+//! - An answered push is on every page from then on.
+//! - A push time names one accepted push of its group and no other, so that a conditional delete removes what was seen.
+//! - Nothing ticks while nothing happens.
+//!
+//! *Never:* Kubernetes, the operator's code; what both share is in `protocol`.
+
+mod app;
+mod args;
+mod config;
+mod lifecycle;
+mod listen;
+mod metrics;
+mod operator_access;
+mod telemetry;
+
+pub mod clock;
+pub mod exposition;
+pub mod http;
+pub mod store;
+
+pub use app::start;

@@ -1,0 +1,25 @@
+//! What was pushed: all groups, and the page that shows them.
+//!
+//! A [`Change`] goes in by [`Store::submit`] and comes back as a [`Verdict`]; readers take the [`Page`] of a revision,
+//! which never changes under them. There is one writer at a time, in a critical section that costs what the push
+//! weighs and not what is stored:
+//!
+//! ```text
+//! Change ──▶ prepare (labels, lines; no lock) ──▶ lock: decide ─ commit ──▶ Verdict
+//! ```
+//!
+//! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
+//!
+//! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
+
+mod change;
+mod consistency;
+mod group;
+mod index;
+mod page;
+mod series;
+mod writer;
+
+pub use change::{Change, Objection, Verdict};
+pub use page::{KeyLabels, Page, Section};
+pub use writer::Store;

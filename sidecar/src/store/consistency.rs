@@ -1,0 +1,134 @@
+//! Whether a push fits what is stored.
+//!
+//! The question is whether everything, with this push applied, could be scraped. What is stored fits together, so
+//! only the names and series that the push touches have to be looked at. What the group itself has under those names
+//! is about to be replaced and is no rival. Families of the process itself are rivals like those of another group.
+//!
+//! *Never:* where the change came from, what becomes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::{GroupingKey, series::PUSH_TIME_SECONDS};
+
+use super::{
+    change::{Objection, Place, Scope},
+    group::{Group, GroupFamily, Prepared},
+    index::Index,
+    series::{ByLabels, Series},
+};
+use crate::exposition::{Kind, Value};
+
+/// More than this many nobody reads.
+const MOST_OBJECTIONS: usize = 10;
+
+/// Every suffix that some kind puts behind a name.
+const SUFFIXES: [&str; 3] = ["_sum", "_count", "_bucket"];
+
+struct Check<'a> {
+    index: &'a Index,
+    key: &'a GroupingKey,
+    group: Option<&'a Group>,
+    scope: Scope,
+    pushed: BTreeMap<&'a str, Kind>,
+    objections: Vec<Objection>,
+}
+
+/// Why the push does not fit; empty if it does.
+pub(super) fn objections(index: &Index, key: &GroupingKey, push: &Prepared, scope: Scope) -> Vec<Objection> {
+    let pushed = push.families.iter().map(|family| (&*family.name, family.kind)).collect();
+    let mut check = Check { index, key, group: index.groups.get(key), scope, pushed, objections: Vec::new() };
+    if let Some(name) = &push.timestamped {
+        check.objections.push(Objection::Timestamp { name: name.clone() });
+    }
+    check.shown_key();
+    for family in &push.families {
+        check.kind(family);
+        check.suffixes(family);
+        check.series(family);
+    }
+    check.objections.truncate(MOST_OBJECTIONS);
+    check.objections
+}
+
+// === impl Check ===
+
+impl Check<'_> {
+    /// A new group needs labels of its own to show its push time under.
+    fn shown_key(&mut self) {
+        if self.group.is_some() {
+            return;
+        }
+        let probe = Series::new(PUSH_TIME_SECONDS, self.key.exposed_labels(), Value::Number(0.0));
+        let times = self.index.families.get(PUSH_TIME_SECONDS);
+        if let Some(known) = times.and_then(|times| times.series.get(&ByLabels(probe.into()))) {
+            let (known, pushed) = (known.labels().clone(), self.key.labels().clone());
+            // First, so that it is never cut off: it decides whether the failure leaves a trace.
+            self.objections.insert(0, Objection::SameShownKey { known, pushed });
+        }
+    }
+
+    fn kind(&mut self, family: &GroupFamily) {
+        if let Some(known) = self.rival(&family.name).filter(|known| *known != family.kind) {
+            self.objections.push(Objection::Type { name: family.name.to_string(), known, pushed: family.kind });
+        }
+    }
+
+    fn suffixes(&mut self, family: &GroupFamily) {
+        let name = &*family.name;
+        for suffix in family.kind.suffixes() {
+            let part = format!("{name}{suffix}");
+            if self.kind_after(&part).is_some() {
+                self.objections.push(Objection::Suffix { whole: name.to_owned(), kind: family.kind, part });
+            }
+        }
+        for suffix in SUFFIXES {
+            let Some(whole) = name.strip_suffix(suffix) else { continue };
+            // A whole that is pushed as well has been asked about its parts above.
+            let kind = self.kind_after(whole).filter(|_| !self.pushed.contains_key(whole));
+            if let Some(kind) = kind.filter(|kind| kind.suffixes().contains(&suffix)) {
+                self.objections.push(Objection::Suffix { whole: whole.to_owned(), kind, part: name.to_owned() });
+            }
+        }
+    }
+
+    fn series(&mut self, family: &GroupFamily) {
+        let stored = self.index.families.get(&family.name);
+        let mut seen = BTreeSet::new();
+        for series in &family.series {
+            if MOST_OBJECTIONS <= self.objections.len() {
+                return;
+            }
+            let labels = &series.0.labels;
+            self.objections.extend(Objection::about_labels(&family.name, family.kind, labels));
+            let owner = stored.and_then(|stored| stored.series.get(series));
+            let place = if !seen.insert(series) {
+                Place::Push
+            } else if owner.is_some_and(|owner| **owner != *self.key) {
+                Place::OtherGroup
+            } else {
+                continue;
+            };
+            let (name, labels) = (family.name.to_string(), labels.clone());
+            self.objections.push(Objection::Duplicate { name, labels, place });
+        }
+    }
+
+    /// The type that somebody else has for a name: another group, or the process itself.
+    fn rival(&self, name: &str) -> Option<Kind> {
+        let own = self.index.own.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+        own.or_else(|| {
+            let family = self.index.families.get(name)?;
+            let mine = self.group.and_then(|group| group.families.get(name)).map_or(0, |mine| mine.series.len());
+            (mine < family.series.len()).then_some(family.kind)
+        })
+    }
+
+    /// The type of a name once the push is applied; `None` if the name is free then.
+    fn kind_after(&self, name: &str) -> Option<Kind> {
+        let kept = || match self.scope {
+            Scope::Group => None,
+            Scope::Families => self.group.and_then(|group| group.families.get(name)).map(|mine| mine.kind),
+        };
+        self.pushed.get(name).copied().or_else(|| self.rival(name)).or_else(kept)
+    }
+}

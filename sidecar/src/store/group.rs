@@ -1,0 +1,99 @@
+//! One group: its families, its times, and the labels its key forces on each of its series.
+//!
+//! *Never:* other groups.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use protocol::{
+    GroupingKey, LabelSet,
+    series::{INSTANCE_LABEL, PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+};
+
+use super::series::{ByLabels, Series};
+use crate::{
+    clock::UnixSeconds,
+    exposition::{Kind, Metric, MetricFamily},
+};
+
+/// Everything stored under one grouping key.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) families: BTreeMap<Arc<str>, GroupFamily>,
+    pub(super) push_time: UnixSeconds,
+    pub(super) failure_time: UnixSeconds,
+    /// The revision of the last accepted push; 0 if there was none.
+    pub(super) pushed_at: u64,
+}
+
+/// What one group has of a family.
+#[derive(Clone, Debug)]
+pub(super) struct GroupFamily {
+    pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+    pub(super) help: Arc<str>,
+    /// In the order pushed.
+    pub(super) series: Vec<ByLabels>,
+}
+
+/// The families of a push as they would be stored.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) families: Vec<GroupFamily>,
+    /// The first family with a timestamp.
+    pub(super) timestamped: Option<String>,
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// Forces the key's labels on each series and writes its lines. Families of the two push times are left out: the
+    /// gateway's own take their place, whatever was pushed under their names. Of a family that comes twice, both stay.
+    pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>) -> Self {
+        let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None };
+        for family in families {
+            if prepared.timestamped.is_none() && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
+                prepared.timestamped = Some(family.name.clone());
+            }
+            if family.name == PUSH_TIME_SECONDS || family.name == PUSH_FAILURE_TIME_SECONDS {
+                continue;
+            }
+            let series = family.metrics.into_iter().map(|Metric { labels, value, .. }| {
+                ByLabels(Arc::new(Series::new(&family.name, forced(key, labels), value)))
+            });
+            let series = series.collect();
+            let (name, help) = (family.name.into(), family.help.into());
+            prepared.families.push(GroupFamily { name, kind: family.kind, help, series });
+        }
+        prepared
+    }
+}
+
+fn forced(key: &GroupingKey, mut labels: LabelSet) -> LabelSet {
+    for (name, value) in key.labels().iter() {
+        labels.insert(name, value);
+    }
+    if !labels.contains(INSTANCE_LABEL) {
+        labels.insert(INSTANCE_LABEL, "");
+    }
+    labels
+}
+
+// === impl Group ===
+
+impl Group {
+    /// A group that nothing was pushed to.
+    pub(super) fn new() -> Self {
+        let never = UnixSeconds::NEVER;
+        Self { families: BTreeMap::new(), push_time: never, failure_time: never, pushed_at: 0 }
+    }
+
+    /// The time of a push that is accepted now: later than all before, so that it names this push and no other.
+    pub(super) fn next_push_time(&self, now: UnixSeconds) -> UnixSeconds {
+        now.max(self.push_time.next()).max(self.failure_time)
+    }
+
+    /// The time of a push that is refused now: later than the last accepted one.
+    pub(super) fn next_failure_time(&self, now: UnixSeconds) -> UnixSeconds {
+        now.max(self.push_time.next()).max(self.failure_time)
+    }
+}

@@ -1,0 +1,387 @@
+//! The index, by changes in and page, times and objections out.
+
+use protocol::LabelSet;
+
+use super::*;
+use crate::{
+    exposition::text,
+    store::page::{KeyLabels, Page},
+};
+
+const OWN: &[OwnFamily] = &[("own_total", Kind::Counter)];
+
+/// An index whose clock is moved by a second with each change.
+struct Fixture {
+    index: Index,
+    now: f64,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self { index: Index::new(OWN), now: 100.0 }
+    }
+
+    fn submit(&mut self, change: Change) -> Verdict {
+        self.now += 1.0;
+        let decision = self.index.decide(Request::from(change), UnixSeconds(self.now));
+        self.index.commit(decision)
+    }
+
+    fn put(&mut self, key: &str, body: &str) -> Verdict {
+        self.submit(Change::replace(path(key), text::decode(body.as_bytes()).unwrap()))
+    }
+
+    fn post(&mut self, key: &str, body: &str) -> Verdict {
+        self.submit(Change::merge(path(key), text::decode(body.as_bytes()).unwrap()))
+    }
+
+    fn page(&self) -> String {
+        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, |_| true).text.to_vec()).unwrap()
+    }
+
+    /// The page without comments and without push times, which tests of them ask for.
+    fn samples(&self) -> String {
+        let is_sample = |line: &&str| !line.starts_with('#') && !line.starts_with("push_");
+        self.page().lines().filter(is_sample).collect::<Vec<_>>().join("\n")
+    }
+
+    fn times(&self, key: &str) -> (f64, f64) {
+        let group = &self.index.groups[&path(key)];
+        (group.push_time.0, group.failure_time.0)
+    }
+
+    #[track_caller]
+    fn refuses(&mut self, key: &str, body: &str, sentence: &str) {
+        let before = self.samples();
+        match self.put(key, body) {
+            Verdict::Refused(objections) => assert_eq!(objections[0].to_string(), sentence),
+            other @ (Verdict::Done | Verdict::PushedSince { .. }) => panic!("{other:?}"),
+        }
+        assert_eq!(self.samples(), before);
+    }
+}
+
+fn path(key: &str) -> GroupingKey {
+    GroupingKey::from_path(&format!("/metrics/job/{key}")).unwrap()
+}
+
+#[test]
+fn a_push_is_shown_with_its_keys_labels_and_an_instance() {
+    let mut it = Fixture::new();
+    it.put("j/a/b", "x{a=\"lost\",c=\"d\"} 1\ny{instance=\"i\"} 2\n");
+    assert_eq!(it.samples(), "x{a=\"b\",c=\"d\",instance=\"\",job=\"j\"} 1\ny{a=\"b\",instance=\"i\",job=\"j\"} 2");
+}
+
+#[test]
+fn put_replaces_the_group_and_post_the_families_it_names() {
+    let mut it = Fixture::new();
+    it.put("j", "x{a=\"1\"} 1\nx{a=\"2\"} 1\ny 1\n");
+    it.post("j", "x 2\n");
+    assert_eq!(it.samples(), "x{instance=\"\",job=\"j\"} 2\ny{instance=\"\",job=\"j\"} 1");
+    it.put("j", "z 3\n");
+    assert_eq!(it.samples(), "z{instance=\"\",job=\"j\"} 3");
+    it.put("j", "");
+    assert_eq!(it.samples(), "");
+    assert!(it.index.groups.contains_key(&path("j")));
+}
+
+#[test]
+fn a_post_may_change_the_type_of_its_own_family() {
+    let mut it = Fixture::new();
+    it.put("j", "# TYPE x gauge\nx 1\n");
+    assert_eq!(it.post("j", "# TYPE x summary\nx_sum 1\n"), Verdict::Done);
+    assert!(it.page().contains("# TYPE x summary\n"));
+}
+
+#[test]
+fn series_of_all_groups_are_in_one_order_under_one_header() {
+    let mut it = Fixture::new();
+    it.put("b", "# HELP x Of b\nx 1\n");
+    it.put("a", "# HELP x Of a\nx{z=\"\"} 1\nx 2\n");
+    let page = it.page();
+    assert_eq!(page.matches("# HELP x Of b\n# TYPE x untyped\n").count(), 1);
+    let expected = "x{instance=\"\",job=\"a\"} 2\nx{instance=\"\",job=\"b\"} 1\nx{instance=\"\",job=\"a\",z=\"\"} 1";
+    assert_eq!(it.samples(), expected);
+}
+
+#[test]
+fn help_stays_with_the_group_that_gave_it_first() {
+    let mut it = Fixture::new();
+    let mut check = |key: &str, help: &str, shown: &str| {
+        it.put(key, &format!("# HELP x {help}\nx 1\n"));
+        assert!(it.page().contains(&format!("# HELP x {shown}\n")), "{}", it.page());
+    };
+    check("a", "one", "one");
+    check("b", "two", "one");
+    check("a", "three", "three");
+    it.submit(Change::remove(path("a")));
+    it.put("b", "# HELP x two\nx 1\n");
+    assert!(it.page().contains("# HELP x two\n"));
+}
+
+#[test]
+fn a_push_sets_the_push_time_and_a_refusal_the_failure_time() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1\n");
+    assert_eq!(it.times("j"), (101.0, 0.0));
+    it.put("j", "x 1 5\n");
+    assert_eq!(it.times("j"), (101.0, 102.0));
+    it.post("j", "");
+    assert_eq!(it.times("j"), (103.0, 102.0));
+    it.put("new", "x 1 5\n");
+    assert_eq!(it.times("new"), (0.0, 104.0));
+    let page = it.page();
+    assert!(page.contains("push_time_seconds{instance=\"\",job=\"new\"} 0\n"), "{page}");
+    assert!(page.contains("push_failure_time_seconds{instance=\"\",job=\"j\"} 102\n"), "{page}");
+}
+
+#[test]
+fn push_times_of_a_group_only_ever_rise() {
+    let mut it = Fixture::new();
+    it.put("j", "");
+    it.now = 50.0;
+    it.put("j", "");
+    let (second, _) = it.times("j");
+    assert!(101.0 < second && second < 101.001, "{second}");
+    it.put("j", "x 1 5\n");
+    let (push_time, failure_time) = it.times("j");
+    assert_eq!(push_time, second);
+    assert!(push_time < failure_time);
+}
+
+#[test]
+fn pushed_push_times_are_left_out() {
+    let mut it = Fixture::new();
+    let body = "# TYPE push_time_seconds counter\npush_time_seconds 9\npush_failure_time_seconds{a=\"b\"} 9\n";
+    assert_eq!(it.put("j", body), Verdict::Done);
+    assert_eq!(it.post("j", body), Verdict::Done);
+    assert_eq!(it.times("j"), (102.0, 0.0));
+    let page = it.page();
+    assert!(
+        page.contains("# TYPE push_time_seconds gauge\npush_time_seconds{instance=\"\",job=\"j\"} 102\n"),
+        "{page}"
+    );
+    assert!(page.contains("push_failure_time_seconds{instance=\"\",job=\"j\"} 0\n"), "{page}");
+}
+
+#[test]
+fn a_removed_group_leaves_nothing() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1\n# TYPE h histogram\nh_sum 1\n");
+    it.put("j/instance/i", "x 1\n");
+    it.submit(Change::remove(path("j")));
+    assert_eq!(it.samples(), "x{instance=\"i\",job=\"j\"} 1");
+    it.submit(Change::remove(path("j/instance/i")));
+    assert_eq!(it.page(), "");
+    assert_eq!(it.submit(Change::remove(path("j"))), Verdict::Done);
+}
+
+#[test]
+fn a_group_is_removed_only_at_the_push_time_that_was_seen() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1\n");
+    let stale = it.submit(Change::remove_if(path("j"), UnixSeconds(100.0)));
+    assert_eq!(stale, Verdict::PushedSince { push_time: UnixSeconds(101.0) });
+    assert!(it.page().contains("job=\"j\""));
+    assert_eq!(it.submit(Change::remove_if(path("j"), UnixSeconds(101.0))), Verdict::Done);
+    assert_eq!(it.page(), "");
+    assert_eq!(it.submit(Change::remove_if(path("j"), UnixSeconds(101.0))), Verdict::Done);
+}
+
+#[test]
+fn a_group_never_pushed_is_removed_at_zero_whatever_failed_since() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1 5\n");
+    it.put("j", "x 1 5\n");
+    assert_eq!(it.submit(Change::remove_if(path("j"), UnixSeconds::NEVER)), Verdict::Done);
+    assert_eq!(it.page(), "");
+}
+
+#[test]
+fn timestamps_are_refused() {
+    Fixture::new().refuses("j", "x 1 0\n", "expected no timestamps, found one on a sample of \"x\"");
+}
+
+#[test]
+fn one_name_has_one_type_over_all_groups_and_the_process() {
+    let mut it = Fixture::new();
+    it.put("a", "# TYPE x gauge\nx 1\n");
+    it.refuses("b", "x 1\n", "expected \"x\" to be of type gauge, as other groups have it, found type untyped");
+    let own = "expected \"own_total\" to be of type counter, as other groups have it, found type untyped";
+    it.refuses("b", "own_total 1\n", own);
+    assert_eq!(it.put("a", "x 1\n"), Verdict::Done);
+    assert_eq!(it.put("b", "x 1\n"), Verdict::Done);
+}
+
+#[test]
+fn equal_series_are_refused_within_a_push_and_across_groups() {
+    let mut it = Fixture::new();
+    it.refuses(
+        "j/a/b",
+        "x{a=\"1\"} 1\nx{a=\"2\"} 1\n",
+        "expected each series once, found x{a=\"b\",instance=\"\",job=\"j\"} \
+         twice in the push, once the labels of the grouping key are set",
+    );
+    it.put("j", "x{instance=\"i\"} 1\n");
+    it.refuses(
+        "j/instance/i",
+        "x 1\n",
+        "expected each series once, found x{instance=\"i\",job=\"j\"} in another group already",
+    );
+    assert_eq!(it.put("j/instance/i", "x{c=\"\"} 1\n"), Verdict::Done);
+}
+
+#[test]
+fn labels_that_prometheus_or_the_value_needs_are_refused() {
+    let mut it = Fixture::new();
+    it.refuses("j", "x{__a=\"b\"} 1\n", "expected no label name that starts with `__`, found \"__a\" on \"x\"");
+    let inner =
+        |label, kind| format!("expected no label {label:?} on the {kind} \"x\", found one, maybe in the grouping key");
+    it.refuses("j/quantile/1", "# TYPE x summary\nx_sum 1\n", &inner("quantile", "summary"));
+    it.refuses("j/le/1", "# TYPE x histogram\nx_sum 1\n", &inner("le", "histogram"));
+    assert_eq!(it.put("j/le/1", "x{quantile=\"1\"} 1\n"), Verdict::Done);
+}
+
+#[test]
+fn names_of_parts_collide_whichever_came_first() {
+    let sentence = |whole: &str, kind: &str, part: &str| {
+        format!("expected no family {part:?} beside the {kind} {whole:?}, which has a series of that name, found both")
+    };
+    let mut it = Fixture::new();
+    it.put("a", "x_count 1\n");
+    it.refuses("b", "# TYPE x summary\nx_sum 1\n", &sentence("x", "summary", "x_count"));
+    it.put("a", "# TYPE y histogram\ny_sum 1\n");
+    it.refuses("b", "y_bucket 1\n", &sentence("y", "histogram", "y_bucket"));
+    it.refuses("c", "z_count 1\n# TYPE z summary\nz_sum 1\n", &sentence("z", "summary", "z_count"));
+    it.put("a", "# TYPE x summary\nx_sum 1\n");
+    assert_eq!(it.put("b", "x_bucket 1\nx_total 1\n"), Verdict::Done);
+
+    // What a PUT takes away is no rival, what a POST keeps is one.
+    assert_eq!(it.put("d", "w_sum 1\n"), Verdict::Done);
+    assert_eq!(it.put("d", "# TYPE w summary\nw_count 1\n"), Verdict::Done);
+    assert!(matches!(it.post("d", "w_sum 1\n"), Verdict::Refused(_)));
+}
+
+#[test]
+fn two_keys_that_look_the_same_are_not_both_taken() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1\n");
+    it.refuses(
+        "j/instance/",
+        "y 1\n",
+        "expected a grouping key that can be told from {job=\"j\"}, found {instance=\"\",job=\"j\"}: \
+         a key without `instance` is shown with an empty one",
+    );
+    assert!(!it.index.groups.contains_key(&path("j/instance/")));
+    it.submit(Change::remove(path("j")));
+    assert_eq!(it.put("j/instance/", "y 1\n"), Verdict::Done);
+}
+
+#[test]
+fn the_operator_sees_keys_as_they_were_pushed() {
+    let mut it = Fixture::new();
+    it.put("a", "");
+    it.put("b/instance/", "");
+    let page = Page::of(&it.index, KeyLabels::AsPushed, |name| name == "push_time_seconds");
+    let text = String::from_utf8(page.text.to_vec()).unwrap();
+    assert!(
+        text.ends_with("push_time_seconds{job=\"a\"} 101\npush_time_seconds{instance=\"\",job=\"b\"} 102\n"),
+        "{text}"
+    );
+    assert_eq!(page.sections.len(), 1);
+}
+
+#[test]
+fn only_accepted_pushes_of_groups_still_there_are_unseen() {
+    let mut it = Fixture::new();
+    it.put("a", "");
+    let seen = it.index.revision;
+    assert_eq!((it.index.groups_pushed_after(0), it.index.groups_pushed_after(seen)), (1, 0));
+    it.put("b", "x 1 5\n");
+    it.put("a", "x 1 5\n");
+    assert_eq!(it.index.groups_pushed_after(seen), 0);
+    it.put("a", "");
+    it.put("b", "");
+    assert_eq!(it.index.groups_pushed_after(seen), 2);
+    it.submit(Change::remove(path("b")));
+    assert_eq!(it.index.groups_pushed_after(seen), 1);
+}
+
+#[test]
+fn the_revision_rises_with_what_the_page_can_tell() {
+    let mut it = Fixture::new();
+    it.put("j", "");
+    assert_eq!(it.index.revision, 1);
+    it.submit(Change::remove(path("other")));
+    it.submit(Change::remove_if(path("j"), UnixSeconds(1.0)));
+    it.put("j/instance/", "");
+    assert_eq!(it.index.revision, 1);
+    it.put("j", "x 1 5\n");
+    assert_eq!(it.index.revision, 2);
+}
+
+mod law {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(usize, usize),
+        Post(usize, usize),
+        Delete(usize),
+    }
+
+    const KEYS: [&str; 5] = ["a", "a/instance/", "a/instance/i", "b/c/d", "b/le/1"];
+    const BODIES: [&str; 10] = [
+        "",
+        "x 1\n",
+        "# HELP x Help\n# TYPE x gauge\nx 1\ny 2\n",
+        "x{instance=\"i\"} 1\n",
+        "x{c=\"1\"} 1\nx{c=\"2\"} 2\n",
+        "# TYPE x summary\nx_sum 1\n",
+        "x_count 1\nx_sum 1\n",
+        "# TYPE x histogram\nx_bucket{le=\"1\"} 1\n",
+        "x 1 5\n",
+        "push_time_seconds 1\nown_total 1\n",
+    ];
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        let (key, body) = (0..KEYS.len(), 0..BODIES.len());
+        prop_oneof![
+            (key.clone(), body.clone()).prop_map(|(key, body)| Step::Put(key, body)),
+            (key.clone(), body).prop_map(|(key, body)| Step::Post(key, body)),
+            key.prop_map(Step::Delete),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_page_can_always_be_read_and_is_what_the_groups_hold(steps in prop::collection::vec(any_step(), 0..20)) {
+            let mut it = Fixture::new();
+            for step in steps {
+                match step {
+                    Step::Put(key, body) => drop(it.put(KEYS[key], BODIES[body])),
+                    Step::Post(key, body) => drop(it.post(KEYS[key], BODIES[body])),
+                    Step::Delete(key) => drop(it.submit(Change::remove(path(KEYS[key])))),
+                }
+            }
+            let page = it.page();
+            let families = text::decode(page.as_bytes()).unwrap();
+            prop_assert_eq!(text::encode(&families), page);
+            let mut seen = std::collections::BTreeSet::<(String, LabelSet)>::new();
+            for family in &families {
+                for metric in &family.metrics {
+                    prop_assert!(seen.insert((family.name.clone(), metric.labels.clone())));
+                }
+            }
+            let held: usize = it.index.groups.values().flat_map(|group| group.families.values()).map(|family| family.series.len()).sum();
+            prop_assert_eq!(seen.len(), held + 2 * it.index.groups.len());
+            prop_assert!(it.index.families.values().all(|family| !family.series.is_empty()));
+            for key in KEYS {
+                it.submit(Change::remove(path(key)));
+            }
+            prop_assert!(it.index.families.is_empty());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The one place that changes state: decide, commit, publish, in a short critical section.
+//!
+//! A push renders its lines before it takes the lock. Readers take the lock too, but only to get hold of the page,
+//! which they then read at their leisure; it is put together at most once a revision.
+//!
+//! *Never:* HTTP, what a decision is.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    change::{Change, Verdict},
+    index::{Index, OwnFamily, Request},
+    page::{KeyLabels, Page},
+};
+use crate::{clock::UnixSeconds, metrics};
+
+/// Everything that was pushed. Clones are handles of the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    index: Index,
+    /// The last page made; it may be of an older revision.
+    page: Option<Arc<Page>>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// A store with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::guarding(metrics::OWN_FAMILIES)
+    }
+
+    fn guarding(own: &'static [OwnFamily]) -> Self {
+        let state = State { index: Index::new(own), page: None };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Carries out a change. After it returns, every page shows it.
+    pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
+        let request = Request::from(change);
+        let mut state = self.lock();
+        let decision = state.index.decide(request, now);
+        state.index.commit(decision)
+    }
+
+    /// The page of the current revision.
+    #[must_use]
+    pub fn page(&self) -> Arc<Page> {
+        let state = &mut *self.lock();
+        match &state.page {
+            Some(page) if page.revision == state.index.revision => Arc::clone(page),
+            _ => {
+                let page = Arc::new(Page::of(&state.index, KeyLabels::Shown, |_| true));
+                state.page = Some(Arc::clone(&page));
+                page
+            }
+        }
+    }
+
+    /// A page made for one reader: of the wanted families only, with push times labelled in either way.
+    #[must_use]
+    pub fn page_of(&self, labels: KeyLabels, wanted: impl Fn(&str) -> bool) -> Page {
+        Page::of(&self.lock().index, labels, wanted)
+    }
+
+    /// How many groups had an accepted push after that revision and are still there.
+    #[must_use]
+    pub fn groups_pushed_after(&self, revision: u64) -> usize {
+        self.lock().index.groups_pushed_after(revision)
+    }
+
+    /// A panic while the lock was held leaves a state that may lack a push, and is better served than nothing.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,166 @@
+//! PUT and POST: what is accepted, and how the rest is answered.
+
+use std::io::Write;
+
+use axum::body::Body;
+use flate2::{Compression, write::GzEncoder};
+
+use crate::call::Calls;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn an_accepted_push_is_answered_empty_and_shown() {
+    let calls = Calls::new();
+    let answer = calls.put("/metrics/job/j/a/b", "# TYPE x gauge\nx 1\n");
+    answer.is(200, "");
+    assert_eq!(answer.header("content-type"), "");
+    assert!(calls.page().contains("# TYPE x gauge\nx{a=\"b\",instance=\"\",job=\"j\"} 1\n"));
+}
+
+#[test]
+fn paths_are_data_as_sent() {
+    let calls = Calls::new();
+    let rows = [
+        ("/metrics/job/a%2Fb", "job=\"a/b\""),
+        ("/metrics/job@base64/L3Zhcg", "job=\"/var\""),
+        ("/metrics/job%40base64/L3Zhcg==/p/1", "job=\"/var\",p=\"1\""),
+        ("/metrics/job/e/x/", "job=\"e\",x=\"\""),
+        ("/metrics/job/e/x//y/z", "job=\"e\",x=\"\",y=\"z\""),
+        ("/metrics/job/./a/..", "a=\"..\""),
+        ("/metrics/job/q?x=y", "job=\"q\""),
+        ("/metrics/job/c%3F%23+", "job=\"c?#+\""),
+    ];
+    for (path, expected) in rows {
+        let answer = calls.put(path, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(calls.page().contains(expected), "{path}: {}", calls.page());
+    }
+}
+
+#[test]
+fn a_path_that_names_no_group_is_explained() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/", "").is(400, "job name is required: expected a value for `job`, found an empty one\n");
+    calls
+        .put("/metrics/job//a/b", "")
+        .is(400, "job name is required: expected a value for `job`, found an empty one\n");
+    assert!(calls.put("/metrics/job/j//b", "").text().starts_with("improper label name \"\""));
+    assert!(calls.put("/metrics/job/j/a", "").text().starts_with("odd number of components in label string"));
+    assert!(calls.put("/metrics/job@base64/%2B*", "").text().starts_with("invalid base64 encoding"));
+    let answer = calls.put("/metrics/job/%ff", "x 1\n");
+    answer.is(400, "expected UTF-8 as value of label \"job\", found other bytes\n");
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert!(!calls.page().contains("push_time_seconds"));
+}
+
+#[test]
+fn other_paths_and_methods_are_answered_as_upstream_does() {
+    let calls = Calls::new();
+    for path in ["/metrics/jobs/x", "/metrics/job", "/nothing", "/METRICS/job/x", "/metrics/", "/-/quit"] {
+        calls.put(path, "").is(404, "404 page not found\n");
+    }
+    let check = |method: &str, path: &str, status: u16, allow: &str| {
+        let answer = calls.push_listener(method, path, &[], Body::empty());
+        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {path}");
+        let text = match status {
+            // An answer to HEAD has no body.
+            405 if method != "HEAD" => "Method Not Allowed\n",
+            404 => "404 page not found\n",
+            _ => "",
+        };
+        assert_eq!(answer.text(), text);
+    };
+    for method in ["GET", "HEAD", "PATCH", "post"] {
+        check(method, "/metrics/job/x", 405, "DELETE, OPTIONS, POST, PUT");
+    }
+    check("OPTIONS", "/metrics/job/x", 200, "DELETE, OPTIONS, POST, PUT");
+    check("OPTIONS", "/metrics", 200, "GET, OPTIONS");
+    for path in ["/metrics", "/-/healthy", "/-/ready"] {
+        check("POST", path, 405, "GET, OPTIONS");
+        check("HEAD", path, 405, "GET, OPTIONS");
+    }
+    check("GET", "/metrics/jobs/x", 404, "");
+}
+
+#[test]
+fn a_malformed_body_is_located_and_leaves_no_trace() {
+    let calls = Calls::new();
+    let answer = calls.put("/metrics/job/j", "x 1\ny z\n");
+    answer.is(400, "text format parsing error in line 2, column 3: expected a number as value, found \"z\"\n");
+    let page = calls.page();
+    assert!(!page.contains("push_failure_time_seconds"), "{page}");
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"syntax\"} 1\n"), "{page}");
+    assert!(
+        page.contains("pushgateway_http_requests_total{code=\"400\",handler=\"push\",method=\"put\"} 1\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_push_that_does_not_fit_is_explained_and_sets_the_failure_time() {
+    let calls = Calls::new();
+    let start = "pushed metrics are invalid or inconsistent with existing metrics:";
+    calls
+        .put("/metrics/job/j", "x 1 1000\n")
+        .is(400, &format!("{start} expected no timestamps, found one on a sample of \"x\"\n"));
+    let several = calls.put("/metrics/job/j", "x{__a=\"\"} 1\nx{__b=\"\"} 1\n").text();
+    assert!(several.starts_with(&format!("{start} 2 error(s) occurred:\n* expected")), "{several}");
+    let page = calls.page();
+    assert!(page.contains("push_time_seconds{instance=\"\",job=\"j\"} 0\n"), "{page}");
+    assert!(page.contains("push_failure_time_seconds{instance=\"\",job=\"j\"} 1."), "{page}");
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"timestamp\"} 1\n"), "{page}");
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"inconsistent\"} 1\n"), "{page}");
+}
+
+#[test]
+fn gzip_is_undone_and_other_encodings_are_refused() {
+    let calls = Calls::new();
+    let encoded = |encoding: &str, body: Vec<u8>| {
+        calls.push_listener("POST", "/metrics/job/j", &[&format!("content-encoding: {encoding}")], body)
+    };
+    let two_members = [gzip(b"x 1\n"), gzip(b"y 2\n")].concat();
+    encoded("GZIP", two_members).is(200, "");
+    assert!(calls.page().contains("y{instance=\"\",job=\"j\"} 2\n"));
+    encoded("identity", b"z 1\n".to_vec()).is(200, "");
+    let zstd = encoded("zstd", b"z 1\n".to_vec());
+    zstd.is(415, "expected `Content-Encoding` to be gzip or identity, found \"zstd\"\n");
+    assert_eq!(zstd.header("accept-encoding"), "gzip");
+    for broken in [b"x 1\n".to_vec(), Vec::new(), gzip(b"x 1\n")[..12].to_vec()] {
+        let answer = encoded("gzip", broken);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_before_and_after_decompression() {
+    let calls = Calls::new();
+    let limit = 16 * 1024 * 1024;
+    let large = vec![b'#'; limit + 1];
+    let text =
+        "expected a body of at most 16777216 bytes, found a larger one; `--push.max-body-bytes` sets the limit\n";
+    calls.push_listener("PUT", "/metrics/job/j", &[], large.clone()).is(413, text);
+    calls.push_listener("PUT", "/metrics/job/j", &["content-length: 99999999"], Body::empty()).is(413, text);
+    let bomb = calls.push_listener("PUT", "/metrics/job/j", &["content-encoding: gzip"], gzip(&large));
+    assert_eq!(bomb.status, 413, "{}", bomb.text());
+    calls.push_listener("PUT", "/metrics/job/j", &[], large[1..].to_vec()).is(200, "");
+    assert!(calls.page().contains("sidegate_pushes_refused_total{reason=\"too_large\"} 3\n"));
+}
+
+#[test]
+fn a_key_that_looks_like_another_is_refused_and_harms_nobody() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/j", "x 1\n").is(200, "");
+    let before = calls.page();
+    let answer = calls.put("/metrics/job/j/instance/", "x 1\n");
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("a key without `instance` is shown with an empty one"), "{}", answer.text());
+    let of_groups = |page: &str| page.split("# HELP pushgateway_").next().map(str::to_owned);
+    assert_eq!(of_groups(&calls.page()), of_groups(&before));
+    calls.put("/metrics/job/other", "x 1\n").is(200, "");
+}

@@ -1,0 +1,120 @@
+//! GET of the page and of health.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
+use crate::call::Calls;
+
+#[test]
+fn the_page_says_what_it_is() {
+    let calls = Calls::new();
+    let answer = calls.scrape_listener("GET", "/metrics", &[]);
+    assert_eq!(answer.status, 200);
+    let expected = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    assert_eq!(answer.header("content-type"), expected);
+    assert!(answer.text().contains("\npushgateway_build_info{branch=\"\",goarch="), "{}", answer.text());
+}
+
+#[test]
+fn stored_and_own_families_are_in_one_order() {
+    let calls = Calls::new();
+    calls
+        .put("/metrics/job/j", "a 1\nq 2\nz 3\n# TYPE sidegate_scrapes_total counter\nsidegate_scrapes_total 4\n")
+        .is(200, "");
+    let page = calls.page();
+    let names: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    let header = "# HELP sidegate_scrapes_total Pages that were handed over in full to a scraper.\n# TYPE sidegate_scrapes_total counter\n";
+    let merged = format!("{header}sidegate_scrapes_total 0\nsidegate_scrapes_total{{instance=\"\",job=\"j\"}} 4\n");
+    assert!(page.contains(&merged), "{page}");
+}
+
+#[test]
+fn families_are_picked_by_name() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/j", "a 1\nb 2\nc 3\n").is(200, "");
+    let pick = |query: &str| calls.scrape_listener("GET", &format!("/metrics?{query}"), &[]).text();
+    let (a, c) =
+        ("# TYPE a untyped\na{instance=\"\",job=\"j\"} 1\n", "# TYPE c untyped\nc{instance=\"\",job=\"j\"} 3\n");
+    assert_eq!(pick("name[]=c&name%5B%5D=a"), format!("{a}{c}"));
+    assert_eq!(pick("name[]=nothing"), "");
+    assert!(pick("name[]=pushgateway_build_info").starts_with("# HELP pushgateway_build_info"));
+}
+
+#[test]
+fn the_page_is_compressed_on_request() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/j", "a 1\n").is(200, "");
+    let answer = calls.scrape_listener("GET", "/metrics?name[]=a", &["accept-encoding: gzip, deflate"]);
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    let mut text = String::new();
+    GzDecoder::new(answer.bytes.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "# TYPE a untyped\na{instance=\"\",job=\"j\"} 1\n");
+}
+
+#[test]
+fn the_operators_read_shows_keys_as_pushed_and_is_no_scrape() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/j", "a 1\n").is(200, "");
+    let headers = ["sidegate-operator-read: 1", "x-prometheus-scrape-timeout-seconds: 10"];
+    let page = calls.scrape_listener("GET", "/metrics", &headers).text();
+    assert!(page.contains("\npush_time_seconds{job=\"j\"} "), "{page}");
+    assert!(page.contains("\npush_failure_time_seconds{job=\"j\"} 0\n"), "{page}");
+    assert!(page.contains("\na{instance=\"\",job=\"j\"} 1\n"), "{page}");
+    let picked = calls.scrape_listener("GET", "/metrics?name[]=push_time_seconds", &headers).text();
+    assert_eq!(picked.lines().count(), 3, "{picked}");
+    assert!(calls.page().contains("sidegate_scrapes_total 0\n"));
+}
+
+#[test]
+fn only_whole_pages_at_the_scrape_listener_count_as_scrapes() {
+    let calls = Calls::new();
+    let timeout = ["x-prometheus-scrape-timeout-seconds: 10"];
+    calls.scrape_listener("GET", "/metrics", &[]);
+    calls.scrape_listener("GET", "/metrics?name[]=a", &timeout);
+    calls.push_listener("GET", "/metrics", &timeout, "");
+    assert!(calls.page().contains("sidegate_scrapes_total 0\n"));
+    calls.scrape_listener("GET", "/metrics", &timeout);
+    assert!(calls.page().contains("sidegate_scrapes_total 1\n"));
+}
+
+#[test]
+fn health_is_served_on_both_listeners() {
+    let calls = Calls::new();
+    for path in ["/-/healthy", "/-/ready"] {
+        calls.scrape_listener("GET", path, &[]).is(200, "OK");
+        calls.push_listener("GET", path, &[], "").is(200, "OK");
+    }
+    assert!(
+        calls.page().contains("pushgateway_http_requests_total{code=\"200\",handler=\"ready\",method=\"get\"} 2\n")
+    );
+}
+
+#[test]
+fn nothing_is_written_at_the_scrape_listener() {
+    let calls = Calls::new();
+    for method in ["PUT", "POST", "GET"] {
+        let answer = calls.scrape_listener(method, "/metrics/job/j", &[]);
+        assert_eq!((answer.status, answer.header("allow")), (405, "DELETE, OPTIONS"), "{method}");
+    }
+    assert!(!calls.page().contains("job=\"j\""));
+}
+
+#[test]
+fn the_store_alone_gives_the_operators_page_too() {
+    use protocol::GroupingKey;
+    use sidecar::{
+        clock::UnixSeconds,
+        exposition::text,
+        store::{Change, KeyLabels, Store, Verdict},
+    };
+
+    let store = Store::new();
+    let key = GroupingKey::from_path("/metrics/job/j").unwrap();
+    let families = text::decode(b"x 1\n").unwrap();
+    assert_eq!(store.submit(Change::replace(key, families), UnixSeconds(1.5)), Verdict::Done);
+    let page = store.page_of(KeyLabels::AsPushed, |name| name == "push_time_seconds");
+    let text = String::from_utf8(page.text.to_vec()).unwrap();
+    assert!(text.ends_with("\npush_time_seconds{job=\"j\"} 1.5\n"), "{text}");
+}
