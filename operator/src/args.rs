@@ -1,0 +1,126 @@
+//! Flags as typed, nothing checked yet.
+//!
+//! Each flag is also an environment variable: `--sidecar.image` is `SIDEGATE_OPERATOR_SIDECAR_IMAGE`.
+//!
+//! *Never:* what a value means; [`crate::config`] makes it ready and finds the mistakes.
+
+use clap::Parser;
+
+/// The Sidegate operator.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sidegate-operator", version, about = "Injects sidecars, makes monitors, collects stale groups")]
+pub struct Args {
+    /// Namespace the operator runs in; its Secrets are kept there. Required.
+    #[arg(long = "namespace", env = "SIDEGATE_OPERATOR_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Image of the injected sidecar. Required.
+    #[arg(long = "sidecar.image", env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE", value_name = "IMAGE")]
+    pub sidecar_image: Option<String>,
+
+    /// When the kubelet pulls the sidecar's image: Always, IfNotPresent or Never.
+    #[arg(
+        long = "sidecar.image-pull-policy",
+        env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE_PULL_POLICY",
+        value_name = "POLICY",
+        default_value = "IfNotPresent"
+    )]
+    pub sidecar_image_pull_policy: String,
+
+    /// Where the admission webhook listens; `[::]` falls back to 0.0.0.0 where there is no IPv6.
+    #[arg(
+        long = "webhook.listen-address",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_LISTEN_ADDRESS",
+        value_name = "HOST:PORT",
+        default_value = "[::]:9443"
+    )]
+    pub webhook_listen_address: String,
+
+    /// Name of the MutatingWebhookConfiguration that gets the CA bundle.
+    #[arg(
+        long = "webhook.configuration",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CONFIGURATION",
+        value_name = "NAME",
+        default_value = "sidegate-operator"
+    )]
+    pub webhook_configuration: String,
+
+    /// Name of the Service in front of the webhook; the certificate is made for it.
+    #[arg(
+        long = "webhook.service",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_SERVICE",
+        value_name = "NAME",
+        default_value = "sidegate-operator"
+    )]
+    pub webhook_service: String,
+
+    /// Name of the Secret that keeps the webhook's certificate.
+    #[arg(
+        long = "webhook.secret",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_SECRET",
+        value_name = "NAME",
+        default_value = "sidegate-webhook-tls"
+    )]
+    pub webhook_secret: String,
+
+    /// Name of the Secret that keeps the key deletions are signed with.
+    #[arg(
+        long = "signing.secret",
+        env = "SIDEGATE_OPERATOR_SIGNING_SECRET",
+        value_name = "NAME",
+        default_value = "sidegate-signing-key"
+    )]
+    pub signing_secret: String,
+
+    /// Where health and metrics are served; `[::]` falls back to 0.0.0.0 where there is no IPv6.
+    #[arg(
+        long = "admin.listen-address",
+        env = "SIDEGATE_OPERATOR_ADMIN_LISTEN_ADDRESS",
+        value_name = "HOST:PORT",
+        default_value = "[::]:8080"
+    )]
+    pub admin_listen_address: String,
+
+    /// How often all sidecars are looked at for stale groups.
+    #[arg(
+        long = "collection.interval",
+        env = "SIDEGATE_OPERATOR_COLLECTION_INTERVAL",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    pub collection_interval: String,
+
+    /// The least important level that is logged: debug, info, warn or error.
+    #[arg(long = "log.level", env = "SIDEGATE_OPERATOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// How a line is logged: logfmt or json.
+    #[arg(long = "log.format", env = "SIDEGATE_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "logfmt")]
+    pub log_format: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_an_environment_variable_of_the_same_name() {
+        let command = Args::command();
+        let mut seen = 0;
+        for argument in command.get_arguments() {
+            let Some(long) = argument.get_long() else { continue };
+            let Some(variable) = argument.get_env() else { continue };
+            let expected = format!("SIDEGATE_OPERATOR_{}", long.replace(['.', '-'], "_").to_uppercase());
+            assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
+            seen += 1;
+        }
+        assert_eq!(seen, 12, "every flag but --help and --version");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,215 @@
+//! Reconciling a `PushGroup`: the objects it asks for, and its status.
+//!
+//! A reconcile is observe → plan → apply. It is woken by the group itself, by its pods, by its Service, by a collection
+//! pass, and by time; most wakes find the objects applied a moment ago and only look at the status, so a wake costs
+//! nothing at the API server unless something changed.
+//!
+//! *Never:* contents of objects, which are `plan`'s; sidecars, which are `gc`'s.
+
+pub mod apply;
+pub mod ledger;
+pub mod memory;
+pub mod observe;
+pub mod plan;
+pub mod status;
+pub mod wakes;
+
+use std::{sync::Arc, time::Duration};
+
+use crds::PushGroup;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt as _,
+    runtime::{
+        Controller, WatchStreamExt as _,
+        controller::{self, Action},
+        reflector::ObjectRef,
+        watcher,
+    },
+};
+use protocol::trust::PublicKey;
+use tokio::{sync::mpsc, time::Instant};
+
+use self::{
+    apply::{Outcome, apply, write_status},
+    memory::Memory,
+    observe::{observe, running_sidecars},
+    plan::plan,
+    status::{Facts, Mode},
+};
+use crate::{
+    cache::{Cache, CacheWriter},
+    clock::Clock,
+    gc::report::Reports,
+    metrics::Metrics,
+    monitors::Owner,
+    retry,
+    stop::Stop,
+};
+
+/// How many groups are reconciled at a time.
+const AT_A_TIME: u16 = 8;
+
+/// How long one reconcile may take: a handful of API calls.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What reconciling needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// The injected pods.
+    pub pods: Cache<Pod>,
+    /// What collection found.
+    pub reports: Arc<Reports>,
+    /// What sidecars are to trust.
+    pub keys: Vec<PublicKey>,
+    /// What was applied when, and with what outcome.
+    pub memory: Memory,
+    /// The time.
+    pub clock: Clock,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A reconcile that is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Objects could not be applied; the status says so too.
+    #[error("cannot apply: {0}")]
+    Apply(String),
+    /// The status could not be written.
+    #[error("cannot write the status: {0}")]
+    Status(#[source] Box<kube::Error>),
+    /// The API server did not answer.
+    #[error("not done within {PATIENCE:?}")]
+    TooSlow,
+}
+
+/// Reconciles until the end is asked for; what has begun is finished.
+pub async fn run(
+    ctx: Arc<Context>,
+    groups: (Cache<PushGroup>, CacheWriter<PushGroup>),
+    pods: CacheWriter<Pod>,
+    collected: mpsc::Receiver<ObjectRef<PushGroup>>,
+    stop: Stop,
+) {
+    let mut collected = collected;
+    let (groups, writer) = groups;
+    let events = watcher(Api::<PushGroup>::all(ctx.client.clone()), watcher::Config::default()).default_backoff();
+    let ended = Controller::for_stream(writer.fill(events).touched_objects(), groups.store())
+        .with_config(controller::Config::default().concurrency(AT_A_TIME))
+        .reconcile_on(wakes::from_pods(&ctx.client, pods))
+        .reconcile_on(wakes::from_services(&ctx))
+        .reconcile_on(futures::stream::poll_fn(move |cx| collected.poll_recv(cx)))
+        .graceful_shutdown_on(stop.requested())
+        .run(reconcile, |group, _, ctx| error_policy(&group, &ctx), ctx.clone());
+    ended
+        .for_each(|ended| async {
+            match ended {
+                Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {} // `reconcile` has told
+                Err(controller::Error::ObjectNotFound(gone)) => {
+                    let gone = ObjectRef::new(&gone.name).within(&gone.namespace.unwrap_or_default());
+                    ctx.memory.forget(&gone);
+                }
+                Err(error) => tracing::warn!(%error, "the watch of PushGroups broke and is taken up again"),
+            }
+        })
+        .await;
+}
+
+/// Writes what was collected and not written yet, before the process ends.
+pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
+    for group in groups.all() {
+        let uid = group.uid().unwrap_or_default();
+        let known = ObjectRef::from_obj(&*group);
+        let more = ctx.reports.take_collected(&uid);
+        ctx.memory.ledger(&known, |ledger| ledger.add(more));
+        if ctx.memory.ledger(&known, |ledger| ledger.has_unwritten())
+            && let Some(outcome) = ctx.memory.last_outcome(&known)
+            && let Err(error) = write_status(ctx, &group, |status, now, collected| {
+                status::next(status, &facts(ctx, &group, &outcome, collected), now)
+            })
+            .await
+        {
+            tracing::warn!(%error, pushgroup = %known, "the count of collected groups falls short");
+        }
+    }
+}
+
+async fn reconcile(group: Arc<PushGroup>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
+    let started = Instant::now();
+    let done = tokio::time::timeout(PATIENCE, reconcile_now(&group, &ctx)).await;
+    let done = done.unwrap_or(Err(ReconcileError::TooSlow));
+    match &done {
+        Ok(_) => {
+            ctx.memory.succeeded(&ObjectRef::from_obj(&*group));
+            ctx.metrics.reconciled(started.elapsed());
+        }
+        Err(error) => {
+            let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
+            tracing::warn!(%error, name, namespace, "cannot reconcile a PushGroup");
+            ctx.metrics.reconcile_failed(started.elapsed());
+        }
+    }
+    done
+}
+
+fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
+    Action::requeue(retry::pause(ctx.memory.failed(&ObjectRef::from_obj(group))))
+}
+
+/// # Cancel safety
+/// Every write is in full or says what it is based on, so that the next reconcile can take up from anywhere.
+async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, ReconcileError> {
+    let Some(owner) = Owner::of(group) else { return Ok(Action::await_change()) };
+    if group.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let known = ObjectRef::from_obj(&**group);
+    let outcome = match Mode::of(&group.spec) {
+        Mode::Gateway => Outcome::NotWanted,
+        Mode::Pod => {
+            let (generation, now) = (group.metadata.generation, ctx.clock.now());
+            match ctx.memory.fresh_outcome(&known, owner.uid, generation, now) {
+                Some(outcome) => outcome,
+                None => sync(ctx, &known, &owner, generation).await,
+            }
+        }
+    };
+    let collected = ctx.reports.take_collected(owner.uid);
+    ctx.memory.ledger(&known, |ledger| ledger.add(collected));
+    let written = write_status(ctx, group, |status, now, collected| {
+        status::next(status, &facts(ctx, group, &outcome, collected), now)
+    });
+    written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    match outcome {
+        Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
+        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
+            Ok(Action::requeue(outcome.good_for(owner.uid)))
+        }
+    }
+}
+
+/// Makes the objects what they should be.
+async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, generation: Option<i64>) -> Outcome {
+    // Before reading: a change that comes meanwhile is then seen as one.
+    ctx.memory.begin(known, owner.uid);
+    let outcome = match observe(&ctx.client, owner).await {
+        Ok(existing) => apply(&ctx.client, owner, plan(owner, &existing, &ctx.keys)).await,
+        Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
+    };
+    ctx.memory.synced(known, generation, ctx.clock.now(), outcome.clone());
+    outcome
+}
+
+fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: i64) -> Facts<'a> {
+    Facts {
+        mode: Mode::of(&group.spec),
+        generation: group.metadata.generation,
+        sidecars: running_sidecars(&ctx.pods, group),
+        monitors: outcome,
+        pass: ctx.reports.last(&group.uid().unwrap_or_default()),
+        collected,
+    }
+}

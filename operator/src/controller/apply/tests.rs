@@ -1,0 +1,290 @@
+//! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    body::Body as Answered,
+    http::{Method, Request, Response},
+};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    controller::{memory::Memory, observe::observe, plan::plan},
+    gc::report::Reports,
+    monitors::tests::group,
+};
+
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+/// The server's insides.
+#[derive(Default)]
+struct Insides {
+    objects: BTreeMap<String, Value>,
+    calls: Vec<String>,
+    knows_monitors: bool,
+    /// Answers that are lost after the work is done.
+    lose: usize,
+    version: u64,
+}
+
+#[derive(Clone, Default)]
+struct FakeServer(Arc<Mutex<Insides>>);
+
+// === impl FakeServer ===
+
+impl FakeServer {
+    fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                let (status, answer) = server.answer(&parts.method, parts.uri.path(), parts.uri.query(), body);
+                if status == 0 {
+                    return Err(std::io::Error::other("lost"));
+                }
+                let answer = Response::builder().status(status).body(Answered::from(answer.to_string()));
+                answer.map_err(std::io::Error::other)
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>, body: Value) -> (u16, Value) {
+        let mut api = self.0.lock().unwrap();
+        let manager = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")));
+        api.calls.push(format!("{method} {} {}", path, manager.unwrap_or("-")));
+        if path.contains("monitoring.coreos.com") && !api.knows_monitors {
+            return (404, json!("404 page not found"));
+        }
+        let key = path.trim_end_matches("/status").to_owned();
+        let not_found = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
+        if *method == Method::GET {
+            return api.objects.get(&key).map_or((404, not_found), |object| (200, object.clone()));
+        }
+        if *method == Method::DELETE {
+            let gone = api.objects.remove(&key);
+            return gone.map_or((404, not_found), |_| (200, json!({"kind": "Status", "status": "Success"})));
+        }
+        let known = api.objects.get(&key).cloned().unwrap_or_else(|| json!({"metadata": {}}));
+        let based_on = body.pointer("/metadata/resourceVersion");
+        if based_on.is_some() && based_on != known.pointer("/metadata/resourceVersion") {
+            return (409, json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}));
+        }
+        api.version += 1;
+        let mut object = known;
+        merge(&mut object, body);
+        object["metadata"]["resourceVersion"] = json!(api.version.to_string());
+        api.objects.insert(key, object.clone());
+        if 0 < api.lose {
+            api.lose -= 1;
+            return (0, Value::Null);
+        }
+        (200, object)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
+    }
+
+    fn object(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
+    fn put(&self, path: &str, object: Value) {
+        self.0.lock().unwrap().objects.insert(path.to_owned(), object);
+    }
+}
+
+fn merge(object: &mut Value, patch: Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (member, value) in patch {
+                merge(object.entry(member).or_insert(Value::Null), value);
+            }
+        }
+        (object, patch) => *object = patch,
+    }
+}
+
+const GROUP: &str = "/apis/sidegate.dev/v1alpha1/namespaces/data/pushgroups/nightly";
+const SERVICE: &str = "/api/v1/namespaces/data/services/sidegate-nightly";
+const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/servicemonitors/sidegate-nightly";
+const POD_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/podmonitors/sidegate-nightly";
+const TRUST: &str = "/api/v1/namespaces/data/configmaps/sidegate-trust";
+
+async fn sync(server: &FakeServer, group: &PushGroup) -> Outcome {
+    let (client, owner) = (server.client(), Owner::of(group).unwrap());
+    let existing = observe(&client, &owner).await.unwrap();
+    apply(&client, &owner, plan(&owner, &existing, &[[7; 32]])).await
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_in_order_each_by_its_manager() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    assert_eq!(
+        server.calls(),
+        [
+            format!("GET {SERVICE} -"),
+            format!("GET {SERVICE_MONITOR} -"),
+            format!("GET {POD_MONITOR} -"),
+            format!("PATCH {TRUST} sidegate-trust%2Fnightly"),
+            format!("PATCH {SERVICE} sidegate-monitors"),
+            format!("PATCH {SERVICE_MONITOR} sidegate-monitors"),
+        ]
+    );
+    let monitor = server.object(SERVICE_MONITOR).unwrap();
+    assert_eq!(monitor["apiVersion"], "monitoring.coreos.com/v1");
+    assert_eq!(monitor["kind"], "ServiceMonitor");
+    for path in [SERVICE, SERVICE_MONITOR, TRUST] {
+        assert!(!server.object(path).unwrap().to_string().contains("null"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_monitoring_kinds_the_service_is_there_and_it_heals() {
+    let server = FakeServer::default();
+    assert_eq!(sync(&server, &group()).await, Outcome::ApiAbsent);
+    assert!(server.object(SERVICE).is_some() && server.object(TRUST).is_some());
+    server.0.lock().unwrap().knows_monitors = true;
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    assert!(server.object(SERVICE_MONITOR).is_some());
+}
+
+#[tokio::test]
+async fn a_foreign_service_is_not_overwritten() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    let theirs = json!({"metadata": {"name": "sidegate-nightly", "uid": "1"}, "spec": {"clusterIP": "10.0.0.1"}});
+    server.put(SERVICE, theirs.clone());
+    assert_eq!(sync(&server, &group()).await, Outcome::Foreign("Service sidegate-nightly".to_owned()));
+    assert_eq!(server.object(SERVICE), Some(theirs));
+}
+
+#[tokio::test]
+async fn a_change_of_kind_removes_what_is_not_wanted() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    let mut group = group();
+    sync(&server, &group).await;
+    group.spec.scrape.kind = crds::scrape::MonitorKind::PodMonitor;
+    assert_eq!(sync(&server, &group).await, Outcome::Applied);
+    assert_eq!((server.object(SERVICE), server.object(SERVICE_MONITOR)), (None, None));
+    group.spec.scrape.kind = crds::scrape::MonitorKind::None;
+    assert_eq!(sync(&server, &group).await, Outcome::NotWanted);
+    assert_eq!(server.object(POD_MONITOR), None);
+}
+
+#[test]
+fn an_unknown_kind_is_told_from_a_namespace_that_is_gone() {
+    let status = |details: Value| {
+        let status =
+            json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "details": details});
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    };
+    assert!(is_unknown_kind(&status(json!(null))));
+    assert!(!is_unknown_kind(&status(json!({"kind": "namespaces", "name": "data"}))));
+}
+
+fn context(server: &FakeServer) -> Context {
+    Context {
+        client: server.client(),
+        pods: Cache::of(Vec::new()),
+        reports: Arc::<Reports>::default(),
+        keys: Vec::new(),
+        memory: Memory::default(),
+        clock: Clock::from_fn(|| NOW),
+        metrics: Arc::default(),
+    }
+}
+
+/// A server with the group in it, and the group as a watch has seen it.
+fn with_group(status: Value) -> (FakeServer, PushGroup) {
+    let server = FakeServer::default();
+    let mut object = serde_json::to_value(group()).unwrap();
+    object["metadata"]["resourceVersion"] = json!("first");
+    object["status"] = status;
+    server.put(GROUP, object.clone());
+    (server, serde_json::from_value(object).unwrap())
+}
+
+/// Writes the collected groups into the status, and nothing else.
+async fn write(ctx: &Context, group: &PushGroup) -> Result<(), kube::Error> {
+    let next = |status: &PushGroupStatus, _: Timestamp, collected: i64| {
+        let total = status.collected_total.unwrap_or_default() + collected;
+        PushGroupStatus { collected_total: Some(total), ..status.clone() }
+    };
+    write_status(ctx, group, next).await
+}
+
+fn total(server: &FakeServer) -> Option<i64> {
+    server.object(GROUP)?.pointer("/status/collectedTotal")?.as_i64()
+}
+
+fn collect(ctx: &Context, group: &PushGroup, groups: u64) {
+    ctx.memory.ledger(&ObjectRef::from_obj(group), |ledger| ledger.add(groups));
+}
+
+#[tokio::test]
+async fn collected_groups_are_added_to_the_status_once() {
+    let (server, group) = with_group(json!({"collectedTotal": 5}));
+    let ctx = context(&server);
+    collect(&ctx, &group, 2);
+    write(&ctx, &group).await.unwrap();
+    assert_eq!(total(&server), Some(7));
+    assert_eq!(server.calls().last().unwrap(), &format!("PATCH {GROUP}/status sidegate-status"));
+    // The watch still shows the old object.
+    write(&ctx, &group).await.unwrap();
+    assert_eq!(total(&server), Some(7));
+    assert_eq!(server.calls(), Vec::<String>::new(), "nothing to write, nothing to ask");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_not_counted_twice() {
+    let (server, group) = with_group(json!({"collectedTotal": 5}));
+    let ctx = context(&server);
+    collect(&ctx, &group, 2);
+    server.0.lock().unwrap().lose = 1;
+    write(&ctx, &group).await.unwrap_err();
+    assert_eq!(total(&server), Some(7), "it arrived all the same");
+    collect(&ctx, &group, 1);
+    write(&ctx, &group).await.unwrap();
+    assert_eq!(total(&server), Some(8));
+}
+
+#[tokio::test]
+async fn a_stale_cache_does_not_turn_the_total_back() {
+    let (server, group) = with_group(json!({"collectedTotal": 5}));
+    let ctx = context(&server);
+    let mut newer = server.object(GROUP).unwrap();
+    newer["status"]["collectedTotal"] = json!(9);
+    newer["metadata"]["resourceVersion"] = json!("second");
+    server.put(GROUP, newer);
+    collect(&ctx, &group, 1);
+    write(&ctx, &group).await.unwrap();
+    assert_eq!(total(&server), Some(10));
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_or_new_gets_no_status() {
+    let (server, mut group) = with_group(json!({}));
+    let ctx = context(&server);
+    collect(&ctx, &group, 1);
+    group.metadata.uid = Some("another".to_owned());
+    write(&ctx, &group).await.unwrap();
+    server.0.lock().unwrap().objects.clear();
+    write(&ctx, &group).await.unwrap();
+    assert!(server.calls().iter().all(|call| call.starts_with("GET")));
+}

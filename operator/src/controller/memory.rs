@@ -1,0 +1,182 @@
+//! What this process remembers of each `PushGroup` between reconciles: when its objects were applied and how that went,
+//! and what of the collected groups is not in the status yet.
+//!
+//! All of it may be lost in a restart: the objects are then applied once more, and only what was collected in the
+//! very moment before is not counted.
+//!
+//! *Never:* the API server.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crds::PushGroup;
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::reflector::ObjectRef;
+
+use super::{apply::Outcome, ledger::Ledger};
+
+/// What is remembered of all groups.
+#[derive(Debug, Default)]
+pub struct Memory {
+    entries: Mutex<HashMap<ObjectRef<PushGroup>, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    uid: String,
+    synced: Option<Synced>,
+    touched: bool,
+    failures: u32,
+    ledger: Ledger,
+}
+
+#[derive(Debug)]
+struct Synced {
+    generation: Option<i64>,
+    at: Timestamp,
+    outcome: Outcome,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The outcome of the last apply, if it is of this generation, nothing touched the objects since, and it is not too
+    /// long ago.
+    #[must_use]
+    pub fn fresh_outcome(
+        &self,
+        group: &ObjectRef<PushGroup>,
+        uid: &str,
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        let entries = self.entries();
+        let entry = entries.get(group).filter(|entry| entry.uid == uid && !entry.touched)?;
+        let synced = entry.synced.as_ref().filter(|synced| synced.generation == generation)?;
+        let good_for = SignedDuration::try_from(synced.outcome.good_for(uid)).unwrap_or(SignedDuration::ZERO);
+        let age = now.duration_since(synced.at);
+        (SignedDuration::ZERO <= age && age < good_for).then(|| synced.outcome.clone())
+    }
+
+    /// The outcome of the last apply, however old.
+    #[must_use]
+    pub fn last_outcome(&self, group: &ObjectRef<PushGroup>) -> Option<Outcome> {
+        self.entries().get(group).and_then(|entry| entry.synced.as_ref()).map(|synced| synced.outcome.clone())
+    }
+
+    /// Objects are about to be read and applied. What is known of a group of the same name that is gone is dropped.
+    pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str) {
+        let mut entries = self.entries();
+        let entry = entries.entry(group.clone()).or_default();
+        if entry.uid != uid {
+            *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
+        }
+        entry.touched = false;
+    }
+
+    /// Objects were applied.
+    pub fn synced(&self, group: &ObjectRef<PushGroup>, generation: Option<i64>, at: Timestamp, outcome: Outcome) {
+        self.entries().entry(group.clone()).or_default().synced = Some(Synced { generation, at, outcome });
+    }
+
+    /// Somebody changed an object: it is to be applied again. Our own apply may be that somebody, which ends there,
+    /// since applying what is there changes nothing.
+    pub fn touch(&self, group: &ObjectRef<PushGroup>) {
+        if let Some(entry) = self.entries().get_mut(group) {
+            entry.touched = true;
+        }
+    }
+
+    /// A reconcile went well.
+    pub fn succeeded(&self, group: &ObjectRef<PushGroup>) {
+        if let Some(entry) = self.entries().get_mut(group) {
+            entry.failures = 0;
+        }
+    }
+
+    /// A reconcile failed; how many in a row that makes.
+    #[must_use]
+    pub fn failed(&self, group: &ObjectRef<PushGroup>) -> u32 {
+        let mut entries = self.entries();
+        let entry = entries.entry(group.clone()).or_default();
+        entry.failures = entry.failures.saturating_add(1);
+        entry.failures
+    }
+
+    /// Works on the account of collected groups.
+    pub fn ledger<T>(&self, group: &ObjectRef<PushGroup>, work: impl FnOnce(&mut Ledger) -> T) -> T {
+        work(&mut self.entries().entry(group.clone()).or_default().ledger)
+    }
+
+    /// The group is gone.
+    pub fn forget(&self, group: &ObjectRef<PushGroup>) {
+        self.entries().remove(group);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<ObjectRef<PushGroup>, Entry>> {
+        // Whoever panicked with the lock held left whole entries behind.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> ObjectRef<PushGroup> {
+        ObjectRef::new("nightly").within("data")
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn synced() -> Memory {
+        let memory = Memory::default();
+        memory.begin(&group(), "uid");
+        memory.synced(&group(), Some(1), at(100), Outcome::Applied);
+        memory
+    }
+
+    #[test]
+    fn an_outcome_is_fresh_for_a_while_for_one_generation_of_one_object() {
+        let memory = synced();
+        let fresh =
+            |uid, generation, second| memory.fresh_outcome(&group(), uid, Some(generation), at(second)).is_some();
+        assert!(fresh("uid", 1, 101));
+        assert!(!fresh("uid", 1, 100 + 90));
+        assert!(!fresh("uid", 1, 99), "a clock that was set back");
+        assert!(!fresh("uid", 2, 101));
+        assert!(!fresh("other", 1, 101));
+    }
+
+    #[test]
+    fn a_touched_object_is_applied_again() {
+        let memory = synced();
+        memory.touch(&group());
+        assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), None);
+        memory.begin(&group(), "uid");
+        assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), Some(Outcome::Applied));
+    }
+
+    #[test]
+    fn a_new_object_of_the_same_name_starts_afresh() {
+        let memory = synced();
+        memory.ledger(&group(), |ledger| ledger.add(3));
+        memory.begin(&group(), "other");
+        assert!(!memory.ledger(&group(), |ledger| ledger.has_unwritten()));
+        assert_eq!(memory.last_outcome(&group()), None);
+    }
+
+    #[test]
+    fn failures_count_in_a_row() {
+        let memory = Memory::default();
+        assert_eq!([memory.failed(&group()), memory.failed(&group())], [1, 2]);
+        memory.succeeded(&group());
+        assert_eq!(memory.failed(&group()), 1);
+        memory.forget(&group());
+        assert_eq!(memory.failed(&group()), 1);
+    }
+}

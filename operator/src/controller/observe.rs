@@ -1,0 +1,120 @@
+//! Reads: which of a group's objects exist and whose they are, and how many sidecars run.
+//!
+//! *Never:* what should be.
+
+use std::fmt::Debug;
+
+use crds::{
+    PushGroup,
+    names::{MANAGED_BY, MANAGED_BY_LABEL},
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{Pod, Service},
+};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    cache::Cache,
+    gc::targets::{group_of, target},
+    monitors::{
+        Owner,
+        api::{PodMonitor, ServiceMonitor},
+    },
+};
+
+/// The objects of a group's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// The Service.
+    pub service: Found,
+    /// The ServiceMonitor.
+    pub service_monitor: Found,
+    /// The PodMonitor.
+    pub pod_monitor: Found,
+}
+
+/// An object of that name and kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is none, or the API server does not know the kind.
+    Absent,
+    /// The group owns it.
+    Ours {
+        /// Its UID.
+        uid: String,
+        /// Whether we made it, which is what allows removing it.
+        managed: bool,
+    },
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Reads the metadata of the objects there may be.
+///
+/// # Errors
+/// When the API server does not say; that it does not know a kind is an answer.
+pub async fn observe(client: &Client, owner: &Owner<'_>) -> Result<Existing, kube::Error> {
+    Ok(Existing {
+        service: find::<Service>(client, owner).await?,
+        service_monitor: find::<ServiceMonitor>(client, owner).await?,
+        pod_monitor: find::<PodMonitor>(client, owner).await?,
+    })
+}
+
+/// How many sidecars run in a group's pods; `None` until the pods are known.
+#[must_use]
+pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup) -> Option<u64> {
+    if !pods.is_known() {
+        return None;
+    }
+    let name = group.namespace().map(|namespace| (namespace, group.name_any()));
+    Some(pods.all().iter().filter(|pod| group_of(pod) == name && target(pod).is_some()).count() as u64)
+}
+
+async fn find<K>(client: &Client, owner: &Owner<'_>) -> Result<Found, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api = Api::<K>::namespaced(client.clone(), owner.namespace);
+    match api.get_metadata(&owner.object_name()).await {
+        Ok(object) => Ok(whose(&object.metadata, owner)),
+        // Of an unknown kind, the answer is a page of text, which `get_metadata_opt` takes for a fault.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Found::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
+    let mut owners = object.owner_references.iter().flatten();
+    if !owners.any(|reference| reference.uid == owner.uid) {
+        return Found::Foreign;
+    }
+    let label = object.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
+    let managed = label.is_some_and(|label| label == MANAGED_BY);
+    Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::monitors::{service, tests::group};
+
+    #[test]
+    fn an_object_is_ours_by_its_owner() {
+        let group = group();
+        let owner = Owner::of(&group).unwrap();
+        let mut ours = service::build(&owner).metadata;
+        ours.uid = Some("7".to_owned());
+        assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: true });
+        ours.labels = None;
+        assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: false });
+        let other = Owner { uid: "another", ..owner };
+        assert_eq!(whose(&ours, &other), Found::Foreign, "of a PushGroup that is gone");
+        let nobodys: ObjectMeta = serde_json::from_value(json!({"name": "sidegate-nightly"})).unwrap();
+        assert_eq!(whose(&nobodys, &owner), Found::Foreign);
+    }
+}

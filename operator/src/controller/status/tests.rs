@@ -1,0 +1,126 @@
+//! Conditions and counts, from facts to status.
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 700_000_000);
+
+fn pass() -> PassReport {
+    PassReport {
+        ended: NOW,
+        targets: 2,
+        groups: 5,
+        newest_push: Some(1_789_999_990.9),
+        has_limits: true,
+        ..PassReport::default()
+    }
+}
+
+fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
+    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, collected: 0 }
+}
+
+/// The conditions as `Type=Status Reason`.
+fn conditions(status: &PushGroupStatus) -> Vec<String> {
+    let print = |condition: &Condition| format!("{}={} {}", condition.type_, condition.status, condition.reason);
+    status.conditions.iter().map(print).collect()
+}
+
+#[track_caller]
+fn check(monitors: Outcome, pass: Option<PassReport>, expected: [&str; 3]) {
+    let status = next(&PushGroupStatus::default(), &facts(&monitors, pass), NOW);
+    assert_eq!(conditions(&status), expected);
+}
+
+#[test]
+fn conditions_follow_the_facts() {
+    let applied = "MonitorsSynced=True Applied";
+    let complete = "Collected=True PassComplete";
+    check(Outcome::Applied, Some(pass()), ["Ready=True AsAsked", applied, complete]);
+    check(Outcome::Applied, None, ["Ready=True AsAsked", applied, "Collected=Unknown NoPassYet"]);
+    check(Outcome::NotWanted, Some(pass()), ["Ready=True AsAsked", "MonitorsSynced=True NotWanted", complete]);
+    let absent = ["Ready=False MonitoringApiAbsent", "MonitorsSynced=False MonitoringApiAbsent", complete];
+    check(Outcome::ApiAbsent, Some(pass()), absent);
+    let foreign = ["Ready=False ForeignObject", "MonitorsSynced=False ForeignObject", complete];
+    check(Outcome::Foreign("Service sidegate-a".to_owned()), Some(pass()), foreign);
+    let failed = ["Ready=False ApplyFailed", "MonitorsSynced=False ApplyFailed", complete];
+    check(Outcome::Failed("Service: no".to_owned()), Some(pass()), failed);
+    let incomplete = PassReport { failed: 1, ..pass() };
+    check(
+        Outcome::Applied,
+        Some(incomplete),
+        ["Ready=False PassIncomplete", applied, "Collected=False PassIncomplete"],
+    );
+    let unlimited = PassReport { has_limits: false, ..pass() };
+    check(Outcome::Applied, Some(unlimited), ["Ready=True AsAsked", applied, "Collected=True NoLimit"]);
+    let bad = PassReport { bad_rule: Some("rule".to_owned()), has_limits: false, ..pass() };
+    check(Outcome::Applied, Some(bad), ["Ready=False BadRule", applied, "Collected=False BadRule"]);
+}
+
+#[test]
+fn counts_and_times_are_those_of_the_last_pass() {
+    let monitors = Outcome::Applied;
+    let status = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
+    assert_eq!((status.sidecars, status.groups, status.stale_groups), (Some(2), Some(5), Some(0)));
+    assert_eq!(status.newest_push_time.as_ref().unwrap().0, Timestamp::from_second(1_789_999_990).unwrap());
+    assert_eq!(status.last_collection_time.as_ref().unwrap().0, Timestamp::from_second(1_790_000_000).unwrap());
+    assert_eq!((status.observed_generation, status.mode.as_deref()), (Some(3), Some("Pod")));
+
+    let without = next(&status, &Facts { sidecars: None, ..facts(&monitors, None) }, NOW);
+    assert!(!worth_writing(&status, &without, NOW), "a restart changes nothing by itself");
+    let older = PassReport { newest_push: Some(5.0), ..pass() };
+    assert_eq!(next(&status, &facts(&monitors, Some(older)), NOW).newest_push_time, status.newest_push_time);
+}
+
+#[test]
+fn a_status_reads_back_equal() {
+    let monitors = Outcome::Applied;
+    let status = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
+    let read: PushGroupStatus = serde_json::from_value(serde_json::to_value(&status).unwrap()).unwrap();
+    assert_eq!(read, status);
+}
+
+#[test]
+fn collected_groups_add_up() {
+    let monitors = Outcome::Applied;
+    let previous = PushGroupStatus { collected_total: Some(7), unseen_total: Some(1), ..PushGroupStatus::default() };
+    let status = next(&previous, &Facts { collected: 3, ..facts(&monitors, None) }, NOW);
+    assert_eq!((status.collected_total, status.unseen_total), (Some(10), Some(1)));
+}
+
+#[test]
+fn a_condition_keeps_its_time_while_its_status_stays() {
+    let (applied, absent) = (Outcome::Applied, Outcome::ApiAbsent);
+    let first = next(&PushGroupStatus::default(), &facts(&applied, Some(pass())), NOW);
+    let later = NOW + SignedDuration::from_secs(10);
+    let second = next(&first, &facts(&absent, Some(pass())), later);
+    let time = |status: &PushGroupStatus, type_: &str| {
+        status.conditions.iter().find(|condition| condition.type_ == type_).unwrap().last_transition_time.0.as_second()
+    };
+    assert_eq!(time(&first, "Collected"), 1_790_000_000);
+    assert_eq!(time(&second, "Collected"), 1_790_000_000);
+    assert_eq!(time(&second, "MonitorsSynced"), 1_790_000_010);
+}
+
+#[test]
+fn the_time_of_collection_alone_is_written_once_a_minute() {
+    let monitors = Outcome::Applied;
+    let first = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
+    let after = |seconds: i64| {
+        let now = NOW + SignedDuration::from_secs(seconds);
+        worth_writing(&first, &next(&first, &facts(&monitors, Some(PassReport { ended: now, ..pass() })), now), now)
+    };
+    assert_eq!([10, 59, 61].map(after), [false, false, true]);
+    let now = NOW + SignedDuration::from_secs(10);
+    let more = PassReport { ended: now, groups: 6, ..pass() };
+    assert!(worth_writing(&first, &next(&first, &facts(&monitors, Some(more)), now), now));
+    assert!(worth_writing(&PushGroupStatus::default(), &first, NOW));
+}
+
+#[test]
+fn a_gateway_says_that_it_is_not_built() {
+    let monitors = Outcome::NotWanted;
+    let facts = Facts { mode: Mode::Gateway, ..facts(&monitors, None) };
+    let status = next(&PushGroupStatus::default(), &facts, NOW);
+    assert_eq!(conditions(&status), ["Ready=False GatewayNotBuilt"]);
+    assert_eq!((status.mode.as_deref(), status.sidecars), (Some("Gateway"), None));
+}

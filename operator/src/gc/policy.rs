@@ -1,0 +1,249 @@
+//! Which groups are too old. Pure: ages, limits and a moment in, the expired out.
+//!
+//! Age counts from the last accepted push; a group that was only ever refused counts from its last refusal; one with
+//! neither time is never too old. The first rule whose expressions all match decides, `staleAfter` where none does, and
+//! a rule without a limit keeps its groups for good.
+//!
+//! *Never:* pods, HTTP, the clock.
+
+use std::collections::BTreeMap;
+
+use crds::{PushGroupSpec, push_group::StalenessRule};
+use jiff::Timestamp;
+use protocol::GroupingKey;
+use regex::Regex;
+
+use crate::sidecar::push_times::GroupAge;
+
+/// The limits of a `PushGroup`, its expressions compiled.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    rules: Vec<CompiledRule>,
+    stale_after: Option<f64>,
+}
+
+#[derive(Clone, Debug)]
+struct CompiledRule {
+    matches: Vec<(String, Regex)>,
+    stale_after: Option<f64>,
+}
+
+/// A rule's expression does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spec.rules[{rule}].match.{label}: expected a regular expression, found {expression:?}: {cause}")]
+pub struct BadRule {
+    rule: usize,
+    label: String,
+    expression: String,
+    cause: String,
+}
+
+/// A group that is too old.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expired<'a> {
+    /// The group.
+    pub group: &'a GroupAge,
+    /// How old it is, in seconds.
+    pub age: f64,
+    /// How old it may be, in seconds.
+    pub limit: f64,
+}
+
+/// Names the groups that are too old at a moment.
+#[must_use]
+pub fn expired<'a>(groups: &'a [GroupAge], policy: &Policy, now: Timestamp) -> Vec<Expired<'a>> {
+    let now = now.as_duration().as_secs_f64();
+    let look = |group: &'a GroupAge| {
+        let (limit, since) = (policy.limit(&group.key)?, since(group)?);
+        let age = now - since;
+        (limit < age).then_some(Expired { group, age, limit })
+    };
+    groups.iter().filter_map(look).collect()
+}
+
+/// From when a group's age counts; zero is "never", not 1970.
+fn since(group: &GroupAge) -> Option<f64> {
+    [group.push_time, group.failure_time].into_iter().find(|time| 0.0 < *time)
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// The limits of a spec.
+    ///
+    /// # Errors
+    /// The first expression that does not compile.
+    pub fn compile(spec: &PushGroupSpec) -> Result<Self, BadRule> {
+        let rules = spec.rules.iter().enumerate().map(|(index, rule)| CompiledRule::compile(index, rule));
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            stale_after: spec.stale_after.as_ref().map(|limit| limit.length().as_secs_f64()),
+        })
+    }
+
+    /// Whether any group can ever be too old.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.stale_after.is_some() || self.rules.iter().any(|rule| rule.stale_after.is_some())
+    }
+
+    /// How old a group may be, in seconds; `None` is as old as it likes.
+    fn limit(&self, key: &GroupingKey) -> Option<f64> {
+        match self.rules.iter().find(|rule| rule.is_for(key)) {
+            Some(rule) => rule.stale_after,
+            None => self.stale_after,
+        }
+    }
+}
+
+// === impl CompiledRule ===
+
+impl CompiledRule {
+    fn compile(index: usize, rule: &StalenessRule) -> Result<Self, BadRule> {
+        let compile = |(label, expression): (&String, &String)| match Regex::new(&format!("^(?:{expression})$")) {
+            Ok(compiled) => Ok((label.clone(), compiled)),
+            Err(cause) => Err(BadRule {
+                rule: index,
+                label: label.clone(),
+                expression: expression.clone(),
+                cause: cause.to_string(),
+            }),
+        };
+        let matches: &BTreeMap<String, String> = &rule.matches;
+        Ok(Self {
+            matches: matches.iter().map(compile).collect::<Result<_, _>>()?,
+            stale_after: rule.stale_after.as_ref().map(|limit| limit.length().as_secs_f64()),
+        })
+    }
+
+    fn is_for(&self, key: &GroupingKey) -> bool {
+        self.matches.iter().all(|(label, expression)| expression.is_match(key.labels().get(label).unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
+mod tests {
+    use proptest::prelude::*;
+    use protocol::LabelSet;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(NOW).unwrap()
+    }
+
+    fn policy(spec: serde_json::Value) -> Policy {
+        Policy::compile(&serde_json::from_value(spec).unwrap()).unwrap()
+    }
+
+    fn group(labels: &[(&str, &str)], push_time: f64, failure_time: f64) -> GroupAge {
+        let key = GroupingKey::from_labels(labels.iter().copied().collect::<LabelSet>()).unwrap();
+        GroupAge { key, push_time, push_time_text: push_time.to_string(), failure_time }
+    }
+
+    /// Whether a group of an age in seconds is too old.
+    #[track_caller]
+    fn check(spec: serde_json::Value, labels: &[(&str, &str)], age: i32, expected: bool) {
+        let groups = [group(labels, f64::from(i32::try_from(NOW).unwrap() - age), 0.0)];
+        let found = !expired(&groups, &policy(spec.clone()), now()).is_empty();
+        assert_eq!(found, expected, "{spec} {labels:?} {age}");
+    }
+
+    #[test]
+    fn stale_after_is_the_limit_of_all() {
+        check(json!({"staleAfter": "1h"}), &[("job", "a")], 3601, true);
+        check(json!({"staleAfter": "1h"}), &[("job", "a")], 3600, false);
+        check(json!({}), &[("job", "a")], i32::MAX / 2, false);
+        check(json!({"staleAfter": "1h"}), &[("job", "a")], -3601, false);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let spec = json!({"staleAfter": "1h", "rules": [
+            {"match": {"job": "backup-.*"}, "staleAfter": "25h"},
+            {"match": {"job": "backup-.*|forever"}},
+        ]});
+        check(spec.clone(), &[("job", "backup-db")], 7200, false);
+        check(spec.clone(), &[("job", "backup-db")], 100_000, true);
+        check(spec.clone(), &[("job", "forever")], 100_000, false);
+        check(spec, &[("job", "other")], 7200, true);
+    }
+
+    #[test]
+    fn expressions_match_the_whole_value() {
+        let spec = json!({"staleAfter": "1h", "rules": [{"match": {"job": "a|b"}}]});
+        check(spec.clone(), &[("job", "a")], 7200, false);
+        check(spec.clone(), &[("job", "ab")], 7200, true);
+        check(spec, &[("job", "a\n")], 7200, true);
+    }
+
+    #[test]
+    fn a_label_that_is_absent_counts_as_empty() {
+        let spec = json!({"staleAfter": "1h", "rules": [{"match": {"instance": ""}}]});
+        check(spec.clone(), &[("job", "a")], 7200, false);
+        check(spec.clone(), &[("job", "a"), ("instance", "")], 7200, false);
+        check(spec, &[("job", "a"), ("instance", "x")], 7200, true);
+    }
+
+    #[test]
+    fn all_expressions_of_a_rule_have_to_match() {
+        let spec = json!({"staleAfter": "1h", "rules": [{"match": {"job": "a", "path": "x"}}]});
+        check(spec.clone(), &[("job", "a"), ("path", "x")], 7200, false);
+        check(spec, &[("job", "a"), ("path", "y")], 7200, true);
+    }
+
+    #[test]
+    fn never_pushed_counts_from_the_last_refusal_and_without_one_never() {
+        let policy = policy(json!({"staleAfter": "1h"}));
+        let (old, young) = (1.0, f64::from(i32::try_from(NOW).unwrap()));
+        let keys =
+            |push_time, failure_time| expired(&[group(&[("job", "a")], push_time, failure_time)], &policy, now()).len();
+        assert_eq!(keys(0.0, 0.0), 0);
+        assert_eq!(keys(0.0, old), 1);
+        assert_eq!(keys(0.0, young), 0);
+        assert_eq!(keys(old, young), 1, "a refused push keeps nothing alive");
+    }
+
+    #[test]
+    fn a_bad_expression_is_named() {
+        let spec = serde_json::from_value(json!({"rules": [{"match": {"job": "a("}}]})).unwrap();
+        let error = Policy::compile(&spec).unwrap_err().to_string();
+        assert!(error.starts_with("spec.rules[0].match.job: expected a regular expression, found \"a(\": "), "{error}");
+    }
+
+    #[test]
+    fn limits_are_seen_wherever_they_are() {
+        assert!(!policy(json!({"rules": [{"match": {"job": "a"}}]})).has_limits());
+        assert!(policy(json!({"rules": [{"match": {"job": "a"}, "staleAfter": "1h"}]})).has_limits());
+        assert!(policy(json!({"staleAfter": "1h"})).has_limits());
+    }
+
+    proptest! {
+        #[test]
+        fn no_group_younger_than_its_limit_is_named(
+            ages in prop::collection::vec((0_u32..200_000, any::<bool>(), "[ab]"), 0..20),
+            stale_after in prop::option::of(1_u32..100_000),
+            rule in prop::option::of(1_u32..100_000),
+        ) {
+            let limit = |seconds: Option<u32>| seconds.map(|seconds| format!("{seconds}s"));
+            let mut spec = json!({"rules": [{"match": {"job": "a"}}]});
+            if let Some(limit) = limit(stale_after) { spec["staleAfter"] = json!(limit); }
+            if let Some(limit) = limit(rule) { spec["rules"][0]["staleAfter"] = json!(limit); }
+            let policy = policy(spec);
+            let groups: Vec<_> = ages.iter().map(|(age, failed, job)| {
+                let time = f64::from(i32::try_from(NOW).unwrap()) - f64::from(*age);
+                if *failed { group(&[("job", job)], 0.0, time) } else { group(&[("job", job)], time, 0.0) }
+            }).collect();
+            let named = expired(&groups, &policy, now());
+            for (group, (age, _, job)) in groups.iter().zip(&ages) {
+                let limit = if job == "a" { rule } else { stale_after };
+                let is_named = named.iter().any(|expired| std::ptr::eq(expired.group, group));
+                prop_assert_eq!(is_named, limit.is_some_and(|limit| limit < *age), "{} {:?}", age, limit);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a pass found and did in the sidecars of one `PushGroup`, kept for the controller, which writes it into the status.
+//!
+//! *Never:* status fields, the API server.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+/// The outcome of a pass for one `PushGroup`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PassReport {
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Sidecars that were to be looked at.
+    pub targets: u64,
+    /// Those that did not answer or did not delete, and run on.
+    pub failed: u64,
+    /// Groups seen.
+    pub groups: u64,
+    /// Groups that are too old and still there.
+    pub stale: u64,
+    /// Groups removed.
+    pub collected: u64,
+    /// The newest push seen, Unix seconds.
+    pub newest_push: Option<f64>,
+    /// The rule that does not compile, in which case nothing was removed.
+    pub bad_rule: Option<String>,
+    /// Whether any group can ever be too old.
+    pub has_limits: bool,
+    /// Whether stale groups are only reported.
+    pub dry_run: bool,
+}
+
+/// The reports of all `PushGroup`s, by UID.
+#[derive(Debug, Default)]
+pub struct Reports {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    last: Option<PassReport>,
+    collected: u64,
+}
+
+// === impl PassReport ===
+
+impl PassReport {
+    /// Adds what was found in one sidecar.
+    pub fn add(&mut self, other: &Self) {
+        self.targets += other.targets;
+        self.failed += other.failed;
+        self.groups += other.groups;
+        self.stale += other.stale;
+        self.collected += other.collected;
+        self.newest_push = match (self.newest_push, other.newest_push) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+// === impl Reports ===
+
+impl Reports {
+    /// Keeps a report; what was collected adds up until it is taken.
+    pub fn record(&self, uid: &str, report: PassReport) {
+        let mut entries = self.entries();
+        let entry = entries.entry(uid.to_owned()).or_default();
+        entry.collected += report.collected;
+        entry.last = Some(report);
+    }
+
+    /// The last report.
+    #[must_use]
+    pub fn last(&self, uid: &str) -> Option<PassReport> {
+        self.entries().get(uid).and_then(|entry| entry.last.clone())
+    }
+
+    /// Takes the number of groups collected since it was taken last.
+    #[must_use]
+    pub fn take_collected(&self, uid: &str) -> u64 {
+        self.entries().get_mut(uid).map(|entry| std::mem::take(&mut entry.collected)).unwrap_or_default()
+    }
+
+    /// Forgets all `PushGroup`s but some.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.entries().retain(|uid, _| uids.contains(uid));
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // Whoever panicked with the lock held left whole entries behind.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collected_groups_add_up_until_they_are_taken() {
+        let reports = Reports::default();
+        let report = |collected| PassReport { collected, ..PassReport::default() };
+        reports.record("uid", report(2));
+        reports.record("uid", report(3));
+        assert_eq!(reports.last("uid").unwrap().collected, 3);
+        assert_eq!(reports.take_collected("uid"), 5);
+        assert_eq!(reports.take_collected("uid"), 0);
+        reports.keep_only(&HashSet::new());
+        assert_eq!(reports.last("uid"), None);
+    }
+
+    #[test]
+    fn sidecars_add_up() {
+        let mut sum = PassReport::default();
+        let one = PassReport { targets: 1, groups: 2, newest_push: Some(3.0), ..PassReport::default() };
+        sum.add(&one);
+        sum.add(&PassReport { newest_push: Some(2.0), failed: 1, ..one.clone() });
+        sum.add(&PassReport { newest_push: None, ..one });
+        assert_eq!((sum.targets, sum.failed, sum.groups, sum.newest_push), (3, 1, 6, Some(3.0)));
+    }
+}

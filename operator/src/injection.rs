@@ -1,0 +1,17 @@
+//! The admission webhook: which pods get a sidecar, what it is like, and the patch that puts it in.
+//!
+//! A pod asks with the label or annotation `sidegate.dev/inject`, the label first: `true` is the oldest `PushGroup`
+//! whose selector matches the pod, a name is that `PushGroup`, `false` or nothing is no sidecar. What stands in the way
+//! (host network, Windows, a port that is taken, a value nobody understands) skips the pod with a reason; a fault of
+//! ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
+//!
+//! [`webhook`] is the edge; [`decide`], [`container`] and [`patch`] are pure, and the same pod gives the same bytes.
+//!
+//! *Never:* what happens to a pod after admission.
+
+pub mod container;
+pub mod decide;
+pub mod groups;
+pub mod patch;
+pub mod pod;
+pub mod webhook;

@@ -1,0 +1,59 @@
+//! The `PushGroup`s of a namespace: from the cache, and once from the API server when the cache has none that fits,
+//! since a pod may be created right after its group.
+//!
+//! *Never:* what fits.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::PushGroup;
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
+
+use crate::cache::Cache;
+
+/// How long the API server may take to list: it waits for our own answer meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where groups are looked up.
+#[derive(Clone)]
+pub struct Groups {
+    cache: Cache<PushGroup>,
+    client: Client,
+}
+
+/// The API server could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupsError {
+    /// It refused, or could not be reached.
+    #[error("cannot list PushGroups: {0}")]
+    List(#[from] kube::Error),
+    /// It took too long.
+    #[error("cannot list PushGroups: no answer within {PATIENCE:?}")]
+    TooSlow,
+}
+
+// === impl Groups ===
+
+impl Groups {
+    /// Looks in a cache, and behind it.
+    #[must_use]
+    pub fn new(cache: Cache<PushGroup>, client: Client) -> Self {
+        Self { cache, client }
+    }
+
+    /// What the cache knows of a namespace.
+    #[must_use]
+    pub fn cached(&self, namespace: &str) -> Vec<Arc<PushGroup>> {
+        self.cache.filter(|group| group.namespace().as_deref() == Some(namespace))
+    }
+
+    /// What the API server knows of a namespace.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn live(&self, namespace: &str) -> Result<Vec<Arc<PushGroup>>, GroupsError> {
+        let api = Api::<PushGroup>::namespaced(self.client.clone(), namespace);
+        let listed = tokio::time::timeout(PATIENCE, api.list(&ListParams::default())).await;
+        let listed = listed.map_err(|_| GroupsError::TooSlow)??;
+        Ok(listed.items.into_iter().map(Arc::new).collect())
+    }
+}

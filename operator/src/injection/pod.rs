@@ -1,0 +1,187 @@
+//! A pod as the API server sent it, read field by field and never through a type that could lose one.
+//!
+//! A field that is absent, `null`, or of an unexpected type reads as absent.
+//!
+//! *Never:* what follows from a field.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// The two lists of containers.
+pub const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
+
+/// A pod's raw JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct RawPod<'a> {
+    raw: &'a Value,
+}
+
+// === impl RawPod ===
+
+impl<'a> RawPod<'a> {
+    /// Looks at a pod.
+    #[must_use]
+    pub fn new(raw: &'a Value) -> Self {
+        Self { raw }
+    }
+
+    /// A value by JSON pointer; `null` counts as absent.
+    #[must_use]
+    pub fn at(self, pointer: &str) -> Option<&'a Value> {
+        self.raw.pointer(pointer).filter(|value| !value.is_null())
+    }
+
+    /// Whether it has a spec at all.
+    #[must_use]
+    pub fn has_spec(self) -> bool {
+        self.at("/spec").is_some_and(Value::is_object)
+    }
+
+    /// All labels.
+    #[must_use]
+    pub fn labels(self) -> BTreeMap<String, String> {
+        let labels = self.at("/metadata/labels").and_then(Value::as_object);
+        labels.map(strings).unwrap_or_default()
+    }
+
+    /// A label or, without it, the annotation of the same name.
+    #[must_use]
+    pub fn label_or_annotation(self, name: &str) -> Option<&'a str> {
+        let read = |pointer| self.at(pointer).and_then(|map| map.get(name)).and_then(Value::as_str);
+        read("/metadata/labels").or_else(|| read("/metadata/annotations"))
+    }
+
+    /// The containers of one list, in order.
+    pub fn containers(self, list: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        self.at("/spec").and_then(|spec| spec.get(list)).and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// The containers of both lists.
+    pub fn all_containers(self) -> impl Iterator<Item = &'a Value> {
+        CONTAINER_LISTS.into_iter().flat_map(move |list| self.containers(list))
+    }
+
+    /// Whether it shares the node's network.
+    #[must_use]
+    pub fn uses_host_network(self) -> bool {
+        self.at("/spec/hostNetwork").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Whether it says that it runs on Windows.
+    #[must_use]
+    pub fn runs_on_windows(self) -> bool {
+        let system = self.at("/spec/os/name").and_then(Value::as_str);
+        let node = self.at("/spec/nodeSelector/kubernetes.io~1os").and_then(Value::as_str);
+        system == Some("windows") || node == Some("windows")
+    }
+
+    /// Whether a Job owns it.
+    #[must_use]
+    pub fn is_owned_by_a_job(self) -> bool {
+        let owners = self.at("/metadata/ownerReferences").and_then(Value::as_array);
+        owners.into_iter().flatten().any(|owner| {
+            let is = |field: &str, start: &str| {
+                owner.get(field).and_then(Value::as_str).is_some_and(|text| text.starts_with(start))
+            };
+            owner.get("kind").and_then(Value::as_str) == Some("Job") && is("apiVersion", "batch/")
+        })
+    }
+
+    /// How long it may run, in seconds.
+    #[must_use]
+    pub fn active_deadline_seconds(self) -> Option<i64> {
+        self.at("/spec/activeDeadlineSeconds").and_then(Value::as_i64)
+    }
+
+    /// How long it may take to end, in seconds.
+    #[must_use]
+    pub fn grace_period_seconds(self) -> Option<i64> {
+        self.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64)
+    }
+
+    /// Whether resources are given for the pod as a whole.
+    #[must_use]
+    pub fn has_pod_level_resources(self) -> bool {
+        self.at("/spec/resources").and_then(Value::as_object).is_some_and(|resources| !resources.is_empty())
+    }
+
+    /// Whether every container asks for exactly what it may use, which makes the pod's class `Guaranteed`.
+    #[must_use]
+    pub fn is_guaranteed(self) -> bool {
+        let mut containers = self.all_containers().peekable();
+        containers.peek().is_some() && containers.all(is_container_guaranteed)
+    }
+}
+
+/// The text behind a field of an object.
+#[must_use]
+pub fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str)
+}
+
+fn is_container_guaranteed(container: &Value) -> bool {
+    ["cpu", "memory"].iter().all(|resource| {
+        let read = |kind: &str| container.pointer(&format!("/resources/{kind}/{resource}")).filter(|v| !v.is_null());
+        // Without a request, the limit is the request.
+        read("limits").is_some_and(|limit| read("requests").is_none_or(|request| request == limit))
+    })
+}
+
+fn strings(map: &Map<String, Value>) -> BTreeMap<String, String> {
+    map.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn null_and_strange_types_read_as_absent() {
+        let raw =
+            json!({"metadata": {"labels": null, "annotations": 3}, "spec": {"containers": null, "hostNetwork": "yes"}});
+        let pod = RawPod::new(&raw);
+        assert!(pod.labels().is_empty());
+        assert_eq!(pod.label_or_annotation("a"), None);
+        assert_eq!(pod.all_containers().count(), 0);
+        assert!(!pod.uses_host_network());
+        assert!(!pod.is_guaranteed());
+    }
+
+    #[test]
+    fn a_label_comes_before_the_annotation() {
+        let raw =
+            json!({"metadata": {"labels": {"a": "label"}, "annotations": {"a": "annotation", "b": "annotation"}}});
+        let pod = RawPod::new(&raw);
+        assert_eq!(pod.label_or_annotation("a"), Some("label"));
+        assert_eq!(pod.label_or_annotation("b"), Some("annotation"));
+    }
+
+    #[test]
+    fn guaranteed_is_told_from_burstable() {
+        let check = |containers: Value, expected: bool| {
+            let raw = json!({"spec": {"containers": containers}});
+            assert_eq!(RawPod::new(&raw).is_guaranteed(), expected, "{raw}");
+        };
+        let full = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
+        check(json!([{"resources": full}]), true);
+        check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]), true);
+        check(json!([{"resources": full}, {}]), false);
+        check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}}]), false);
+        check(json!([]), false);
+    }
+
+    #[test]
+    fn only_a_batch_job_is_a_job() {
+        let check = |owners: Value, expected: bool| {
+            let raw = json!({"metadata": {"ownerReferences": owners}});
+            assert_eq!(RawPod::new(&raw).is_owned_by_a_job(), expected, "{raw}");
+        };
+        check(json!([{"apiVersion": "batch/v1", "kind": "Job"}]), true);
+        check(json!([{"apiVersion": "example.com/v1", "kind": "Job"}]), false);
+        check(json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet"}]), false);
+        check(json!(null), false);
+    }
+}

@@ -1,0 +1,238 @@
+//! Review in, review out: the thin edge around `decide`, `container` and `patch`.
+//!
+//! It always admits. A fault of ours becomes a warning on an unchanged pod; a body that is no review is the only 400.
+//! Reviews are read as raw JSON first and the pod is taken out of them as it came.
+//!
+//! *Never:* TLS, what makes a pod eligible, what a patch looks like.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use crds::{PushGroup, PushGroupSpec};
+use json_patch::Patch;
+use kube::{
+    ResourceExt,
+    core::{
+        DynamicObject,
+        admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
+    },
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{
+    container::{self, Circumstances},
+    decide::{self, Pick, Wish},
+    groups::Groups,
+    patch::{self, Insertion},
+    pod::RawPod,
+};
+use crate::{config::SidecarImage, metrics::Metrics};
+
+/// A review carries at most two objects of 3 MiB each, the API server's own limit, and some words.
+const LONGEST_REVIEW: usize = 8 * 1024 * 1024;
+
+/// What the webhook needs.
+#[derive(Clone)]
+pub struct WebhookState {
+    /// What is injected.
+    pub image: Arc<SidecarImage>,
+    /// Where groups are looked up.
+    pub groups: Groups,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A fault of ours, which admits the pod unchanged.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the request has no namespace")]
+    NoNamespace,
+    #[error("the pod has no spec")]
+    NoSpec,
+    #[error("cannot write the sidecar as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What is answered about a pod.
+#[derive(Debug)]
+struct Outcome {
+    result: &'static str,
+    reason: &'static str,
+    patch: Option<Patch>,
+    warnings: Vec<String>,
+}
+
+/// A body that is no review of a request.
+#[derive(Debug, thiserror::Error)]
+enum NoReview {
+    #[error("expected an AdmissionReview as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("expected an AdmissionReview with a request")]
+    NoRequest,
+}
+
+/// The routes.
+pub fn router(state: WebhookState) -> Router {
+    Router::new()
+        .route("/mutate-pods", post(mutate_pods))
+        .layer(DefaultBodyLimit::max(LONGEST_REVIEW))
+        .with_state(state)
+}
+
+async fn mutate_pods(State(state): State<WebhookState>, body: Bytes) -> Response {
+    let started = Instant::now();
+    let answer = match review(&state, &body).await {
+        Ok(review) => Json(review).into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "refused a request to the webhook");
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+        }
+    };
+    state.metrics.webhook_answered(answer.status().as_u16(), started.elapsed());
+    answer
+}
+
+async fn review(state: &WebhookState, body: &[u8]) -> Result<AdmissionReview<DynamicObject>, NoReview> {
+    let mut review: Value = serde_json::from_slice(body)?;
+    let pod = review.pointer_mut("/request/object").map(Value::take).unwrap_or_default();
+    let review: AdmissionReview<DynamicObject> = serde_json::from_value(review)?;
+    let request: AdmissionRequest<DynamicObject> = review.try_into().map_err(|_| NoReview::NoRequest)?;
+
+    let outcome = match look_at(state, &request, &pod).await {
+        Ok(outcome) => outcome,
+        Err(fault) => {
+            tracing::error!(%fault, namespace = request.namespace.as_deref(), "admitted a pod without a sidecar");
+            Outcome {
+                result: "failed",
+                reason: "fault",
+                patch: None,
+                warnings: vec![format!("sidegate: no sidecar, by a fault of the operator: {fault}")],
+            }
+        }
+    };
+    if !request.dry_run {
+        state.metrics.injection(outcome.result, outcome.reason);
+    }
+    Ok(answer(&request, outcome).into_review())
+}
+
+fn answer(request: &AdmissionRequest<DynamicObject>, outcome: Outcome) -> AdmissionResponse {
+    let response = AdmissionResponse::from(request);
+    let mut response = match outcome.patch {
+        None => response,
+        // A patch of ours is made of JSON values; were it ever not printable, the pod goes on without.
+        Some(patch) => response.with_patch(patch).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot print a patch");
+            AdmissionResponse::from(request)
+        }),
+    };
+    response.warnings = Some(outcome.warnings).filter(|warnings| !warnings.is_empty());
+    response
+}
+
+async fn look_at(
+    state: &WebhookState,
+    request: &AdmissionRequest<DynamicObject>,
+    pod: &Value,
+) -> Result<Outcome, Fault> {
+    if request.operation != Operation::Create {
+        return Ok(Outcome::untouched("not_a_create"));
+    }
+    let pod = RawPod::new(pod);
+    let pick = match decide::wish(pod) {
+        Wish::Nothing => return Ok(Outcome::untouched("not_asked")),
+        Wish::Skip(skip) => {
+            let (reason, warning) = (skip.reason(), skip.warning());
+            tracing::debug!(namespace = request.namespace.as_deref(), reason, "skipped a pod");
+            return Ok(Outcome { result: "skipped", reason, patch: None, warnings: warning.into_iter().collect() });
+        }
+        Wish::Sidecar(pick) => pick,
+    };
+    if !pod.has_spec() {
+        return Err(Fault::NoSpec);
+    }
+    // The pod's own namespace may be empty at this point; the request's is where it goes.
+    let namespace = request.namespace.as_deref().ok_or(Fault::NoNamespace)?;
+    let mut warnings = Vec::new();
+    let group = find(&state.groups, namespace, &pick, pod, &mut warnings).await;
+    let reason = match (&pick, &group) {
+        (Pick::Named(_), _) => "named",
+        (Pick::Matching, Some(_)) => "selected",
+        (Pick::Matching, None) => "no_group",
+    };
+    let insertion = insertion(&state.image, pick, group.as_deref(), pod)?;
+    tracing::debug!(namespace, pushgroup = insertion.group.as_deref(), reason, "injected a sidecar");
+    Ok(Outcome { result: "injected", reason, patch: Some(patch::build(pod, &insertion)), warnings })
+}
+
+/// The group a pod asks for: from the cache, else from the API server.
+async fn find(
+    groups: &Groups,
+    namespace: &str,
+    pick: &Pick,
+    pod: RawPod<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Arc<PushGroup>> {
+    if let Some(group) = decide::choose(pick, pod, &groups.cached(namespace)) {
+        return Some(group);
+    }
+    let found = match groups.live(namespace).await {
+        Ok(live) => decide::choose(pick, pod, &live),
+        Err(error) => {
+            tracing::warn!(%error, namespace, "injecting without having seen the PushGroups");
+            None
+        }
+    };
+    if found.is_none() && *pick == Pick::Matching {
+        warnings.push(format!(
+            "sidegate: no PushGroup of namespace {namespace} selects this pod: nobody scrapes its sidecar"
+        ));
+    }
+    found
+}
+
+fn insertion(
+    image: &SidecarImage,
+    pick: Pick,
+    group: Option<&PushGroup>,
+    pod: RawPod<'_>,
+) -> Result<Insertion, serde_json::Error> {
+    let unknown = PushGroupSpec::default();
+    let spec = group.map_or(&unknown, |group| &group.spec);
+    let circumstances = Circumstances {
+        active_deadline_seconds: pod.active_deadline_seconds(),
+        guaranteed: pod.is_guaranteed(),
+        pod_level_resources: pod.has_pod_level_resources(),
+    };
+    let hold_open = container::hold_open_seconds(&spec.sidecar, &spec.scrape, circumstances.active_deadline_seconds);
+    let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
+    Ok(Insertion {
+        container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
+        volume: serde_json::to_value(container::trust_volume())?,
+        group: match pick {
+            Pick::Named(name) => Some(name),
+            Pick::Matching => group.map(ResourceExt::name_any),
+        },
+        environment: container::environment(&spec.sidecar).into(),
+        grace_period_seconds: raised.then(|| container::grace_period_for(hold_open)),
+    })
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn untouched(reason: &'static str) -> Self {
+        Self { result: "untouched", reason, patch: None, warnings: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Reviews through the router, without TLS.
+
+use axum::{body::Body, http::Request};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{cache::Cache, golden};
+
+/// A state whose cache knows some groups and whose API server knows others; `None` is an API server that fails.
+fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
+    let list = live.map(
+        |items| json!({"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroupList", "metadata": {}, "items": items}),
+    );
+    let service = tower::service_fn(move |_: axum::http::Request<kube::client::Body>| {
+        let answer = match &list {
+            Some(list) => axum::http::Response::new(Body::from(list.to_string())),
+            None => {
+                let mut answer = axum::http::Response::new(Body::from("no"));
+                *answer.status_mut() = StatusCode::FORBIDDEN;
+                answer
+            }
+        };
+        async move { Ok::<_, std::io::Error>(answer) }
+    });
+    WebhookState {
+        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() }),
+        groups: Groups::new(Cache::of(cached), Client::new(service, "default")),
+        metrics: Arc::default(),
+    }
+}
+
+fn group(name: &str, spec: Value) -> PushGroup {
+    let mut group = PushGroup::new(name, serde_json::from_value(spec).unwrap());
+    group.metadata.namespace = Some("data".to_owned());
+    group
+}
+
+fn review_of(pod: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "0c9a8d74",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "data",
+            "operation": "CREATE",
+            "userInfo": {"username": "somebody"},
+            "object": pod,
+        },
+    })
+}
+
+async fn ask(state: &WebhookState, body: String) -> (u16, Value) {
+    let request = Request::post("/mutate-pods").header("content-type", "application/json").body(Body::from(body));
+    let answer = router(state.clone()).oneshot(request.unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// The answer to a review, its patch printed; each answer must admit the pod.
+async fn admitted(state: &WebhookState, review: &Value) -> (Option<Value>, Vec<String>) {
+    let (status, answer) = ask(state, review.to_string()).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer.pointer("/response/allowed"), Some(&json!(true)));
+    assert_eq!(answer.pointer("/response/uid"), Some(&json!("0c9a8d74")));
+    assert_eq!(answer.pointer("/apiVersion"), Some(&json!("admission.k8s.io/v1")));
+    let patch = answer.pointer("/response/patch").map(|bytes| {
+        let bytes: Vec<u8> = serde_json::from_value(bytes.clone()).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    });
+    let warnings = answer.pointer("/response/warnings").cloned().unwrap_or(json!([]));
+    (patch, serde_json::from_value(warnings).unwrap())
+}
+
+fn job_pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": "backup-",
+            "labels": {"app": "etl"},
+            "annotations": {"sidegate.dev/inject": "true"},
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "1"}],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 30,
+            "initContainers": [{"name": "fetch", "image": "fetch:1"}],
+            "containers": [{"name": "app", "image": "etl:1", "env": [{"name": "MODE", "value": "full"}]}],
+            "fieldOfTheFuture": {"kept": true},
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_job_pod_gets_the_golden_patch() {
+    let state = state(vec![group("nightly", json!({"selector": {"matchLabels": {"app": "etl"}}}))], None);
+    let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
+    assert!(warnings.is_empty(), "{warnings:?}");
+    golden::check("injected-job-pod.patch.yaml", &patch.unwrap());
+}
+
+#[tokio::test]
+async fn a_second_call_changes_nothing() {
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let mut pod = job_pod();
+    let (patch, _) = admitted(&state, &review_of(&pod)).await;
+    let patch: Patch = serde_json::from_value(patch.unwrap()).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    assert_eq!(pod.pointer("/spec/fieldOfTheFuture"), Some(&json!({"kept": true})));
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![]));
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_ask_is_left_alone() {
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let mut pod = job_pod();
+    pod["metadata"]["annotations"] = json!({});
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![]));
+}
+
+#[tokio::test]
+async fn a_strange_value_is_a_warning() {
+    let state = state(vec![], None);
+    let mut pod = job_pod();
+    pod["metadata"]["annotations"]["sidegate.dev/inject"] = json!("Yes please");
+    let (patch, warnings) = admitted(&state, &review_of(&pod)).await;
+    assert_eq!(patch, None);
+    assert_eq!(
+        warnings,
+        ["sidegate: no sidecar: sidegate.dev/inject: expected true, false or a PushGroup's name, found \"Yes please\""]
+    );
+}
+
+#[tokio::test]
+async fn a_group_the_cache_does_not_know_yet_is_looked_up() {
+    let state = state(vec![], Some(vec![group("fresh", json!({"selector": {}}))]));
+    let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
+    assert!(patch.unwrap().to_string().contains("\"fresh\""));
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn without_any_group_the_pod_gets_a_sidecar_and_a_warning() {
+    for live in [None, Some(vec![])] {
+        let (patch, warnings) = admitted(&state(vec![], live), &review_of(&job_pod())).await;
+        let patch = patch.unwrap().to_string();
+        assert!(patch.contains("injected") && !patch.contains("pushgroup"), "{patch}");
+        assert_eq!(warnings, ["sidegate: no PushGroup of namespace data selects this pod: nobody scrapes its sidecar"]);
+    }
+}
+
+#[tokio::test]
+async fn a_named_group_need_not_exist() {
+    let mut pod = job_pod();
+    pod["metadata"]["annotations"]["sidegate.dev/inject"] = json!("later");
+    let (patch, warnings) = admitted(&state(vec![], Some(vec![])), &review_of(&pod)).await;
+    assert!(patch.unwrap().to_string().contains("\"later\""));
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn the_grace_period_of_other_pods_is_raised_only_on_request() {
+    let raised = |raise: bool| async move {
+        let state = state(vec![group("web", json!({"selector": {}, "sidecar": {"raiseGracePeriod": raise}}))], None);
+        let mut pod = job_pod();
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet"}]);
+        let (patch, _) = admitted(&state, &review_of(&pod)).await;
+        patch.unwrap().to_string().contains("terminationGracePeriodSeconds")
+    };
+    assert!(!raised(false).await);
+    assert!(raised(true).await);
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_admits_with_a_warning() {
+    let state = state(vec![], Some(vec![]));
+    let mut review = review_of(&json!({"metadata": {"annotations": {"sidegate.dev/inject": "true"}}}));
+    let (patch, warnings) = admitted(&state, &review).await;
+    assert_eq!(patch, None);
+    assert_eq!(warnings, ["sidegate: no sidecar, by a fault of the operator: the pod has no spec"]);
+    review["request"]["object"] = json!(null);
+    assert_eq!(admitted(&state, &review).await, (None, vec![]));
+}
+
+#[tokio::test]
+async fn updates_are_none_of_our_business() {
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let mut review = review_of(&job_pod());
+    review["request"]["operation"] = json!("UPDATE");
+    assert_eq!(admitted(&state, &review).await, (None, vec![]));
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_and_not_counted() {
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let mut review = review_of(&job_pod());
+    review["request"]["dryRun"] = json!(true);
+    assert!(admitted(&state, &review).await.0.is_some());
+    assert!(!state.metrics.page().unwrap().contains("injections_total{"));
+    review["request"]["dryRun"] = json!(false);
+    assert!(admitted(&state, &review).await.0.is_some());
+    let counted = "sidegate_operator_injections_total{result=\"injected\",reason=\"selected\"} 1";
+    assert!(state.metrics.page().unwrap().contains(counted));
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_refused() {
+    let state = state(vec![], None);
+    assert_eq!(ask(&state, "{}".to_owned()).await.0, 400);
+    assert_eq!(ask(&state, "not json".to_owned()).await.0, 400);
+}

@@ -1,0 +1,54 @@
+//! The Sidegate operator: injects sidecars, makes monitors, collects stale groups.
+//!
+//! Four parts run side by side and share two caches, the `PushGroup`s and the injected pods; [`app`] starts them.
+//!
+//! ```text
+//!                  ┌─────────────── caches: PushGroups, injected pods ───────────────┐
+//!                  ▼                              ▼                                  ▼
+//! API server ─▶ injection            controller: observe ─ plan ─ apply ◀─report─ gc: read ─ decide ─ delete
+//!  (a pod)      decide ─ container ─ patch        │                                  │
+//!                                                 ▼                                  ▼
+//!                              Service, monitor, trust, status                  sidecars
+//! ```
+//!
+//! | Module | Owns |
+//! | --- | --- |
+//! | [`args`], [`config`] | flags; flags made ready, all mistakes at once |
+//! | [`app`] | what is started, in which order, and how it ends |
+//! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
+//! | [`certs`] | the webhook's certificate and the trust in it |
+//! | [`controller`] | reconciling a `PushGroup`: objects and status |
+//! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
+//! | [`gc`] | the passes over all sidecars, and what is stale |
+//! | [`sidecar`] | talking to one sidecar |
+//! | [`signing`] | the key that signs deletions |
+//! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
+//! | [`cache`], [`clock`], [`listen`], [`retry`], [`stop`] | watched objects, time, sockets, patience, the end |
+//!
+//! Invariants: pure centres (`decide`, `container`, `patch`, `plan`, `status`, `policy`, `issue`) take `now` and do no
+//! I/O; there is one writer of each object, by one field manager each; collection never writes to the API server and
+//! reconciling never talks to a sidecar.
+//!
+//! *Never:* how a sidecar stores or serves anything; the contract with it is the crate `protocol`.
+
+pub mod admin;
+pub mod app;
+pub mod args;
+pub mod cache;
+pub mod certs;
+pub mod clock;
+pub mod config;
+pub mod controller;
+pub mod gc;
+#[cfg(test)]
+mod golden;
+pub mod injection;
+pub mod listen;
+pub mod metrics;
+pub mod monitors;
+pub mod readiness;
+pub mod retry;
+pub mod sidecar;
+pub mod signing;
+pub mod stop;
+pub mod telemetry;

@@ -1,0 +1,22 @@
+//! The PodMonitor of a group. Pure.
+//!
+//! *Never:* the client, ServiceMonitors.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{
+    Owner,
+    api::{PodMonitor, PodMonitorSpec},
+};
+
+/// The PodMonitor.
+#[must_use]
+pub fn build(owner: &Owner<'_>) -> PodMonitor {
+    PodMonitor {
+        metadata: owner.metadata(&owner.scrape.labels),
+        spec: PodMonitorSpec {
+            selector: LabelSelector { match_labels: Some(owner.pod_labels()), ..LabelSelector::default() },
+            pod_metrics_endpoints: vec![owner.endpoint()],
+        },
+    }
+}

@@ -1,0 +1,205 @@
+//! Requests to one sidecar: read the push times, remove a group if it has not been pushed since.
+//!
+//! Plain HTTP to a pod's address, a new connection for each request (an idle one would count in the sidecar's end),
+//! a timeout for each, and a limit for the page.
+//!
+//! *Never:* which pod is asked, what is stale.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ACCEPT, DATE, HOST},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use jiff::{Timestamp, fmt::rfc2822};
+use protocol::{
+    GroupingKey,
+    endpoints::{IF_PUSH_TIME_HEADER, METRICS_PATH, NAME_PARAMETER, OPERATOR_READ_HEADER, SIGNATURE_HEADER},
+    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+    signed_request::SignedRequest,
+};
+
+use crate::signing::{NoRandomness, OperatorKey, random};
+
+/// How long one request may take, its answer included.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest page that is read: some 80,000 groups.
+const LONGEST_PAGE: usize = 16 * 1024 * 1024;
+
+/// The format [`super::push_times`] reads.
+const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
+
+/// Asks sidecars.
+#[derive(Clone, Debug)]
+pub struct SidecarClient {
+    http: Client<HttpConnector, Empty<Bytes>>,
+    key: OperatorKey,
+}
+
+/// What a sidecar says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The page.
+    pub text: String,
+    /// What time it was there.
+    pub date: Option<Timestamp>,
+}
+
+/// What became of a group that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It was pushed since, and stays.
+    MovedOn,
+}
+
+/// Why a sidecar did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// No connection, or one that broke.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] hyper_util::client::legacy::Error),
+    /// No answer in time.
+    #[error("no answer within {TIMEOUT:?}")]
+    TooSlow,
+    /// Another status than expected.
+    #[error("expected status {expected}, found {found}")]
+    Status {
+        /// The status that was expected.
+        expected: u16,
+        /// The status that came.
+        found: u16,
+    },
+    /// The answer broke off, was too long, or was no text.
+    #[error("expected a page of at most {LONGEST_PAGE} bytes of text: {0}")]
+    Body(String),
+    /// The request could not be made.
+    #[error("cannot make the request: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// The request could not be signed.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+// === impl SidecarClient ===
+
+impl SidecarClient {
+    /// Signs with a key.
+    #[must_use]
+    pub fn new(key: OperatorKey) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(TIMEOUT));
+        let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Self { http, key }
+    }
+
+    /// Reads the push times, as the operator sees them: grouping keys as they were pushed, and no scrape.
+    ///
+    /// # Errors
+    /// When there is no page within the timeout.
+    pub async fn read(&self, address: SocketAddr) -> Result<Page, SidecarError> {
+        let uri = format!(
+            "http://{address}{METRICS_PATH}?{NAME_PARAMETER}={PUSH_TIME_SECONDS}&\
+             {NAME_PARAMETER}={PUSH_FAILURE_TIME_SECONDS}"
+        );
+        let request = Request::get(uri)
+            .header(HOST, address.to_string())
+            .header(ACCEPT, TEXT_FORMAT)
+            .header(OPERATOR_READ_HEADER, "1")
+            .body(Empty::new())?;
+        within_the_timeout(async {
+            let answer = self.http.request(request).await?;
+            expect_status(&answer, StatusCode::OK)?;
+            let date = answer.headers().get(DATE).and_then(|date| parse_date(date.to_str().ok()?));
+            let body = Limited::new(answer.into_body(), LONGEST_PAGE).collect().await;
+            let body = body.map_err(|error| SidecarError::Body(body_error(&*error)))?.to_bytes();
+            let text = String::from_utf8(body.into()).map_err(|error| SidecarError::Body(error.to_string()))?;
+            Ok(Page { text, date })
+        })
+        .await
+    }
+
+    /// Removes a group unless it was pushed after the time that was seen.
+    ///
+    /// # Errors
+    /// When the sidecar neither removes it nor says that it moved on.
+    pub async fn remove(
+        &self,
+        address: SocketAddr,
+        pod_uid: &str,
+        key: &GroupingKey,
+        push_time: &str,
+        now: Timestamp,
+    ) -> Result<Removal, SidecarError> {
+        let path = key.to_path();
+        let signed = SignedRequest {
+            method: Method::DELETE.as_str(),
+            path: &path,
+            target: pod_uid,
+            push_time,
+            signed_at: u64::try_from(now.as_second()).unwrap_or_default(),
+            nonce: random()?,
+        };
+        let request = Request::delete(format!("http://{address}{path}"))
+            .header(HOST, address.to_string())
+            .header(IF_PUSH_TIME_HEADER, push_time)
+            .header(SIGNATURE_HEADER, self.key.sign(&signed).to_string())
+            .body(Empty::new())?;
+        within_the_timeout(async {
+            let answer = self.http.request(request).await?;
+            if answer.status() == StatusCode::PRECONDITION_FAILED {
+                return Ok(Removal::MovedOn);
+            }
+            expect_status(&answer, StatusCode::ACCEPTED)?;
+            Ok(Removal::Removed)
+        })
+        .await
+    }
+}
+
+async fn within_the_timeout<T>(request: impl Future<Output = Result<T, SidecarError>>) -> Result<T, SidecarError> {
+    tokio::time::timeout(TIMEOUT, request).await.unwrap_or(Err(SidecarError::TooSlow))
+}
+
+fn expect_status(answer: &Response<Incoming>, expected: StatusCode) -> Result<(), SidecarError> {
+    if answer.status() == expected {
+        return Ok(());
+    }
+    Err(SidecarError::Status { expected: expected.as_u16(), found: answer.status().as_u16() })
+}
+
+fn body_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    if error.is::<LengthLimitError>() { "it is longer".to_owned() } else { error.to_string() }
+}
+
+fn parse_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+// === impl SidecarError ===
+
+impl SidecarError {
+    /// The reason as a metric label.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::TooSlow => "timeout",
+            Self::Status { .. } => "status",
+            Self::Body(_) => "body",
+            Self::Request(_) | Self::NoRandomness(_) => "request",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! The contract between the two: what the sidecar's store and encoder print, the operator's reader reads, whatever the
+//! labels; and the push time the operator has read is the one a conditional delete wants.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use operator::{
+    sidecar::{client::SidecarClient, push_times},
+    signing::OperatorKey,
+};
+use proptest::prelude::*;
+use protocol::{GroupingKey, LabelSet, endpoints::IF_PUSH_TIME_HEADER};
+use sidecar::{
+    http::{AppState, router, scrape_router},
+    store::Store,
+};
+use tower::ServiceExt as _;
+
+/// A sidecar: its push side to call, its scrape side on a socket.
+struct Sidecar {
+    state: AppState,
+    scrape: SocketAddr,
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    async fn start() -> Self {
+        let state = AppState::around(Store::new());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let scrape = listener.local_addr().unwrap();
+        let app = scrape_router(state.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { state, scrape }
+    }
+
+    async fn ask(&self, method: Method, key: &GroupingKey, push_time: Option<&str>, body: &'static str) -> u16 {
+        let mut request = Request::builder().method(method).uri(key.to_path());
+        if let Some(push_time) = push_time {
+            request = request.header(IF_PUSH_TIME_HEADER, push_time);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        router(self.state.clone()).oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    async fn push(&self, key: &GroupingKey) {
+        let status = self.ask(Method::PUT, key, None, "# TYPE contract gauge\ncontract 1\n").await;
+        assert_eq!(status, 200, "{key}");
+    }
+
+    async fn read(&self) -> push_times::Reading {
+        let page = SidecarClient::new(OperatorKey::from_seed(&[1; 32])).read(self.scrape).await.unwrap();
+        assert!(page.date.is_some(), "a sidecar tells its time");
+        push_times::read(&page.text)
+    }
+}
+
+fn key(labels: &[(&str, &str)]) -> GroupingKey {
+    GroupingKey::from_labels(labels.iter().copied().collect::<LabelSet>()).unwrap()
+}
+
+fn hostile() -> Vec<GroupingKey> {
+    let values = [
+        "a,b",
+        "x=y",
+        "{id}",
+        "}",
+        "{",
+        "say \"hi\"",
+        "back\\slash",
+        "trailing\\",
+        "new\nline",
+        "\r",
+        "größe",
+        "日本",
+        "\u{2028}",
+        "/path/to",
+        "..",
+        ".",
+        " ",
+        " padded ",
+        "a b",
+        "\t",
+        "#",
+        "100%",
+        "+",
+        "a/b,c=\"d\\\"}\n",
+        "",
+    ];
+    let mut keys = vec![
+        key(&[("job", "without instance")]),
+        key(&[("job", "empty instance"), ("instance", "")]),
+        key(&[("job", "instance"), ("instance", "x")]),
+    ];
+    for value in values {
+        keys.push(key(&[("job", "hostile"), ("value", value)]));
+        if !value.is_empty() {
+            keys.push(key(&[("job", value)]));
+        }
+    }
+    keys
+}
+
+#[expect(clippy::disallowed_methods, reason = "the sidecar's times are the system's")]
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[tokio::test]
+async fn hostile_labels_read_back_as_the_keys_they_were() {
+    let sidecar = Sidecar::start().await;
+    let before = now();
+    for key in hostile() {
+        sidecar.push(&key).await;
+    }
+    let reading = sidecar.read().await;
+    assert_eq!(reading.unreadable, 0);
+    let found: BTreeSet<_> = reading.groups.iter().map(|group| group.key.clone()).collect();
+    assert_eq!(found, hostile().into_iter().collect());
+    for group in reading.groups {
+        assert!(before <= group.push_time && group.push_time <= now(), "{}: {}", group.key, group.push_time);
+        assert_eq!(group.failure_time.to_bits(), 0.0_f64.to_bits(), "{}", group.key);
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_was_read_is_the_one_a_delete_wants() {
+    let sidecar = Sidecar::start().await;
+    for key in hostile() {
+        sidecar.push(&key).await;
+    }
+    for group in sidecar.read().await.groups {
+        let delete = async |push_time| sidecar.ask(Method::DELETE, &group.key, Some(push_time), "").await;
+        assert_eq!(delete("1").await, 412, "{}", group.key);
+        assert_eq!(delete(&group.push_time_text).await, 202, "{}", group.key);
+    }
+    assert_eq!(sidecar.read().await, push_times::Reading::default());
+}
+
+#[tokio::test]
+async fn a_group_that_was_pushed_again_is_not_deleted() {
+    let sidecar = Sidecar::start().await;
+    let key = key(&[("job", "a")]);
+    sidecar.push(&key).await;
+    let seen = sidecar.read().await.groups.remove(0);
+    sidecar.push(&key).await;
+    assert_eq!(sidecar.ask(Method::DELETE, &key, Some(&seen.push_time_text), "").await, 412);
+    assert_eq!(sidecar.read().await.groups.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_with_an_empty_instance_is_told_from_one_without() {
+    for labels in [&[("job", "a")][..], &[("job", "a"), ("instance", "")]] {
+        let sidecar = Sidecar::start().await;
+        sidecar.push(&key(labels)).await;
+        let groups = sidecar.read().await.groups;
+        assert_eq!(groups.into_iter().map(|group| group.key).collect::<Vec<_>>(), [key(labels)]);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_was_only_refused_has_a_failure_time() {
+    let sidecar = Sidecar::start().await;
+    sidecar.push(&key(&[("job", "a")])).await;
+    let refused = key(&[("job", "b")]);
+    let status = sidecar.ask(Method::PUT, &refused, None, "# TYPE contract counter\ncontract 1\n").await;
+    assert_eq!(status, 400);
+    let groups = sidecar.read().await.groups;
+    let refused = groups.iter().find(|group| group.key == refused).unwrap();
+    assert_eq!(refused.push_time.to_bits(), 0.0_f64.to_bits());
+    assert!(0.0 < refused.failure_time);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_keys_read_back(
+        keys in prop::collection::btree_set((".+", prop::collection::btree_map("[a-z_]{1,3}", ".*", 0..3)), 1..6),
+    ) {
+        let keys: BTreeSet<_> = keys.into_iter().filter_map(|(job, labels)| {
+            let mut labels: LabelSet = labels.into_iter().collect();
+            labels.insert("job", job);
+            GroupingKey::from_labels(labels).ok()
+        }).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reading = runtime.block_on(async {
+            let sidecar = Sidecar::start().await;
+            for key in &keys {
+                sidecar.push(key).await;
+            }
+            sidecar.read().await
+        });
+        prop_assert_eq!(reading.unreadable, 0);
+        prop_assert_eq!(reading.groups.into_iter().map(|group| group.key).collect::<BTreeSet<_>>(), keys);
+    }
+}
