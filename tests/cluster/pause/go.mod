@@ -1,0 +1,3 @@
+module sidegate.dev/cluster/pause
+
+go 1.26.0

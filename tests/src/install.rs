@@ -1,0 +1,112 @@
+//! What a cluster needs before it can show anything: Sidegate by its chart, the Prometheus Operator with a Prometheus.
+//!
+//! *Never:* what is pushed or scraped.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{Api, Client};
+
+use crate::{
+    binaries::{self, OPERATOR_IMAGE, SIDECAR_IMAGE},
+    cluster::Cluster,
+    image::Image,
+    kubectl::Kubectl,
+    parts::Parts,
+    wait,
+};
+
+/// The namespace Sidegate is installed in.
+pub const SIDEGATE_NAMESPACE: &str = "sidegate-system";
+
+/// The image that jobs of tests and of the demo run.
+pub const BUSYBOX_IMAGE: &str = "localhost/busybox:1";
+
+const PROMETHEUS: &str = include_str!("../fixtures/prometheus.yaml");
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Gives the node the images of our programs and of busybox.
+///
+/// # Errors
+/// When a program is missing or an import fails.
+pub fn import_images(cluster: &Cluster, parts: &Parts) -> anyhow::Result<()> {
+    cluster.import(&[Image::of_busybox(BUSYBOX_IMAGE, parts.busybox())])?;
+    cluster.import(&binaries::images()?)
+}
+
+/// `helm upgrade --install` of the chart, and waits until the operator is ready.
+///
+/// # Errors
+/// When helm fails or the operator does not get ready.
+pub async fn sidegate(kubectl: &Kubectl, client: &Client, values: &[&str]) -> anyhow::Result<()> {
+    let chart = binaries::repository().join("charts/sidegate");
+    let chart = chart.display().to_string();
+    let mut arguments =
+        vec!["upgrade", "--install", "sidegate", &chart, "--namespace", SIDEGATE_NAMESPACE, "--create-namespace"];
+    for value in values {
+        arguments.extend(["--set", value]);
+    }
+    kubectl.helm(&arguments)?;
+    let deployments = Api::<Deployment>::namespaced(client.clone(), SIDEGATE_NAMESPACE);
+    wait::until("the operator to be ready", LIMIT, || async {
+        let operator = deployments.get_opt("sidegate-operator").await?;
+        let status = operator.and_then(|operator| operator.status).unwrap_or_default();
+        let ready = status.ready_replicas.unwrap_or(0);
+        Ok((0 < ready && status.updated_replicas == status.replicas).then_some(()))
+    })
+    .await
+}
+
+/// The values that make the chart use the images of [`import_images`].
+#[must_use]
+pub fn own_images() -> Vec<String> {
+    let image = |key: &str, name: &str| {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        [format!("{key}.repository={repository}"), format!("{key}.tag={tag}")]
+    };
+    [image("image", OPERATOR_IMAGE), image("sidecar.image", SIDECAR_IMAGE)].into_iter().flatten().collect()
+}
+
+/// The CRDs of the Prometheus Operator.
+///
+/// # Errors
+/// When kubectl fails.
+pub fn monitoring_crds(kubectl: &Kubectl, parts: &Parts) -> anyhow::Result<()> {
+    kubectl.apply_folder(&parts.monitoring_crds()?)?;
+    // `kubectl wait` fails on a CRD so new that it has no status.
+    wait::blocking("the monitoring API", LIMIT, || {
+        Ok(kubectl.run(&["get", "servicemonitors,podmonitors,prometheuses", "--all-namespaces"]).ok().map(drop))
+    })
+}
+
+/// The Prometheus Operator and a Prometheus that selects every monitor, on their way to be ready.
+///
+/// # Errors
+/// When an import or kubectl fails.
+pub fn prepare_prometheus(cluster: &Cluster, parts: &Parts, kubectl: &Kubectl) -> anyhow::Result<()> {
+    for (name, program) in [
+        ("localhost/prometheus-operator:dev", "operator"),
+        ("localhost/prometheus-config-reloader:dev", "prometheus-config-reloader"),
+        ("localhost/prometheus:dev", "prometheus"),
+    ] {
+        cluster.import(&[Image::of_program(name, program, &parts.program(program)?)])?;
+    }
+    monitoring_crds(kubectl, parts)?;
+    kubectl.apply("monitoring", PROMETHEUS).map(drop)
+}
+
+/// Waits until the Prometheus of [`prepare_prometheus`] is ready.
+///
+/// # Errors
+/// When it does not get ready.
+pub async fn prometheus_ready(client: &Client) -> anyhow::Result<()> {
+    let pods = Api::<Pod>::namespaced(client.clone(), "monitoring");
+    wait::until("Prometheus to be ready", LIMIT, || async {
+        let pod = pods.get_opt("prometheus-main-0").await?;
+        let conditions = pod.and_then(|pod| pod.status).and_then(|status| status.conditions).unwrap_or_default();
+        let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        Ok(ready.then_some(()))
+    })
+    .await
+}

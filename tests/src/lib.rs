@@ -1,0 +1,27 @@
+//! A real one-node Kubernetes for the end-to-end tests and the demo, and what both do with it.
+//!
+//! | Module | Owns |
+//! | --- | --- |
+//! | [`parts`] | the programs of a cluster: found, or built into a cache |
+//! | [`image`] | container images, packed without a container engine |
+//! | [`cluster`] | one Kubernetes node: started in seconds, gone with the process that started it |
+//! | [`kubectl`] | `kubectl` and `helm`, as a user calls them |
+//! | [`binaries`] | our two programs, as cargo built them |
+//! | [`install`] | Sidegate by its chart; the Prometheus Operator with a Prometheus |
+//! | [`prometheus`] | questions to a Prometheus, through the API server |
+//! | [`sandbox`] | a namespace per test, and a dump when it fails |
+//! | [`demo`] | `cargo demo` |
+//! | [`wait`] | waiting for a condition; the only place that sleeps |
+//!
+//! *Never:* the insides of either program; both are run as users run them.
+
+pub mod binaries;
+pub mod cluster;
+pub mod demo;
+pub mod image;
+pub mod install;
+pub mod kubectl;
+pub mod parts;
+pub mod prometheus;
+pub mod sandbox;
+pub mod wait;

@@ -1,0 +1,247 @@
+//! The programs a cluster is made of: found where the user says, else in the cache, else built or installed.
+//!
+//! Each program is looked for by name in `SIDEGATE_PARTS`, then `KUBEBUILDER_ASSETS` (both flat folders), then in the
+//! cache, which has a folder per part, keyed by version and by the module that builds it. What is in none of them is
+//! built from the Go modules in `tests/cluster`, or installed from Debian's packages.
+//!
+//! *Never:* how the programs are run.
+
+mod build;
+mod progress;
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+
+/// The version of Kubernetes that the cluster runs.
+pub const KUBERNETES_VERSION: &str = "v1.36.3";
+
+/// Programs that come from one Go module.
+struct GoPart {
+    /// The folder in `tests/cluster`.
+    name: &'static str,
+    version: &'static str,
+    packages: &'static [&'static str],
+    /// Linker settings besides the usual ones: how each program learns its version.
+    link: &'static str,
+    /// File names as the build makes them.
+    programs: &'static [&'static str],
+    /// Other names of the first program.
+    links: &'static [&'static str],
+    /// A folder of the named module that is kept beside the programs.
+    files: Option<(&'static str, &'static str)>,
+}
+
+const GO_PARTS: [GoPart; 6] = [
+    GoPart {
+        name: "kube",
+        version: KUBERNETES_VERSION,
+        packages: &["."],
+        link: "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
+               -X k8s.io/component-base/version.gitMinor=36",
+        programs: &["kube"],
+        links: &[
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubelet",
+            "kubectl",
+        ],
+        files: None,
+    },
+    GoPart {
+        name: "containerd",
+        version: "v2.4.2",
+        packages: &[
+            "github.com/containerd/containerd/v2/cmd/containerd",
+            "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            "github.com/containerd/containerd/v2/cmd/ctr",
+        ],
+        link: "-X github.com/containerd/containerd/v2/version.Version=v2.4.2",
+        programs: &["containerd", "containerd-shim-runc-v2", "ctr"],
+        links: &[],
+        files: None,
+    },
+    GoPart { name: "pause", version: "v1", packages: &["."], link: "", programs: &["pause"], links: &[], files: None },
+    GoPart {
+        name: "helm",
+        version: "v3.22.0",
+        packages: &["helm.sh/helm/v3/cmd/helm"],
+        link: "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+        programs: &["helm"],
+        links: &[],
+        files: None,
+    },
+    GoPart {
+        name: "prometheus-operator",
+        version: "v0.93.0",
+        packages: &[
+            "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+            "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader",
+        ],
+        link: "-X github.com/prometheus/common/version.Version=0.93.0",
+        programs: &["operator", "prometheus-config-reloader"],
+        links: &[],
+        files: Some(("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd")),
+    },
+    GoPart {
+        name: "prometheus",
+        version: "v0.315.0",
+        packages: &["github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/prometheus/cmd/promtool"],
+        link: "-X github.com/prometheus/common/version.Version=3.15.0",
+        programs: &["prometheus", "promtool"],
+        links: &[],
+        files: None,
+    },
+];
+
+/// A file that a Debian package brings.
+struct DebianPart {
+    package: &'static str,
+    file: &'static str,
+}
+
+const DEBIAN_PARTS: [DebianPart; 4] = [
+    DebianPart { package: "runc", file: "/usr/sbin/runc" },
+    DebianPart { package: "containernetworking-plugins", file: "/usr/lib/cni/bridge" },
+    DebianPart { package: "iproute2", file: "/usr/sbin/ip" },
+    DebianPart { package: "busybox-static", file: "/usr/bin/busybox" },
+];
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    folders: Vec<PathBuf>,
+    cache: PathBuf,
+}
+
+/// Why no cluster can run here; `None` where one can.
+#[must_use]
+pub fn why_not() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("a cluster needs Linux".to_owned());
+    }
+    if fs::metadata("/proc/self").map_or(1, |metadata| metadata.uid()) != 0 {
+        return Some("a cluster needs root: it makes namespaces and mounts".to_owned());
+    }
+    let namespaces = ["--mount", "--net", "--pid", "--fork", "--mount-proc", "true"];
+    let made = Command::new("unshare").args(namespaces).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return Some("a cluster needs `unshare` and the right to make namespaces".to_owned());
+    }
+    let parts = Parts::locate().ok()?;
+    let missing: Vec<&str> = GO_PARTS.iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
+    if !missing.is_empty() && !runs("go", &["version"]) {
+        return Some(format!("a cluster needs Go to build its parts: {}", missing.join(", ")));
+    }
+    let missing: Vec<&str> = missing_packages().map(|part| part.package).collect();
+    if !missing.is_empty() && !runs("apt-get", &["--version"]) {
+        return Some(format!("a cluster needs these Debian packages, or what they hold: {}", missing.join(", ")));
+    }
+    None
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// Finds all parts, and builds or installs those that are nowhere. Says on standard error what takes how long.
+    ///
+    /// # Errors
+    /// When a part cannot be built or installed.
+    pub fn find_or_build() -> anyhow::Result<Self> {
+        let parts = Self::locate()?;
+        let missing: Vec<&DebianPart> = missing_packages().collect();
+        if !missing.is_empty() {
+            let packages: Vec<&str> = missing.iter().map(|part| part.package).collect();
+            build::install_packages(&packages)?;
+            if let Some(part) = missing_packages().next() {
+                bail!("expected {} from the Debian package {}, found no such file", part.file, part.package);
+            }
+        }
+        for part in &GO_PARTS {
+            if !parts.has(part) {
+                build::build(part, &parts.folder(part)?)?;
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The file of a program.
+    ///
+    /// # Errors
+    /// When it is in no folder.
+    pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        self.find(name)?.with_context(|| format!("{name} is in none of {:?}", self.folders))
+    }
+
+    /// The folder with the CRDs of the Prometheus Operator.
+    ///
+    /// # Errors
+    /// When it is in no folder.
+    pub fn monitoring_crds(&self) -> anyhow::Result<PathBuf> {
+        let part = GO_PARTS.iter().find(|part| part.files.is_some()).context("no part has files")?;
+        let cached = self.folder(part)?.join("files");
+        let places = self.folders.iter().map(|folder| folder.join("prometheus-operator-crd")).chain([cached]);
+        places.into_iter().find(|place| place.is_dir()).context("expected the CRDs of the Prometheus Operator")
+    }
+
+    /// The folder of the CNI plugins.
+    #[must_use]
+    pub fn cni_plugins(&self) -> &'static Path {
+        Path::new("/usr/lib/cni")
+    }
+
+    /// runc.
+    #[must_use]
+    pub fn runc(&self) -> &'static Path {
+        Path::new("/usr/sbin/runc")
+    }
+
+    /// busybox, static.
+    #[must_use]
+    pub fn busybox(&self) -> &'static Path {
+        Path::new("/usr/bin/busybox")
+    }
+
+    fn locate() -> anyhow::Result<Self> {
+        let given = ["SIDEGATE_PARTS", "KUBEBUILDER_ASSETS"].into_iter().filter_map(env::var_os).map(PathBuf::from);
+        let home = |suffix: &str| env::var_os("HOME").map(|home| PathBuf::from(home).join(suffix));
+        let cache = env::var_os("XDG_CACHE_HOME").filter(|path: &OsString| !path.is_empty()).map(PathBuf::from);
+        let cache = cache.or_else(|| home(".cache")).context("expected XDG_CACHE_HOME or HOME, found neither")?;
+        Ok(Self { folders: given.collect(), cache: cache.join("sidegate/parts") })
+    }
+
+    fn folder(&self, part: &GoPart) -> anyhow::Result<PathBuf> {
+        Ok(self.cache.join(format!("{}-{}-{}", part.name, part.version, build::fingerprint(part)?)))
+    }
+
+    fn find(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
+        let cached = GO_PARTS.iter().find(|part| part.programs.contains(&name) || part.links.contains(&name));
+        let cached = cached.map(|part| self.folder(part)).transpose()?;
+        let places = self.folders.iter().cloned().chain(cached);
+        Ok(places.map(|folder| folder.join(name)).find(|file| file.is_file()))
+    }
+
+    fn has(&self, part: &GoPart) -> bool {
+        let programs: &[&str] = if part.links.is_empty() { part.programs } else { part.links };
+        programs.iter().all(|name| self.find(name).is_ok_and(|file| file.is_some()))
+    }
+}
+
+fn missing_packages() -> impl Iterator<Item = &'static DebianPart> {
+    DEBIAN_PARTS.iter().filter(|part| !Path::new(part.file).exists())
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,134 @@
+//! Stale groups go, fresh ones stay, nobody but the operator deletes, and the status says so.
+
+use anyhow::ensure;
+use e2e::{
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use protocol::{endpoints, grouping_key::GroupingKey, label_set::LabelSet};
+
+use crate::workload;
+
+crate::world::tests![
+    a_stale_group_disappears_and_a_fresh_one_beside_it_stays,
+    status_counts_are_right,
+    a_dry_run_reports_and_removes_nothing,
+    nobody_but_the_operator_deletes_at_the_scrape_port,
+];
+
+/// Stale after two seconds if the job's name says so.
+const RULES: &str = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]";
+
+async fn a_stale_group_disappears_and_a_fresh_one_beside_it_stays(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", RULES))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    // Labels that a careless reader of the page would get wrong.
+    let hostile = [("job", "old"), ("path", "/a,b=\"c\\{}"), ("empty", "")];
+    let hostile = GroupingKey::from_labels(hostile.into_iter().collect::<LabelSet>())?.to_path();
+    let hostile = hostile.trim_start_matches("/metrics/");
+    workload::push(&sandbox, "app", "job/old/instance/1", "some_metric 1")?;
+    workload::push(&sandbox, "app", hostile, "some_metric 2")?;
+    workload::push(&sandbox, "app", "job/young", "some_metric 3")?;
+    let young = "some_metric{instance=\"\",job=\"young\"} 3";
+    wait::until("the stale groups to disappear", STEP, || async {
+        let page = sandbox.page("app").await?;
+        ensure!(page.contains(young), "the fresh group is gone: {page}");
+        Ok((!page.contains("job=\"old\"")).then_some(()))
+    })
+    .await?;
+    sandbox
+        .group_until("all", "two groups collected and one left", |group| {
+            let status = group.status.as_ref()?;
+            let counts = (status.collected_total, status.groups, status.stale_groups);
+            (counts == (Some(2), Some(1), Some(0))).then_some(())
+        })
+        .await?;
+    // Pushed again it is a new group.
+    workload::push(&sandbox, "app", "job/old/instance/1", "some_metric 4")?;
+    ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"1\",job=\"old\"} 4"));
+    Ok(())
+}
+
+async fn status_counts_are_right(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", "  staleAfter: 1h"))?;
+    sandbox.group_ready("all").await?;
+    for pod in ["one", "two"] {
+        sandbox.apply(&workload::opted_in(pod))?;
+    }
+    sandbox.apply(&workload::pod("bystander", "{app: etl}", "{}"))?;
+    for (pod, groups) in [("one", 3), ("two", 2)] {
+        sandbox.pod_ready(pod).await?;
+        for group in 0..groups {
+            workload::push(&sandbox, pod, &format!("job/batch/part/{group}"), "some_metric 1")?;
+        }
+    }
+    let counts = |sidecars: i64, groups: i64| {
+        move |group: &crds::PushGroup| {
+            let status = group.status.as_ref()?;
+            let found = (status.sidecars?, status.groups?, status.stale_groups?, status.collected_total.unwrap_or(0));
+            let pushed = status.newest_push_time.is_some() && status.last_collection_time.is_some();
+            let current = status.observed_generation == group.metadata.generation;
+            (found == (sidecars, groups, 0, 0) && pushed && current).then_some(())
+        }
+    };
+    sandbox.group_until("all", "two sidecars with five groups", counts(2, 5)).await?;
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pod", "two", "--wait=false"])?;
+    sandbox.group_until("all", "one sidecar with three groups", counts(1, 3)).await?;
+    let columns = sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "get", "pushgroups"])?;
+    let header: Vec<&str> = columns.lines().next().unwrap_or_default().split_whitespace().collect();
+    ensure!(header == ["NAME", "MODE", "SIDECARS", "GROUPS", "STALE", "LAST", "PUSH", "READY", "AGE"], "{columns}");
+    let row: Vec<&str> = columns.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    ensure!(row.get(..5) == Some(&["all", "Pod", "1", "3", "0"][..]), "{columns}");
+    Ok(())
+}
+
+async fn a_dry_run_reports_and_removes_nothing(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", &format!("{RULES}\n  dryRun: true")))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    workload::push(&sandbox, "app", "job/old", "some_metric 1")?;
+    sandbox
+        .group_until("all", "one stale group reported", |group| {
+            let status = group.status.as_ref()?;
+            let counts = (status.stale_groups, status.groups, status.collected_total.unwrap_or(0));
+            (counts == (Some(1), Some(1), 0)).then_some(())
+        })
+        .await?;
+    ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"old\"} 1"));
+    Ok(())
+}
+
+async fn nobody_but_the_operator_deletes_at_the_scrape_port(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    workload::push(&sandbox, "app", "job/mine", "some_metric 1")?;
+    let page = sandbox.page("app").await?;
+    let line = page.lines().find(|line| line.starts_with("push_time_seconds{")).unwrap_or_default();
+    let time = line.rsplit(' ').next().unwrap_or_default();
+
+    let path =
+        format!("/api/v1/namespaces/{}/pods/app:{}/proxy/metrics/job/mine", sandbox.namespace, endpoints::SCRAPE_PORT);
+    let forged = protocol::signed_request::SignatureHeader {
+        signed_at: time.split('.').next().unwrap_or_default().parse().unwrap_or(0),
+        nonce: [7; 16],
+        signature: [7; 64],
+    };
+    for (method, signature, expected) in
+        [("DELETE", None, 401), ("DELETE", Some(forged), 401), ("PUT", None, 405), ("POST", None, 405)]
+    {
+        let mut request =
+            http::Request::builder().method(method).uri(&path).header(endpoints::IF_PUSH_TIME_HEADER, time);
+        if let Some(signature) = signature {
+            request = request.header(endpoints::SIGNATURE_HEADER, signature.to_string());
+        }
+        let answer = sandbox.client.send(request.body(Vec::new().into())?).await?;
+        ensure!(answer.status() == expected, "{method} {signature:?}: {}", answer.status());
+    }
+    ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"mine\"} 1"));
+    Ok(())
+}

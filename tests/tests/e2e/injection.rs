@@ -1,0 +1,90 @@
+//! Which pods get a sidecar, and what it is like.
+
+use anyhow::{Context as _, ensure};
+use crds::names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER};
+use e2e::sandbox::Sandbox;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+
+use crate::workload;
+
+crate::world::tests![
+    a_pod_without_the_annotation_is_untouched,
+    an_opted_in_pod_gets_a_native_sidecar_and_its_address,
+    a_restricted_namespace_takes_an_injected_pod,
+];
+
+fn sidecars(pod: &Pod) -> usize {
+    let spec = pod.spec.as_ref();
+    let init = spec.and_then(|spec| spec.init_containers.clone()).unwrap_or_default();
+    let containers = spec.map(|spec| spec.containers.clone()).unwrap_or_default();
+    init.iter().chain(&containers).filter(|container| container.name == SIDECAR_CONTAINER).count()
+}
+
+async fn a_pod_without_the_annotation_is_untouched(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::pod("plain", "{app: etl}", "{}"))?;
+    sandbox.apply(&workload::pod("refusing", "{app: etl}", "{sidegate.dev/inject: \"false\"}"))?;
+    for name in ["plain", "refusing"] {
+        let pod = sandbox.pod_ready(name).await?;
+        let text = serde_json::to_string(&pod.spec)?;
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        ensure!(sidecars(&pod) == 0, "{name} has a sidecar");
+        ensure!(!text.contains("sidegate") && !text.contains("\"PUSHGATEWAY_URL\""), "{name}: {text}");
+        ensure!(labels.keys().all(|label| !label.contains("sidegate")), "{name}: {labels:?}");
+    }
+    Ok(())
+}
+
+async fn an_opted_in_pod_gets_a_native_sidecar_and_its_address(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    let pod = sandbox.pod_ready("app").await?;
+    ensure!(sidecars(&pod) == 1);
+    ensure!(pod.metadata.labels.clone().unwrap_or_default().get(PUSH_GROUP_LABEL).map(String::as_str) == Some("all"));
+    let sidecar = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref()).and_then(|init| init.first());
+    ensure!(sidecar.and_then(|sidecar| sidecar.restart_policy.as_deref()) == Some("Always"));
+    // Put first, so that the app's own variables can use it.
+    let own = sandbox.exec("app", "app", "echo $OWN $PUSHGATEWAY_ADDRESS")?;
+    ensure!(own.trim() == "http://127.0.0.1:9091/metrics 127.0.0.1:9091", "found {own:?}");
+    // A second pass of the webhook, as on an update of a template by hand, adds nothing.
+    let again: Value = serde_json::from_str(&sandbox.kubectl.run(&[
+        "--namespace",
+        &sandbox.namespace,
+        "get",
+        "pod",
+        "app",
+        "--output",
+        "json",
+    ])?)?;
+    let mut copy = again.clone();
+    copy["metadata"] = serde_json::json!({
+        "name": "copy",
+        "labels": again["metadata"]["labels"],
+        "annotations": {"sidegate.dev/inject": "true"},
+    });
+    copy["spec"].as_object_mut().context("a pod has a spec")?.remove("nodeName");
+    copy.as_object_mut().context("a pod is an object")?.remove("status");
+    sandbox.apply(&copy.to_string())?;
+    let copy = sandbox.pod_ready("copy").await?;
+    ensure!(sidecars(&copy) == 1, "the copy has {} sidecars", sidecars(&copy));
+    Ok(())
+}
+
+async fn a_restricted_namespace_takes_an_injected_pod(sandbox: Sandbox) -> anyhow::Result<()> {
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    sandbox.kubectl.run(&["label", "namespace", &sandbox.namespace, label])?;
+    let mut pod: Value = serde_yaml::from_str(&workload::opted_in("app"))?;
+    pod["spec"]["securityContext"] =
+        serde_json::json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
+    pod["spec"]["containers"][0]["securityContext"] =
+        serde_json::json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    sandbox.apply(&pod.to_string())?;
+    let pod = sandbox.pod_ready("app").await?;
+    ensure!(sidecars(&pod) == 1);
+    workload::push(&sandbox, "app", "job/restricted", "some_metric 1")?;
+    ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"restricted\"} 1"));
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! From a push to a series in a real Prometheus, and the monitors on the way.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use crds::status::{condition, reason};
+use e2e::{
+    cluster::Cluster,
+    install,
+    parts::Parts,
+    prometheus::Prometheus,
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Service};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+};
+
+use crate::{workload, world};
+
+crate::world::tests![
+    a_jobs_push_reaches_prometheus_with_its_job_label_intact,
+    a_pod_monitor_is_scraped_too,
+    deleting_the_push_group_removes_service_and_service_monitor,
+    a_foreign_object_of_the_same_name_is_not_overwritten,
+    without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_come,
+];
+
+fn monitors(sandbox: &Sandbox, kind: &str) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", kind));
+    Api::namespaced_with(sandbox.client.clone(), &sandbox.namespace, &kind)
+}
+
+/// A Job whose container pushes and ends within two seconds.
+fn job(name: &str, pushed_job: &str) -> String {
+    format!(
+        r#"
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: {name}}}
+spec:
+  backoffLimit: 0
+  template:
+    metadata:
+      labels: {{app: etl}}
+      annotations: {{sidegate.dev/inject: "true"}}
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: backup
+          image: localhost/busybox:1
+          imagePullPolicy: Never
+          command: [sh, -c, "sleep 1; wget -q -O- --post-data 'backup_rows 42' $(PUSHGATEWAY_URL)/metrics/job/{pushed_job}"]
+"#
+    )
+}
+
+/// Waits until Prometheus has the scrape job, so that a pod is found as soon as it is there.
+async fn known_to_prometheus(prometheus: &Prometheus, pool: &str) -> anyhow::Result<()> {
+    wait::until(&format!("Prometheus to know {pool}"), STEP * 2, || async {
+        let pools = prometheus.scrape_pools().await?;
+        pools
+            .iter()
+            .any(|known| known.starts_with(pool))
+            .then_some(Some(()))
+            .with_context(|| format!("it knows {pools:?}"))
+    })
+    .await
+}
+
+async fn job_is_seen(sandbox: &Sandbox, pool: &str) -> anyhow::Result<()> {
+    let prometheus = Prometheus::installed(sandbox.client.clone());
+    known_to_prometheus(&prometheus, pool).await?;
+    sandbox.apply(&job("backup", "nightly"))?;
+    let jobs = sandbox.api::<Job>();
+    wait::until("the Job to complete", STEP, || async {
+        let status = jobs.get("backup").await?.status.unwrap_or_default();
+        ensure!(status.failed.unwrap_or(0) == 0, "the Job failed: {status:?}");
+        Ok((status.succeeded == Some(1)).then_some(()))
+    })
+    .await?;
+    // The pod is gone from discovery by now: what is there was scraped while it was held open.
+    let namespace = &sandbox.namespace;
+    let expression = format!("last_over_time(backup_rows{{namespace=\"{namespace}\"}}[10m])");
+    let series = prometheus.query(&expression).await?;
+    let [series] = series.as_slice() else { anyhow::bail!("expected one series, found {series:?}") };
+    ensure!(series.value == 42.0 && series.label("job") == "nightly", "{series:?}");
+    ensure!(series.label("pod").starts_with("backup-") && series.label("exported_job").is_empty(), "{series:?}");
+    Ok(())
+}
+
+async fn a_jobs_push_reaches_prometheus_with_its_job_label_intact(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    job_is_seen(&sandbox, &format!("serviceMonitor/{}/", sandbox.namespace)).await
+}
+
+async fn a_pod_monitor_is_scraped_too(sandbox: Sandbox) -> anyhow::Result<()> {
+    let group = workload::push_group("all", "").replace("interval: 2s", "interval: 2s, kind: PodMonitor");
+    sandbox.apply(&group)?;
+    sandbox.group_ready("all").await?;
+    ensure!(sandbox.api::<Service>().list(&Default::default()).await?.items.is_empty());
+    job_is_seen(&sandbox, &format!("podMonitor/{}/", sandbox.namespace)).await
+}
+
+async fn deleting_the_push_group_removes_service_and_service_monitor(sandbox: Sandbox) -> anyhow::Result<()> {
+    for name in ["all", "other"] {
+        sandbox.apply(&workload::push_group(name, ""))?;
+        sandbox.group_ready(name).await?;
+    }
+    let (services, monitors) = (sandbox.api::<Service>(), monitors(&sandbox, "ServiceMonitor"));
+    for name in ["sidegate-all", "sidegate-other"] {
+        services.get(name).await?;
+        let monitor = monitors.get(name).await?;
+        ensure!(monitor.data["spec"]["endpoints"][0]["honorLabels"] == true, "{:?}", monitor.data);
+    }
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", "all"])?;
+    wait::until("Service and ServiceMonitor to be gone", STEP, || async {
+        let there =
+            (services.get_opt("sidegate-all").await?.is_some(), monitors.get_opt("sidegate-all").await?.is_some());
+        Ok((there == (false, false)).then_some(()))
+    })
+    .await?;
+    services.get("sidegate-other").await?;
+    monitors.get("sidegate-other").await?;
+    Ok(())
+}
+
+async fn a_foreign_object_of_the_same_name_is_not_overwritten(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(
+        "{apiVersion: v1, kind: Service, metadata: {name: sidegate-all}, \
+         spec: {selector: {mine: \"yes\"}, ports: [{port: 80}]}}",
+    )?;
+    sandbox.apply(&workload::push_group("all", ""))?;
+    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+    ensure!(found.reason == reason::FOREIGN_OBJECT && found.message.contains("sidegate-all"), "{found:?}");
+    let service = sandbox.api::<Service>().get("sidegate-all").await?.spec.unwrap_or_default();
+    ensure!(service.selector.unwrap_or_default().contains_key("mine"));
+    Ok(())
+}
+
+/// In a cluster of its own: the shared one has the CRDs.
+async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_come(_: Sandbox) -> anyhow::Result<()> {
+    let parts = Parts::find_or_build()?;
+    let cluster = Cluster::start(&parts).await?;
+    let (client, kubectl) = (cluster.client().await?, world::kubectl(&cluster, &parts)?);
+    install::import_images(&cluster, &parts)?;
+    world::install_sidegate(&kubectl, &client).await?;
+    let sandbox = Sandbox::create("absent", kubectl, client).await?;
+    sandbox.apply(&workload::push_group("all", ""))?;
+    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+    ensure!(found.reason == reason::MONITORING_API_ABSENT, "{found:?}");
+    sandbox.condition("all", condition::READY, "False").await?;
+    // The rest works: the Service is there, and a pushed group is counted.
+    sandbox.api::<Service>().get("sidegate-all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    workload::push(&sandbox, "app", "job/mine", "some_metric 1")?;
+    sandbox
+        .group_until("all", "one group counted", |group| (group.status.as_ref()?.groups == Some(1)).then_some(()))
+        .await?;
+
+    install::monitoring_crds(&sandbox.kubectl, &parts)?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    sandbox.group_ready("all").await?;
+    monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
+    let restarts = sandbox.kubectl.run(&[
+        "--namespace",
+        install::SIDEGATE_NAMESPACE,
+        "get",
+        "pods",
+        "--output",
+        "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    ])?;
+    ensure!(restarts.trim() == "0", "the operator was restarted: {restarts}");
+    wait::throughout(Duration::from_secs(1), || async { sandbox.group_ready("all").await }).await
+}

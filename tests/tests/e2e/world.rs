@@ -1,0 +1,114 @@
+//! What all tests share: the cluster and what is installed in it, each made when the first test asks for it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, OnceLock},
+};
+
+use anyhow::{Context as _, anyhow};
+use e2e::{cluster::Cluster, install, kubectl::Kubectl, parts::Parts, sandbox::Sandbox};
+use kube::Client;
+
+type Run = fn(Sandbox) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// A test and its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Test {
+    pub(crate) module: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) run: Run,
+}
+
+/// Names a test after its function.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[crate::world::Test] = &[$(crate::world::Test {
+            module: module_path!(),
+            name: stringify!($name),
+            run: |sandbox| Box::pin($name(sandbox)),
+        }),*];
+    };
+}
+pub(crate) use tests;
+
+/// The shared cluster.
+pub(crate) struct World {
+    cluster: Cluster,
+    pub(crate) parts: Parts,
+}
+
+static WORLD: OnceLock<Mutex<Option<World>>> = OnceLock::new();
+
+/// Why the cluster is not there, for every test after the first that wanted it.
+static FAILURE: OnceLock<String> = OnceLock::new();
+
+// === impl World ===
+
+impl World {
+    /// Runs a test in a namespace of its own, and dumps it when it fails.
+    pub(crate) fn test(test: Test) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (kubeconfig, parts) = Self::kubeconfig()?;
+        runtime.block_on(async {
+            let kubectl = Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, Some(&kubeconfig), None);
+            let client = e2e::cluster::client(Some(&kubeconfig), None).await?;
+            let sandbox = Sandbox::create(test.name, kubectl, client).await?;
+            // A task of its own: a test that panics is dumped too.
+            let outcome = tokio::spawn((test.run)(sandbox.clone())).await;
+            let outcome = outcome.map_err(|panic| anyhow!("{panic}")).flatten();
+            if let Err(error) = outcome {
+                let dump = sandbox.dump().await;
+                let dump = dump.map_or_else(|error| format!("{error:#}"), |folder| folder.display().to_string());
+                return Err(error.context(format!("pods, events and logs are in {dump}")));
+            }
+            sandbox.remove().await
+        })
+    }
+
+    fn kubeconfig() -> anyhow::Result<(std::path::PathBuf, Parts)> {
+        let world = WORLD.get_or_init(|| {
+            let made = Self::make();
+            Mutex::new(made.map_err(|error| FAILURE.set(format!("{error:#}"))).ok())
+        });
+        let world = world.lock().map_err(|_| anyhow!("the cluster's lock is poisoned"))?;
+        let world = world.as_ref().with_context(|| FAILURE.get().cloned().unwrap_or_default())?;
+        Ok((world.cluster.kubeconfig().to_owned(), world.parts.clone()))
+    }
+
+    fn make() -> anyhow::Result<Self> {
+        let parts = Parts::find_or_build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let cluster = runtime.block_on(async {
+            let cluster = Cluster::start(&parts).await?;
+            let client = cluster.client().await?;
+            let kubectl = kubectl(&cluster, &parts)?;
+            install::prepare_prometheus(&cluster, &parts, &kubectl)?;
+            install::import_images(&cluster, &parts)?;
+            install_sidegate(&kubectl, &client).await?;
+            install::prometheus_ready(&client).await?;
+            anyhow::Ok(cluster)
+        })?;
+        Ok(Self { cluster, parts })
+    }
+}
+
+/// Installs Sidegate from the images of this build.
+pub(crate) async fn install_sidegate(kubectl: &Kubectl, client: &Client) -> anyhow::Result<()> {
+    let images = install::own_images();
+    let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
+    values.extend(["collection.interval=2s", "log.level=debug"]);
+    install::sidegate(kubectl, client, &values).await
+}
+
+/// `kubectl` and `helm` for a cluster.
+pub(crate) fn kubectl(cluster: &Cluster, parts: &Parts) -> anyhow::Result<Kubectl> {
+    Ok(Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, Some(cluster.kubeconfig()), None))
+}
+
+/// Ends the shared cluster.
+pub(crate) fn end() {
+    if let Some(world) = WORLD.get() {
+        drop(world.lock().map(|mut world| world.take()));
+    }
+}
