@@ -62,6 +62,23 @@ impl Image {
         image
     }
 
+    /// Adds all files of a folder, below a path in the image.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn add_folder(&mut self, path: &str, folder: &Path) -> anyhow::Result<()> {
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                self.add_folder(&path, &entry.path())?;
+            } else {
+                self.files.push((path, entry.path()));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the archive.
     ///
     /// # Errors

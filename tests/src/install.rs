@@ -2,7 +2,7 @@
 //!
 //! *Never:* what is pushed or scraped.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{Api, Client};
@@ -80,18 +80,28 @@ pub fn monitoring_crds(kubectl: &Kubectl, parts: &Parts) -> anyhow::Result<()> {
     })
 }
 
-/// The Prometheus Operator and a Prometheus that selects every monitor, on their way to be ready.
+/// The Prometheus Operator and a Prometheus that selects every monitor, on their way to be ready. The page of
+/// Prometheus is a folder of files; without it Prometheus has its API only.
 ///
 /// # Errors
 /// When an import or kubectl fails.
-pub fn prepare_prometheus(cluster: &Cluster, parts: &Parts, kubectl: &Kubectl) -> anyhow::Result<()> {
-    for (name, program) in [
-        ("localhost/prometheus-operator:dev", "operator"),
-        ("localhost/prometheus-config-reloader:dev", "prometheus-config-reloader"),
-        ("localhost/prometheus:dev", "prometheus"),
-    ] {
-        cluster.import(&[Image::of_program(name, program, &parts.program(program)?)])?;
+pub fn prepare_prometheus(
+    cluster: &Cluster,
+    parts: &Parts,
+    kubectl: &Kubectl,
+    page: Option<&Path>,
+) -> anyhow::Result<()> {
+    let image = |name: &str, program: &str| anyhow::Ok(Image::of_program(name, program, &parts.program(program)?));
+    let mut prometheus = image("localhost/prometheus:dev", "prometheus")?;
+    if let Some(page) = page {
+        // Where Prometheus looks when it has no page built in: below its working directory.
+        prometheus.add_folder("static/mantine-ui", page)?;
     }
+    cluster.import(&[
+        image("localhost/prometheus-operator:dev", "operator")?,
+        image("localhost/prometheus-config-reloader:dev", "prometheus-config-reloader")?,
+        prometheus,
+    ])?;
     monitoring_crds(kubectl, parts)?;
     kubectl.apply("monitoring", PROMETHEUS).map(drop)
 }

@@ -194,6 +194,22 @@ impl Parts {
         places.into_iter().find(|place| place.is_dir()).context("expected the CRDs of the Prometheus Operator")
     }
 
+    /// The files of Prometheus' page, which no Go module brings; built with npm. `None` where there is no npm.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn prometheus_page(&self) -> anyhow::Result<Option<PathBuf>> {
+        let part = GO_PARTS.iter().find(|part| part.name == "prometheus").context("no part prometheus")?;
+        let folder = self.cache.join(format!("prometheus-page-{}", part.version));
+        if !folder.is_dir() {
+            if !runs("npm", &["--version"]) {
+                return Ok(None);
+            }
+            build::build_page(part, &folder)?;
+        }
+        Ok(Some(folder))
+    }
+
     /// The folder of the CNI plugins.
     #[must_use]
     pub fn cni_plugins(&self) -> &'static Path {
@@ -244,4 +260,52 @@ fn missing_packages() -> impl Iterator<Item = &'static DebianPart> {
 fn runs(program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a file of each name, which goes with the value.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn with(name: &str, files: &[&str]) -> Self {
+            let folder = env::temp_dir().join(format!("sidegate-parts-{}-{name}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            files.iter().for_each(|file| fs::write(folder.join(file), "").unwrap());
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_named_folder_goes_before_the_next_and_before_the_cache() {
+        let (first, second) = (Folder::with("first", &["etcd"]), Folder::with("second", &["etcd", "kubectl"]));
+        let cache = Folder::with("cache", &[]);
+        let parts = Parts { folders: vec![first.0.clone(), second.0.clone()], cache: cache.0.clone() };
+        let kube = parts.folder(&GO_PARTS[0]).unwrap();
+        fs::create_dir_all(&kube).unwrap();
+        ["etcd", "kubectl", "kubelet"].iter().for_each(|file| fs::write(kube.join(file), "").unwrap());
+        assert_eq!(parts.program("etcd").unwrap(), first.0.join("etcd"));
+        assert_eq!(parts.program("kubectl").unwrap(), second.0.join("kubectl"));
+        assert_eq!(parts.program("kubelet").unwrap(), kube.join("kubelet"));
+        assert!(parts.program("containerd").is_err());
+    }
+
+    #[test]
+    fn a_part_is_keyed_by_version_and_by_what_builds_it() {
+        let cache = Folder::with("keys", &[]);
+        let parts = Parts { folders: Vec::new(), cache: cache.0.clone() };
+        let folder = parts.folder(&GO_PARTS[0]).unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("kube-v1.36.3-") && name.len() == "kube-v1.36.3-".len() + 8, "{name}");
+        let other = GoPart { link: "-X other=1", ..GO_PARTS[0] };
+        assert_ne!(parts.folder(&other).unwrap(), folder);
+    }
 }

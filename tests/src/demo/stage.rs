@@ -37,6 +37,8 @@ pub(super) struct Stage {
     pub(super) app_image: String,
     /// Labels of the monitor, as YAML.
     pub(super) monitor_labels: String,
+    /// Whether Prometheus has its page; its API it has in any case.
+    has_page: bool,
     /// The new cluster, which ends with the stage.
     cluster: Option<Cluster>,
 }
@@ -54,16 +56,17 @@ impl Stage {
     pub(super) async fn set(options: &Options, screen: &mut Screen) -> anyhow::Result<Self> {
         match &options.context {
             Some(context) => Self::in_context(context, options, screen).await,
-            None => Self::in_a_newcluster(screen).await,
+            None => Self::in_a_new_cluster(!options.once, screen).await,
         }
     }
 
-    async fn in_a_newcluster(screen: &mut Screen) -> anyhow::Result<Self> {
+    async fn in_a_new_cluster(with_page: bool, screen: &mut Screen) -> anyhow::Result<Self> {
         if let Some(reason) = crate::parts::why_not() {
             bail!("{reason}; `--context NAME` uses a cluster that you have");
         }
         screen.step("the parts of a cluster");
         let parts = Parts::find_or_build()?;
+        let page = if with_page { parts.prometheus_page()? } else { None };
         screen.step("sidegate and sidegate-operator");
         build()?;
         screen.step("a Kubernetes node");
@@ -72,7 +75,7 @@ impl Stage {
         let kubeconfig = Some(cluster.kubeconfig());
         let kubectl = Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, kubeconfig, None);
         screen.step("Prometheus Operator and Prometheus");
-        install::prepare_prometheus(&cluster, &parts, &kubectl)?;
+        install::prepare_prometheus(&cluster, &parts, &kubectl, page.as_deref())?;
         screen.step("Sidegate, by its chart");
         install::import_images(&cluster, &parts)?;
         let values = install::own_images();
@@ -87,6 +90,7 @@ impl Stage {
             client,
             app_image: install::BUSYBOX_IMAGE.to_owned(),
             monitor_labels: "{}".to_owned(),
+            has_page: page.is_some(),
             cluster: Some(cluster),
         })
     }
@@ -120,6 +124,7 @@ impl Stage {
             prometheus,
             app_image: options.app_image.clone(),
             monitor_labels: serde_json::to_string(&labels)?,
+            has_page: true,
             cluster: None,
         })
     }
@@ -143,12 +148,17 @@ impl Stage {
     /// What a person may want to do next.
     pub(super) fn how_to_look_around(&self, forward: &Forward) -> String {
         let (kubectl, address) = (self.kubectl.spelled(), &forward.address);
+        let series = format!("%7Bnamespace%3D%22{}%22%7D", super::play::NAMESPACE);
+        let prometheus = if self.has_page {
+            format!("http://{address}/query?g0.expr={series}&g0.tab=0")
+        } else {
+            format!("http://{address}/federate?match[]={series} (its page needs npm to be built)")
+        };
         format!(
             "Look around, in another terminal:\n  \
              {kubectl} get pushgroups,pods,jobs -A\n  \
-             Prometheus: http://{address}/query?g0.expr=%7Bnamespace%3D%22{}%22%7D\n\
+             Prometheus: {prometheus}\n\
              Ctrl-C ends the demo{}.",
-            super::play::NAMESPACE,
             if self.cluster.is_some() { " and the cluster" } else { " and removes its namespace" },
         )
     }

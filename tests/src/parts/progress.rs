@@ -39,3 +39,15 @@ pub(super) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_tells_what_it_wrote() {
+        let error = run("failing", Command::new("sh").args(["-c", "echo because >&2; exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "failing: exit status: 3\nbecause\n");
+        run("succeeding", &mut Command::new("true")).unwrap();
+    }
+}

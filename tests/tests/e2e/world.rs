@@ -83,7 +83,7 @@ impl World {
             let cluster = Cluster::start(&parts).await?;
             let client = cluster.client().await?;
             let kubectl = kubectl(&cluster, &parts)?;
-            install::prepare_prometheus(&cluster, &parts, &kubectl)?;
+            install::prepare_prometheus(&cluster, &parts, &kubectl, None)?;
             install::import_images(&cluster, &parts)?;
             install_sidegate(&kubectl, &client).await?;
             install::prometheus_ready(&client).await?;
