@@ -8,6 +8,7 @@
 //! | [`push_group`] | `spec` and its rules |
 //! | [`sidecar`] | `spec.sidecar`: what an injected pod gets |
 //! | [`scrape`] | `spec.scrape`: the monitor |
+//! | [`secret`] | how a Secret is named |
 //! | [`status`] | `status`, condition types and reasons |
 //! | [`duration`] | durations as Prometheus writes them |
 //! | [`names`] | labels, annotations, field managers |
@@ -20,6 +21,7 @@ pub mod duration;
 pub mod names;
 pub mod push_group;
 pub mod scrape;
+pub mod secret;
 pub mod sidecar;
 pub mod status;
 

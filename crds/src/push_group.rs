@@ -12,7 +12,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, PushGroupStatus, scrape::Scrape, sidecar::Sidecar};
+use crate::{Duration, PushGroupStatus, scrape::Scrape, secret::SecretReference, sidecar::Sidecar};
 
 /// The most characters a `PushGroup`'s name may have.
 pub const NAME_MAX: usize = 50;
@@ -152,15 +152,6 @@ pub struct GatewayService {
     #[serde(default = "default_gateway_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-}
-
-/// A Secret of this namespace.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretReference {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = 253))]
-    pub secret_name: String,
 }
 
 fn default_gateway_port() -> i32 {

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod memory;
 pub mod observe;
 pub mod plan;
+pub mod record;
 pub mod status;
 pub mod wakes;
 
@@ -32,10 +33,11 @@ use protocol::trust::PublicKey;
 use tokio::{sync::mpsc, time::Instant};
 
 use self::{
-    apply::{Outcome, apply, write_status},
+    apply::{Outcome, apply},
     memory::Memory,
     observe::{observe, running_sidecars},
     plan::plan,
+    record::write_status,
     status::{Facts, Mode},
 };
 use crate::{

@@ -1,41 +1,25 @@
-//! Server-side apply of a plan, and of a status; one field manager for each concern.
-//!
-//! A status is computed on top of the object as it is at that moment and written only if it differs, with the version it
-//! is based on: see [`super::ledger`].
+//! Server-side apply of a plan; one field manager for each concern.
 //!
 //! *Never:* why.
 
 use std::{fmt::Debug, time::Duration};
 
-use crds::{
-    PushGroup, PushGroupStatus,
-    names::{MONITORS_MANAGER, STATUS_MANAGER, TRUST_MANAGER},
-};
-use jiff::Timestamp;
+use crds::names::{MONITORS_MANAGER, TRUST_MANAGER};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Service},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
-    runtime::reflector::ObjectRef,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
 
-use super::{
-    Context,
-    plan::{Desired, Kind, Plan},
-    status::worth_writing,
-};
+use super::plan::{Desired, Kind, Plan};
 use crate::monitors::{
     Owner,
     api::{PodMonitor, ServiceMonitor},
 };
-
-/// How often a status is computed anew because the object changed meanwhile.
-const ATTEMPTS: usize = 4;
 
 /// How applying a plan went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,68 +81,6 @@ pub async fn apply(client: &Client, owner: &Owner<'_>, plan: Plan) -> Outcome {
         (true, _) => Outcome::ApiAbsent,
         (false, true) => Outcome::NotWanted,
         (false, false) => Outcome::Applied,
-    }
-}
-
-/// Brings a group's status up to date; `next` computes it from the one there is, the moment, and the collected groups
-/// that are not in it yet.
-///
-/// # Errors
-/// When the object can be neither read nor written.
-///
-/// # Cancel safety
-/// A write whose answer is lost is recognised the next time.
-pub async fn write_status(
-    ctx: &Context,
-    group: &PushGroup,
-    next: impl Fn(&PushGroupStatus, Timestamp, i64) -> PushGroupStatus,
-) -> Result<(), kube::Error> {
-    let known = ObjectRef::from_obj(group);
-    let now = ctx.clock.now();
-    let cached = group.status.clone().unwrap_or_default();
-    let unwritten = ctx.memory.ledger(&known, |ledger| ledger.unwritten());
-    if !worth_writing(&cached, &next(&cached, now, unwritten), now) {
-        return Ok(());
-    }
-    let api = Api::<PushGroup>::namespaced(ctx.client.clone(), &group.namespace().unwrap_or_default());
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        // The cache may be a write behind; a total must not be.
-        let Some(live) = api.get_opt(&group.name_any()).await?.filter(|live| live.uid() == group.uid()) else {
-            return Ok(());
-        };
-        let version = live.resource_version().unwrap_or_default();
-        let before = live.status.unwrap_or_default();
-        let unwritten = ctx.memory.ledger(&known, |ledger| {
-            ledger.settle(before.collected_total.unwrap_or_default(), &version);
-            ledger.unwritten()
-        });
-        let status = next(&before, now, unwritten);
-        if !worth_writing(&before, &status, now) {
-            return Ok(());
-        }
-        let object = json!({
-            "apiVersion": PushGroup::api_version(&()),
-            "kind": PushGroup::kind(&()),
-            "metadata": {"name": group.name_any(), "namespace": group.namespace(), "resourceVersion": version},
-            "status": status,
-        });
-        ctx.memory.ledger(&known, |ledger| ledger.begin(status.collected_total.unwrap_or_default(), &version));
-        let params = PatchParams::apply(STATUS_MANAGER).force();
-        match api.patch_status(&group.name_any(), &params, &Patch::Apply(&object)).await {
-            Ok(_) => {
-                ctx.memory.ledger(&known, |ledger| ledger.written());
-                return Ok(());
-            }
-            Err(kube::Error::Api(status)) if status.code < 500 => {
-                ctx.memory.ledger(&known, |ledger| ledger.refused());
-                if status.code != 409 || attempts == ATTEMPTS {
-                    return Err(kube::Error::Api(status));
-                }
-            }
-            Err(error) => return Err(error),
-        }
     }
 }
 

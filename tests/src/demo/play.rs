@@ -37,6 +37,7 @@ spec:
   rules:
     - {{match: {{job: {STALE_JOB}}}, staleAfter: 25s}}
   scrape: {{interval: 5s, labels: {labels}}}
+  sidecar: {{holdOpen: 45s}}
 "#
     );
     stage.kubectl.apply(NAMESPACE, &group)?;

@@ -26,7 +26,7 @@ pub(crate) fn opted_in(name: &str) -> String {
     pod(name, "{app: etl}", "{sidegate.dev/inject: \"true\"}")
 }
 
-/// A `PushGroup` of the pods with the label `app: etl`, scraped every two seconds. The rest of the spec is YAML,
+/// A `PushGroup` of the pods with the label `app: etl`, scraped every two seconds, and held open for a busy machine. The rest of the spec is YAML,
 /// indented by two.
 pub(crate) fn push_group(name: &str, rest: &str) -> String {
     format!(
@@ -37,6 +37,7 @@ metadata: {{name: {name}}}
 spec:
   selector: {{matchLabels: {{app: etl}}}}
   scrape: {{interval: 2s}}
+  sidecar: {{holdOpen: 60s}}
 {rest}
 "#
     )

@@ -9,15 +9,17 @@ use axum::{
     body::Body as Answered,
     http::{Method, Request, Response},
 };
+use crds::{PushGroup, PushGroupStatus};
 use http_body_util::BodyExt as _;
-use kube::client::Body;
-use serde_json::Value;
+use jiff::Timestamp;
+use kube::{client::Body, runtime::reflector::ObjectRef};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     cache::Cache,
     clock::Clock,
-    controller::{memory::Memory, observe::observe, plan::plan},
+    controller::{Context, memory::Memory, observe::observe, plan::plan, record::write_status},
     gc::report::Reports,
     monitors::tests::group,
 };

@@ -1,0 +1,82 @@
+//! Writing a group's status.
+//!
+//! It is computed on top of the object as it is at that moment and written only if it differs, with the version it is
+//! based on: see [`super::ledger`].
+//!
+//! *Never:* what a status says.
+
+use crds::{PushGroup, PushGroupStatus, names::STATUS_MANAGER};
+use jiff::Timestamp;
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::reflector::ObjectRef,
+};
+use serde_json::json;
+
+use super::{Context, status::worth_writing};
+
+/// How often a status is computed anew because the object changed meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// Brings a group's status up to date; `next` computes it from the one there is, the moment, and the collected groups
+/// that are not in it yet.
+///
+/// # Errors
+/// When the object can be neither read nor written.
+///
+/// # Cancel safety
+/// A write whose answer is lost is recognised the next time.
+pub async fn write_status(
+    ctx: &Context,
+    group: &PushGroup,
+    next: impl Fn(&PushGroupStatus, Timestamp, i64) -> PushGroupStatus,
+) -> Result<(), kube::Error> {
+    let known = ObjectRef::from_obj(group);
+    let now = ctx.clock.now();
+    let cached = group.status.clone().unwrap_or_default();
+    let unwritten = ctx.memory.ledger(&known, |ledger| ledger.unwritten());
+    if !worth_writing(&cached, &next(&cached, now, unwritten), now) {
+        return Ok(());
+    }
+    let api = Api::<PushGroup>::namespaced(ctx.client.clone(), &group.namespace().unwrap_or_default());
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        // The cache may be a write behind; a total must not be.
+        let Some(live) = api.get_opt(&group.name_any()).await?.filter(|live| live.uid() == group.uid()) else {
+            return Ok(());
+        };
+        let version = live.resource_version().unwrap_or_default();
+        let before = live.status.unwrap_or_default();
+        let unwritten = ctx.memory.ledger(&known, |ledger| {
+            ledger.settle(before.collected_total.unwrap_or_default(), &version);
+            ledger.unwritten()
+        });
+        let status = next(&before, now, unwritten);
+        if !worth_writing(&before, &status, now) {
+            return Ok(());
+        }
+        let object = json!({
+            "apiVersion": PushGroup::api_version(&()),
+            "kind": PushGroup::kind(&()),
+            "metadata": {"name": group.name_any(), "namespace": group.namespace(), "resourceVersion": version},
+            "status": status,
+        });
+        ctx.memory.ledger(&known, |ledger| ledger.begin(status.collected_total.unwrap_or_default(), &version));
+        let params = PatchParams::apply(STATUS_MANAGER).force();
+        match api.patch_status(&group.name_any(), &params, &Patch::Apply(&object)).await {
+            Ok(_) => {
+                ctx.memory.ledger(&known, |ledger| ledger.written());
+                return Ok(());
+            }
+            Err(kube::Error::Api(status)) if status.code < 500 => {
+                ctx.memory.ledger(&known, |ledger| ledger.refused());
+                if status.code != 409 || attempts == ATTEMPTS {
+                    return Err(kube::Error::Api(status));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
