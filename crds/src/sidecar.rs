@@ -47,7 +47,10 @@ pub struct Sidecar {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 64)))]
     #[x_kube(validation = (
-        "self.all(address, address.matches('^([0-9.]+|\\\\[[0-9a-fA-F:.]+\\\\])?:[0-9]{1,5}$'))",
+        "self.all(a, a.matches('^([0-9.]+|\\\\[[0-9a-fA-F:.]+\\\\])?:[0-9]{1,5}$') \
+         && 1 <= int(a.substring(a.lastIndexOf(':') + 1)) \
+         && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535 \
+         && (a.startsWith(':') || isIP(a.substring(0, a.lastIndexOf(':')).replace('[', '').replace(']', ''))))",
         "expected addresses such as 127.0.0.1:4318 or [::1]:4318",
     ))]
     pub listen_addresses: Vec<String>,
@@ -194,12 +197,18 @@ impl LogFormat {
 }
 
 /// Kubernetes' own schema says the same in five thousand characters, and allows claims, which a sidecar has no use for.
+/// It takes any text as a quantity; here a wrong one would refuse every pod of the group, so it is refused first.
 fn resources_schema(_: &mut SchemaGenerator) -> Schema {
     let quantities = |description: &str| {
         json_schema!({
             "type": "object",
             "description": description,
-            "additionalProperties": {"x-kubernetes-int-or-string": true},
+            "maxProperties": 8,
+            "additionalProperties": {"x-kubernetes-int-or-string": true, "maxLength": 32},
+            "x-kubernetes-validations": [{
+                "rule": "self.all(name, type(self[name]) == int || isQuantity(string(self[name])))",
+                "message": "expected quantities such as 100m, 1 or 64Mi as values",
+            }],
         })
     };
     json_schema!({
@@ -209,5 +218,11 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
             "limits": quantities("The most the container may use, by resource: `memory: 64Mi`."),
             "requests": quantities("What the container is given at least, by resource: `cpu: 10m`."),
         },
+        "x-kubernetes-validations": [{
+            "rule": "!has(self.limits) || !has(self.requests) || self.requests.all(name, !(name in self.limits) || \
+                     !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || \
+                     !quantity(string(self.requests[name])).isGreaterThan(quantity(string(self.limits[name]))))",
+            "message": "expected no request to be greater than its limit",
+        }],
     })
 }

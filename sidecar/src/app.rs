@@ -5,7 +5,11 @@
 use std::{ffi::OsString, io, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 use crate::{
     args::Args,
@@ -109,9 +113,11 @@ async fn run_sidecar(
     parts: impl FnOnce(Readiness, OperatorAccess, Scrapes) -> Parts,
     mut signals: Signals,
 ) {
+    let started = Instant::now();
     let Sidecar { push, scrape, hold_open, trust_dir, pod_name, pod_namespace, pod_uid } = sidecar;
     tracing::info!(pod = pod_name, namespace = pod_namespace, uid = pod_uid, "running as a sidecar");
-    let mut servers = Servers::new();
+    // Two, since the end of the one is not the end of the other: what was pushed last has to be scraped.
+    let (mut pushes, mut scraped) = (Servers::new(), Servers::new());
     let (starting, readiness) = lifecycle::latch();
     let scrapes = Scrapes::default();
     let mut seen = scrapes.subscribe();
@@ -120,17 +126,26 @@ async fn run_sidecar(
     let state = AppState::new(parts);
 
     let router = http::router(state.on(Listener::Push));
-    let pushes = push.into_iter().map(|address| Endpoint { address, name: "push", router: router.clone() });
-    let scrape = Endpoint { address: scrape, name: "scrape", router: http::scrape_router(state.on(Listener::Scrape)) };
-    for endpoint in pushes.chain([scrape]) {
-        servers.tasks.spawn(listen::serve_patiently(endpoint, servers.closing.clone(), starting.clone()));
+    for address in push {
+        let endpoint = Endpoint { address, name: "push", router: router.clone() };
+        pushes.tasks.spawn(listen::serve_patiently(endpoint, pushes.closing.clone(), starting.clone()));
     }
-    drop(starting);
+    let router = http::scrape_router(state.on(Listener::Scrape));
+    let endpoint = Endpoint { address: scrape, name: "scrape", router };
+    scraped.tasks.spawn(listen::serve_patiently(endpoint, scraped.closing.clone(), starting));
 
     let signal = signals.recv().await;
-    let reason = lifecycle::hold_open(&hold_open, &store, &mut seen, &mut signals).await;
+    let deadline = hold_open.until(started, Instant::now());
+    let reason = loop {
+        let reason = lifecycle::hold_open(&hold_open, deadline, &store, &mut seen, &mut signals).await;
+        // From here on no push is answered; one that was under way may have left something to be scraped.
+        pushes.drain().await;
+        if reason.is_final() || lifecycle::unseen(&store, &mut seen) == 0 {
+            break reason;
+        }
+    };
     tracing::info!(signal, %reason, "leaving");
-    servers.drain().await;
+    scraped.drain().await;
     lifecycle::last_word(&hold_open, &store, &mut seen);
 }
 
@@ -143,7 +158,7 @@ impl Servers {
     }
 
     /// Takes no more connections and lets requests that are under way end, for a short while.
-    async fn drain(mut self) {
+    async fn drain(&mut self) {
         self.close.send_replace(true);
         let ended = timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
         if ended.is_err() {

@@ -1,11 +1,12 @@
 //! The command line as typed: which flags there are, what they are for, and how they default.
 //!
 //! Values stay text here; [`crate::config`] reads them and reports all mistakes at once. Every flag has an environment
-//! variable, named by `protocol::flags::environment_variable`; an empty one counts as not given.
+//! variable, named by `protocol::flags::environment_variable`; an empty one counts as not given, as the downward API
+//! and templates give empty texts for what is not there.
 //!
 //! *Never:* what a value means, defaults that depend on the machine.
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, Parser, Subcommand, builder::Resettable};
 
 /// A Prometheus Pushgateway for localhost: a sidecar for pods, or a drop-in gateway on its own.
 ///
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 /// loopback, is scraped on a read-only port, and holds its pod open until what was pushed has been scraped.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(mut_args = without_empty_variable)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) alone: AloneArgs,
@@ -69,6 +71,7 @@ pub(crate) struct CommonArgs {
 
 /// Flags of the sidecar.
 #[derive(Debug, clap::Args)]
+#[command(mut_args = without_empty_variable)]
 pub(crate) struct SidecarArgs {
     /// Where to take pushes, as `host:port`. May be repeated.
     #[arg(
@@ -98,6 +101,10 @@ pub(crate) struct SidecarArgs {
     )]
     pub(crate) hold_open_deadline: String,
 
+    /// How long the pod may live in all, counted from the start of this process. Holding open ends 5 s before that.
+    #[arg(long = "hold-open.pod-deadline", env = "SIDEGATE_HOLD_OPEN_POD_DEADLINE", value_name = "DURATION")]
+    pub(crate) pod_deadline: Option<String>,
+
     /// Where to say how many groups nobody has seen when the process ends.
     #[arg(
         long = "hold-open.termination-message-file",
@@ -126,9 +133,15 @@ pub(crate) struct SidecarArgs {
     pub(crate) common: CommonArgs,
 }
 
+/// To clap, an empty variable is a value, and one that hides the default.
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::Reset) } else { arg }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::{Arg, CommandFactory};
+    use clap::CommandFactory;
     use protocol::flags;
 
     use super::*;

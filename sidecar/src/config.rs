@@ -99,6 +99,7 @@ impl Reader {
             push_listen_address,
             scrape_listen_address,
             hold_open_deadline,
+            pod_deadline,
             termination_message_file,
             trust_dir,
             pod_name,
@@ -109,14 +110,17 @@ impl Reader {
         let push = self.read_all(flags::PUSH_LISTEN_ADDRESS, &push_listen_address, ListenAddress::parse);
         let scrape = self.read(flags::SCRAPE_LISTEN_ADDRESS, &scrape_listen_address, ListenAddress::parse);
         let deadline = self.read(flags::HOLD_OPEN_DEADLINE, &hold_open_deadline, duration::parse);
+        let pod_deadline = given(pod_deadline);
+        let pod_deadline = pod_deadline.map(|value| self.read(flags::POD_DEADLINE, &value, duration::parse));
         let (Some(push), Some(scrape), Some(deadline)) = (push, scrape, deadline) else {
             return (None, common);
         };
+        let pod_deadline = pod_deadline.flatten();
         let termination_message_file = given(termination_message_file).map(PathBuf::from);
         let sidecar = Sidecar {
             push,
             scrape,
-            hold_open: HoldOpen { deadline, termination_message_file },
+            hold_open: HoldOpen { deadline, pod_deadline, termination_message_file },
             trust_dir: given(trust_dir).map(PathBuf::from),
             pod_name: given(pod_name),
             pod_namespace: given(pod_namespace),
@@ -221,7 +225,8 @@ mod tests {
         let push = ["127.0.0.1:9091", "[::1]:9091"].map(|address| ListenAddress::At(address.parse().unwrap()));
         assert_eq!(found.push, push);
         assert_eq!(found.scrape, ListenAddress::All(19091));
-        let hold_open = HoldOpen { deadline: Duration::from_secs(30), termination_message_file: None };
+        let hold_open =
+            HoldOpen { deadline: Duration::from_secs(30), pod_deadline: None, termination_message_file: None };
         assert_eq!(found.hold_open, hold_open);
         assert_eq!((found.trust_dir, found.pod_uid), (None, None));
     }
@@ -239,6 +244,7 @@ mod tests {
             "--push.listen-address=9091",
             "--push.listen-address=example.com:1",
             "--hold-open.deadline=soon",
+            "--hold-open.pod-deadline=never",
             "--log.level=loud",
             "--log.format=xml",
             "--web.route-prefix=/a//b",
@@ -248,6 +254,7 @@ mod tests {
 --push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"9091\"
 --push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"example.com:1\"
 --hold-open.deadline: expected a duration such as 30s or 1h30m, found \"soon\"
+--hold-open.pod-deadline: expected a duration such as 30s or 1h30m, found \"never\"
 --log.level: expected debug, info, warn or error, found \"loud\"
 --log.format: expected logfmt or json, found \"xml\"
 --web.route-prefix: expected a path of letters, digits, `-`, `.`, `_` and `~` between single slashes, found \"/a//b\"

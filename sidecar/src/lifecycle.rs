@@ -25,22 +25,36 @@ use tokio::{
 use crate::store::Store;
 use linger::{Situation, Step};
 
+/// How long before the pod's deadline to be gone: its start came before ours, and its end takes a moment.
+const BEFORE_POD_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How long a sidecar stays, and where it leaves word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HoldOpen {
+    /// Counted from the signal.
     pub(crate) deadline: Duration,
+    /// Counted from the start of the process: what the pod may live in all.
+    pub(crate) pod_deadline: Option<Duration>,
     pub(crate) termination_message_file: Option<PathBuf>,
 }
 
 /// Which state was scraped last.
 #[derive(Debug, Default)]
 pub(crate) struct Scrapes {
-    seen: watch::Sender<u64>,
+    seen: watch::Sender<Seen>,
+}
+
+/// The newest state that a complete scrape has shown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    revision: u64,
+    /// When the first such scrape ended.
+    at: Option<Instant>,
 }
 
 /// A receiver of [`Scrapes`].
 #[derive(Debug)]
-pub(crate) struct SeenRevisions(watch::Receiver<u64>);
+pub(crate) struct SeenRevisions(watch::Receiver<Seen>);
 
 /// Whether all that had to start has started. Once ready, it stays so.
 #[derive(Debug, Default)]
@@ -70,36 +84,48 @@ pub(crate) fn latch() -> (Starting, Readiness) {
 /// Stays until what was pushed was seen, the deadline, or an interrupt; pushes and scrapes go on meanwhile.
 pub(crate) async fn hold_open(
     hold: &HoldOpen,
+    deadline: Instant,
     store: &Store,
     seen: &mut SeenRevisions,
     signals: &mut Signals,
 ) -> Reason {
-    let deadline = Instant::now() + hold.deadline;
-    let mut last_scrape = None;
     let mut announced = 0;
     loop {
-        let unseen = store.groups_pushed_after(seen.latest());
-        let step = linger::next(&Situation { unseen, last_scrape, deadline }, Instant::now());
+        // Before the look, so that no change slips through between it and the wait.
+        let changed = store.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let Seen { revision, at } = seen.latest();
+        let unseen = store.groups_pushed_after(revision);
+        if announced != unseen {
+            leave_word(hold, unseen);
+            if announced == 0 {
+                tracing::info!(unseen, deadline = ?hold.deadline, "holding open for a scrape");
+            }
+            announced = unseen;
+        }
+        let step = linger::next(&Situation { unseen, last_scrape: at, deadline }, Instant::now());
         let until = match step {
             Step::Leave(reason) => return reason,
             Step::WaitUntil(until) => until,
         };
-        if announced < unseen {
-            announced = unseen;
-            leave_word(hold, unseen);
-            tracing::info!(unseen, deadline = ?hold.deadline, "holding open for a scrape");
-        }
         tokio::select! {
-            () = seen.changed() => last_scrape = Some(Instant::now()),
+            () = seen.changed() => {}
+            () = changed => {}
             () = sleep_until(until) => {}
             _ = signals.interrupt.recv() => return Reason::Interrupted { unseen },
         }
     }
 }
 
+/// How many groups hold a push that no complete scrape has shown.
+pub(crate) fn unseen(store: &Store, seen: &mut SeenRevisions) -> usize {
+    store.groups_pushed_after(seen.latest().revision)
+}
+
 /// Leaves word of what is unseen once no more requests are answered; a push may have come in while leaving.
 pub(crate) fn last_word(hold: &HoldOpen, store: &Store, seen: &mut SeenRevisions) {
-    let unseen = store.groups_pushed_after(seen.latest());
+    let unseen = unseen(store, seen);
     leave_word(hold, unseen);
     if unseen != 0 {
         tracing::warn!(unseen, "left with groups that no scrape has seen");
@@ -117,14 +143,27 @@ fn leave_word(hold: &HoldOpen, unseen: usize) {
     }
 }
 
+// === impl HoldOpen ===
+
+impl HoldOpen {
+    /// When to leave in any case. A pod that outlives its own deadline has failed, whatever its containers say.
+    pub(crate) fn until(&self, started: Instant, signalled: Instant) -> Instant {
+        let held = signalled + self.deadline;
+        let pod = self.pod_deadline.map(|deadline| started + deadline.saturating_sub(BEFORE_POD_DEADLINE));
+        pod.map_or(held, |pod| held.min(pod))
+    }
+}
+
 // === impl Scrapes ===
 
 impl Scrapes {
     /// A complete scrape has shown that revision.
     pub(crate) fn seen(&self, revision: u64) {
         self.seen.send_if_modified(|seen| {
-            let is_newer = *seen < revision;
-            *seen = (*seen).max(revision);
+            let is_newer = seen.revision < revision;
+            if is_newer {
+                *seen = Seen { revision, at: Some(Instant::now()) };
+            }
             is_newer
         });
     }
@@ -137,7 +176,7 @@ impl Scrapes {
 // === impl SeenRevisions ===
 
 impl SeenRevisions {
-    fn latest(&mut self) -> u64 {
+    fn latest(&mut self) -> Seen {
         *self.0.borrow_and_update()
     }
 
@@ -175,5 +214,119 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pod_deadline: Option<u64>, signalled: u64, expected: u64) {
+        let seconds = Duration::from_secs;
+        let hold =
+            HoldOpen { deadline: seconds(30), pod_deadline: pod_deadline.map(seconds), termination_message_file: None };
+        let started = Instant::now();
+        assert_eq!(hold.until(started, started + seconds(signalled)), started + seconds(expected));
+    }
+
+    #[test]
+    fn holding_open_ends_before_the_deadline_of_the_pod() {
+        check(None, 590, 620);
+        check(Some(600), 100, 130);
+        check(Some(600), 590, 595);
+        check(Some(600), 599, 595);
+        check(Some(3), 1, 0);
+    }
+
+    fn changes(store: &Store, body: &[u8], job: &str) {
+        let key = protocol::GroupingKey::from_path(&format!("/metrics/job/{job}")).unwrap();
+        let families = crate::exposition::text::decode(body).unwrap();
+        store.submit(crate::store::Change::replace(key, families), crate::clock::UnixSeconds(1.0));
+    }
+
+    /// Lets everybody else go on until they wait.
+    async fn settle() {
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    struct Held {
+        store: Store,
+        scrapes: Scrapes,
+        file: PathBuf,
+    }
+
+    impl Held {
+        /// A store with a push of a group `a`, and a file of its own for the last word.
+        fn new(name: &str) -> Self {
+            let file = std::env::temp_dir().join(format!("sidegate-word-{}-{name}", std::process::id()));
+            let held = Self { store: Store::new(), scrapes: Scrapes::default(), file };
+            changes(&held.store, b"x 1\n", "a");
+            held
+        }
+
+        fn word(&self) -> String {
+            fs::read_to_string(&self.file).unwrap_or_default()
+        }
+
+        /// Holds open while `meanwhile` happens, and tells why it left.
+        async fn open(&self, meanwhile: impl Future<Output = ()>) -> Reason {
+            let hold = HoldOpen {
+                deadline: Duration::from_secs(30),
+                pod_deadline: None,
+                termination_message_file: Some(self.file.clone()),
+            };
+            let (mut seen, mut signals) = (self.scrapes.subscribe(), Signals::catch().unwrap());
+            let deadline = Instant::now() + hold.deadline;
+            let held = hold_open(&hold, deadline, &self.store, &mut seen, &mut signals);
+            tokio::join!(held, meanwhile).0
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.file);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_stays_a_moment_for_a_scrape_that_ended_just_before_the_signal() {
+        let held = Held::new("before");
+        held.scrapes.seen(held.store.page().revision);
+        let signalled = Instant::now();
+        assert_eq!(held.open(async {}).await, Reason::Seen);
+        assert!(Duration::from_millis(200) <= signalled.elapsed() && signalled.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_leaves_when_the_last_unseen_group_is_deleted() {
+        let held = Held::new("deleted");
+        let signalled = Instant::now();
+        let delete = async {
+            settle().await;
+            assert_eq!(held.word(), "1 groups unseen");
+            let key = protocol::GroupingKey::from_path("/metrics/job/a").unwrap();
+            held.store.submit(crate::store::Change::remove(key), crate::clock::UnixSeconds(2.0));
+        };
+        assert_eq!(held.open(delete).await, Reason::NothingUnseen);
+        assert!(signalled.elapsed() < Duration::from_secs(1));
+        assert_eq!(held.word(), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_word_follows_pushes_and_scrapes() {
+        let held = Held::new("word");
+        let meanwhile = async {
+            settle().await;
+            changes(&held.store, b"y 1\n", "b");
+            settle().await;
+            assert_eq!(held.word(), "2 groups unseen");
+            held.scrapes.seen(held.store.page().revision);
+            settle().await;
+            assert_eq!(held.word(), "");
+        };
+        assert_eq!(held.open(meanwhile).await, Reason::Seen);
     }
 }

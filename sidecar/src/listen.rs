@@ -4,7 +4,11 @@
 //! the process: it is reported and tried again. Where there is no IPv6, a listener for IPv6 alone is given up after
 //! one warning.
 //!
+//! Not held yet: how many connections there are, and how long they may take for their headers.
+//!
 //! *Never:* what is served.
+
+mod delivery;
 
 use std::{
     io,
@@ -12,10 +16,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use crate::{config::ListenAddress, lifecycle::Starting};
+
+pub(crate) use delivery::Delivery;
+use delivery::DeliveryListener;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -58,12 +65,9 @@ pub(crate) async fn bind(address: ListenAddress, name: &'static str) -> io::Resu
 
 /// Serves until closing; requests that are under way then are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, mut closing: Closing) {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "answers may be delayed");
-        }
-    });
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { closing.raised().await });
+    let router = router.into_make_service_with_connect_info::<Delivery>();
+    let served = axum::serve(DeliveryListener(listener), router);
+    let served = served.with_graceful_shutdown(async move { closing.raised().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "listener ended");
     }

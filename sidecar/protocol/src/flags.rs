@@ -19,6 +19,9 @@ pub const ROUTE_PREFIX: &str = "--web.route-prefix";
 /// How long to stay after SIGTERM for a scrape that has seen the last push; a duration such as `30s`, `0s` for never.
 pub const HOLD_OPEN_DEADLINE: &str = "--hold-open.deadline";
 
+/// How long the pod may live in all, counted from the start of the process; a duration. Holding open ends before it.
+pub const POD_DEADLINE: &str = "--hold-open.pod-deadline";
+
 /// The file that tells how many groups nobody has seen when the process ends.
 pub const TERMINATION_MESSAGE_FILE: &str = "--hold-open.termination-message-file";
 
@@ -41,11 +44,12 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
     HOLD_OPEN_DEADLINE,
+    POD_DEADLINE,
     TERMINATION_MESSAGE_FILE,
     TRUST_DIR,
     POD_NAME,

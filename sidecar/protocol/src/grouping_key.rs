@@ -18,6 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{
     endpoints::METRICS_PATH,
+    excerpt::Excerpt,
     label_set::{LabelSet, is_label_name, is_reserved},
     series::{INSTANCE_LABEL, JOB_LABEL},
 };
@@ -210,21 +211,29 @@ impl fmt::Display for GroupingKeyError {
             Self::EmptyJob => f.write_str("job name is required: expected a value for `job`, found an empty one"),
             Self::OddParts(labels) => write!(
                 f,
-                "odd number of components in label string {labels:?}: expected a value after each label name; \
-                 a value that holds `/` has to be in base64, {BASE64_ADVICE}"
+                "odd number of components in label string {:?}: expected a value after each label name; \
+                 a value that holds `/` has to be in base64, {BASE64_ADVICE}",
+                Excerpt::of(labels)
             ),
             Self::BadName(name) => write!(
                 f,
-                "improper label name {name:?}: expected a letter or `_`, then letters, digits and `_`, \
-                 and no `__` at the start"
+                "improper label name {:?}: expected a letter or `_`, then letters, digits and `_`, \
+                 and no `__` at the start",
+                Excerpt::of(name)
             ),
-            Self::Duplicate(name) => write!(f, "expected each label once in the grouping key, found {name:?} again"),
+            Self::Duplicate(name) => {
+                write!(f, "expected each label once in the grouping key, found {:?} again", Excerpt::of(name))
+            }
             Self::BadBase64 { name, value } => write!(
                 f,
-                "invalid base64 encoding for label {name:?}: expected the URL-safe alphabet, found {value:?}; \
-                 {BASE64_ADVICE}"
+                "invalid base64 encoding for label {:?}: expected the URL-safe alphabet, found {:?}; \
+                 {BASE64_ADVICE}",
+                Excerpt::of(name),
+                Excerpt::of(value)
             ),
-            Self::NotUtf8(name) => write!(f, "expected UTF-8 as value of label {name:?}, found other bytes"),
+            Self::NotUtf8(name) => {
+                write!(f, "expected UTF-8 as value of label {:?}, found other bytes", Excerpt::of(name))
+            }
         }
     }
 }

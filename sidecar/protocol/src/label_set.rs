@@ -74,6 +74,19 @@ impl LabelSet {
         Self::default()
     }
 
+    /// Takes names and values in any order.
+    ///
+    /// # Errors
+    /// A name that comes twice.
+    pub fn from_pairs(mut pairs: Vec<(String, String)>) -> Result<Self, String> {
+        pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let mut neighbours = pairs.iter().zip(pairs.iter().skip(1));
+        match neighbours.find(|((left, _), (right, _))| left == right) {
+            Some(((name, _), _)) => Err(name.clone()),
+            None => Ok(Self { sorted: pairs }),
+        }
+    }
+
     /// The value of a label, if it is there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -87,7 +100,7 @@ impl LabelSet {
         self.position(name).is_ok()
     }
 
-    /// Sets a label and returns the value it had.
+    /// Sets a label and returns the value it had. For many labels at once, `extend` sorts only once.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
         let (name, value) = (name.into(), value.into());
         match self.position(&name) {
@@ -131,10 +144,24 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for LabelSet {
     /// Of a name that comes twice, the later value stays.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
         let mut set = Self::new();
-        for (name, value) in labels {
-            set.insert(name, value);
-        }
+        set.extend(labels);
         set
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> Extend<(N, V)> for LabelSet {
+    /// Of a name that is there or comes twice, the later value stays.
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, labels: I) {
+        self.sorted.extend(labels.into_iter().map(|(name, value)| (name.into(), value.into())));
+        // The sort is stable: of equal names, the later stands behind the earlier.
+        self.sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
+        self.sorted.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
     }
 }
 
@@ -356,6 +383,26 @@ mod tests {
         assert_eq!((labels.get("a"), labels.get("c")), (Some(""), None));
         assert_eq!(labels.remove("b"), Some("3".to_owned()));
         assert_eq!(labels.len(), 1);
+        labels.extend([("c", "1"), ("a", "x"), ("c", "2")]);
+        assert_eq!(labels.to_string(), r#"{a="x",c="2"}"#);
+    }
+
+    #[test]
+    fn pairs_are_a_set_unless_a_name_comes_twice() {
+        let pairs = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        let set = |names: &[&str]| LabelSet::from_pairs(pairs(names)).map(|labels| labels.to_string());
+        assert_eq!(set(&[]), Ok("{}".to_owned()));
+        assert_eq!(set(&["b", "a"]), Ok(r#"{a="",b=""}"#.to_owned()));
+        assert_eq!(set(&["b", "a", "b"]), Err("b".to_owned()));
+    }
+
+    /// Shifting each label into its place takes a large part of a minute here, sorting once a moment.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is measured is real time, and nothing is waited for")]
+    fn many_labels_in_falling_order_are_a_set_at_once() {
+        let falling = || (0..200_000).rev().map(|n| (format!("l{n:06}"), String::new()));
+        assert_eq!(falling().collect::<LabelSet>().len(), 200_000);
+        assert_eq!(LabelSet::from_pairs(falling().collect()).map(|labels| labels.len()), Ok(200_000));
     }
 
     proptest! {

@@ -13,10 +13,12 @@
 //! | [`signed_request`] | what the operator signs before it may delete, and how it travels |
 //! | [`trust`] | the file that tells a sidecar which operator keys are good |
 //! | [`flags`] | the sidecar flags that the injector writes |
+//! | [`excerpt`] | how much of a found text a sentence repeats |
 //!
 //! *Never:* async, HTTP types, Kubernetes, serde, the clock, cryptography, metrics beyond the two push times.
 
 pub mod endpoints;
+pub mod excerpt;
 pub mod flags;
 pub mod grouping_key;
 pub mod label_set;
@@ -24,5 +26,6 @@ pub mod series;
 pub mod signed_request;
 pub mod trust;
 
+pub use excerpt::Excerpt;
 pub use grouping_key::{GroupingKey, GroupingKeyError};
 pub use label_set::{LabelError, LabelSet};

@@ -85,11 +85,13 @@ impl SignatureHeader {
         else {
             return Err(MalformedSignature);
         };
-        Ok(Self {
+        let header = Self {
             signed_at: signed_at.parse().map_err(|_| MalformedSignature)?,
             nonce: decode(nonce)?,
             signature: decode(signature)?,
-        })
+        };
+        // Numbers are read in more ways than they are printed in.
+        if header.to_string() == value { Ok(header) } else { Err(MalformedSignature) }
     }
 }
 
@@ -139,6 +141,17 @@ mod tests {
         for value in ["", "v1", "v1.x.y.z", "v2.1.AQEBAQEBAQEBAQEBAQEBAQ.AA", "v1.1.AQ.AQ", "v1.1.2.3.4"] {
             assert_eq!(SignatureHeader::parse(value), Err(MalformedSignature), "{value}");
         }
+    }
+
+    #[test]
+    fn a_header_is_accepted_in_the_one_way_it_is_printed() {
+        let printed = SignatureHeader { signed_at: 5, nonce: [1; 16], signature: [9; 64] }.to_string();
+        for seconds in ["+5", "0005", "05", "-5", " 5", "5 ", "5.0", ""] {
+            let other = printed.replacen(".5.", &format!(".{seconds}."), 1);
+            assert_eq!(SignatureHeader::parse(&other), Err(MalformedSignature), "{other}");
+        }
+        assert_eq!(SignatureHeader::parse(&format!("{printed}=")), Err(MalformedSignature));
+        assert!(SignatureHeader::parse(&printed).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The only place with status codes for failures, and the sentences that clients read.
 //!
-//! Texts that upstream has are upstream's. A failure that is counted or logged leaves a [`Reason`] with the response,
+//! Texts that upstream has are upstream's. What a client sent is repeated as an [`Excerpt`], here and in the sentences
+//! of others. A failure that is counted or logged leaves a [`Reason`] with the response,
 //! where `observe` finds it.
 //!
 //! *Never:* success paths.
@@ -12,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use protocol::{
-    GroupingKeyError,
+    Excerpt, GroupingKeyError,
     endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
 };
 
@@ -43,15 +44,15 @@ pub(super) enum HttpError {
     TooLarge { limit: usize },
     #[error("expected at most {limit} bytes after decompression, found more; `--push.max-body-bytes` sets the limit")]
     TooLargeDecompressed { limit: usize },
-    #[error("expected a body in gzip, as `Content-Encoding` says, found something else: {0}")]
+    #[error("expected a body in gzip, as `Content-Encoding` says, found something else: {}", Excerpt::of(.0))]
     Gzip(std::io::Error),
-    #[error("expected `Content-Encoding` to be gzip or identity, found {0:?}")]
+    #[error("expected `Content-Encoding` to be gzip or identity, found {:?}", Excerpt::of(.0))]
     Encoding(String),
-    #[error("expected the whole body, but it broke off: {0}")]
+    #[error("expected the whole body, but it broke off: {}", Excerpt::of(.0))]
     Incomplete(String),
     #[error("{}", refused(.0))]
     Refused(Vec<Objection>),
-    #[error("expected `{IF_PUSH_TIME_HEADER}` to be Unix seconds, found {0:?}")]
+    #[error("expected `{IF_PUSH_TIME_HEADER}` to be Unix seconds, found {:?}", Excerpt::of(.0))]
     BadPushTime(String),
     #[error("expected `{IF_PUSH_TIME_HEADER}` beside `{SIGNATURE_HEADER}`, found none")]
     NoPushTime,

@@ -1,8 +1,8 @@
 //! GET of the page: what is asked for, and telling the lifecycle once it was handed over.
 //!
 //! A *scrape* is a read that carries Prometheus's timeout header, of the whole page, where scrapers are expected. Every
-//! other read gets the same bytes and tells nobody. Handed over means: taken by the connection, in small frames. The
-//! last of them may still be in the socket when the peer goes away; asking the socket is not done yet.
+//! other read gets the same bytes and tells nobody. Handed over means: written to the socket, see
+//! [`crate::listen::Delivery`].
 //!
 //! *Never:* groups.
 
@@ -16,8 +16,9 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::Body,
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{HeaderMap, HeaderName, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -30,24 +31,32 @@ use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_H
 use super::{AppState, Listener, page};
 use crate::{
     exposition::text::CONTENT_TYPE,
+    listen::Delivery,
     store::{KeyLabels, Page},
 };
 
-/// How much is handed over at once: little enough that a connection that breaks is noticed before the end.
+/// How much is handed over at once: little enough that a large page is not in the connection's buffer as a whole.
 const FRAME_BYTES: usize = 64 * 1024;
 
 const ENCODING_GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
 const TYPE_TEXT: (HeaderName, &str) = (header::CONTENT_TYPE, CONTENT_TYPE);
 
-/// A body that tells when all of it was taken.
-struct Watched<F: FnOnce()> {
+/// A body that tells its connection what to do when all of it was written.
+struct Watched<F: FnOnce() + Send + 'static> {
     pieces: VecDeque<Bytes>,
     left: usize,
-    /// Called when the body is dropped with nothing left in it.
+    /// Passed on when the body is dropped with nothing left in it.
     done: Option<F>,
+    /// Absent where a router is called without a socket.
+    delivery: Option<Delivery>,
 }
 
-pub(super) async fn page(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn page(
+    State(state): State<AppState>,
+    connection: Option<Extension<ConnectInfo<Delivery>>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let names = wanted_names(uri.query().unwrap_or_default());
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
@@ -65,10 +74,13 @@ pub(super) async fn page(State(state): State<AppState>, uri: Uri, headers: Heade
             state.shared.scrapes.seen(revision);
         }
     };
+    let delivery = connection.map(|Extension(ConnectInfo(delivery))| delivery);
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     match accepted.filter(|accepted| prefers_gzip(accepted)).and_then(|_| gzip(&pieces)) {
-        Some(compressed) => ([TYPE_TEXT, ENCODING_GZIP], Watched::body(vec![compressed], done)).into_response(),
-        None => ([TYPE_TEXT], Watched::body(pieces, done)).into_response(),
+        Some(compressed) => {
+            ([TYPE_TEXT, ENCODING_GZIP], Watched::body(vec![compressed], delivery, done)).into_response()
+        }
+        None => ([TYPE_TEXT], Watched::body(pieces, delivery, done)).into_response(),
     }
 }
 
@@ -111,13 +123,13 @@ fn gzip(pieces: &[Bytes]) -> Option<Bytes> {
 // === impl Watched ===
 
 impl<F: FnOnce() + Send + Unpin + 'static> Watched<F> {
-    fn body(pieces: Vec<Bytes>, done: F) -> Body {
+    fn body(pieces: Vec<Bytes>, delivery: Option<Delivery>, done: F) -> Body {
         let left = pieces.iter().map(Bytes::len).sum();
-        Body::new(Self { pieces: pieces.into(), left, done: Some(done) })
+        Body::new(Self { pieces: pieces.into(), left, done: Some(done), delivery })
     }
 }
 
-impl<F: FnOnce() + Unpin> http_body::Body for Watched<F> {
+impl<F: FnOnce() + Send + Unpin + 'static> http_body::Body for Watched<F> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -142,12 +154,15 @@ impl<F: FnOnce() + Unpin> http_body::Body for Watched<F> {
     }
 }
 
-impl<F: FnOnce()> Drop for Watched<F> {
+impl<F: FnOnce() + Send + 'static> Drop for Watched<F> {
     fn drop(&mut self) {
         if self.left == 0
             && let Some(done) = self.done.take()
         {
-            done();
+            match &self.delivery {
+                Some(delivery) => delivery.tell(done),
+                None => done(),
+            }
         }
     }
 }

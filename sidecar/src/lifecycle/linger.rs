@@ -14,7 +14,7 @@ const AFTER_SCRAPE: Duration = Duration::from_millis(200);
 pub(super) struct Situation {
     /// How many groups hold a push that no complete scrape has shown.
     pub(super) unseen: usize,
-    /// When the last complete scrape since the signal ended.
+    /// When the scrape ended that showed what was pushed last, if there was one.
     pub(super) last_scrape: Option<Instant>,
     /// When to leave in any case.
     pub(super) deadline: Instant,
@@ -48,6 +48,16 @@ pub(super) fn next(situation: &Situation, now: Instant) -> Step {
 }
 
 // === impl Reason ===
+
+impl Reason {
+    /// Whether nothing is waited for any more, whatever is unseen.
+    pub(crate) fn is_final(self) -> bool {
+        match self {
+            Self::NothingUnseen | Self::Seen => false,
+            Self::Deadline { .. } | Self::Interrupted { .. } => true,
+        }
+    }
+}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_a_moment_after_the_scrape() {
+    fn it_stays_a_moment_after_the_scrape_even_if_that_was_before_the_signal() {
         check(0, Some(ms(100)), ms(100), Err(ms(300)));
         check(0, Some(ms(100)), ms(300), Ok(Reason::Seen));
     }

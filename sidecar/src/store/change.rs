@@ -2,7 +2,7 @@
 //!
 //! *Never:* how it is carried out.
 
-use protocol::{GroupingKey, LabelSet, label_set};
+use protocol::{Excerpt, GroupingKey, LabelSet, label_set};
 
 use crate::{
     clock::UnixSeconds,
@@ -51,13 +51,13 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Objection {
     /// Some sample has a timestamp, which would hide the push time.
-    #[error("expected no timestamps, found one on a sample of {name:?}")]
+    #[error("expected no timestamps, found one on a sample of {:?}", Excerpt::of(.name))]
     Timestamp {
         /// The family.
         name: String,
     },
     /// The name is taken by another type.
-    #[error("expected {name:?} to be of type {known}, as other groups have it, found type {pushed}")]
+    #[error("expected {:?} to be of type {known}, as other groups have it, found type {pushed}", Excerpt::of(.name))]
     Type {
         /// The family.
         name: String,
@@ -67,7 +67,7 @@ pub enum Objection {
         pushed: Kind,
     },
     /// Two metrics would be one.
-    #[error("expected each series once, found {name}{labels} {place}")]
+    #[error("expected each series once, found {}{} {place}", Excerpt::of(.name), Excerpt::of(.labels))]
     Duplicate {
         /// The family.
         name: String,
@@ -77,7 +77,7 @@ pub enum Objection {
         place: Place,
     },
     /// A label name that Prometheus keeps for itself.
-    #[error("expected no label name that starts with `__`, found {label:?} on {name:?}")]
+    #[error("expected no label name that starts with `__`, found {:?} on {:?}", Excerpt::of(.label), Excerpt::of(.name))]
     ReservedLabel {
         /// The family.
         name: String,
@@ -85,7 +85,7 @@ pub enum Objection {
         label: String,
     },
     /// A label that is part of the value.
-    #[error("expected no label {label:?} on the {kind} {name:?}, found one, maybe in the grouping key")]
+    #[error("expected no label {label:?} on the {kind} {:?}, found one, maybe in the grouping key", Excerpt::of(.name))]
     InnerLabel {
         /// The family.
         name: String,
@@ -95,7 +95,11 @@ pub enum Objection {
         kind: Kind,
     },
     /// A family has the name of a part of another.
-    #[error("expected no family {part:?} beside the {kind} {whole:?}, which has a series of that name, found both")]
+    #[error(
+        "expected no family {:?} beside the {kind} {:?}, which has a series of that name, found both",
+        Excerpt::of(.part),
+        Excerpt::of(.whole)
+    )]
     Suffix {
         /// The histogram or summary.
         whole: String,
@@ -106,8 +110,10 @@ pub enum Objection {
     },
     /// Another group shows its push time under the same labels.
     #[error(
-        "expected a grouping key that can be told from {known}, found {pushed}: \
-         a key without `instance` is shown with an empty one"
+        "expected a grouping key that can be told from {}, found {}: \
+         a key without `instance` is shown with an empty one",
+        Excerpt::of(.known),
+        Excerpt::of(.pushed)
     )]
     SameShownKey {
         /// The key that is there.
@@ -129,13 +135,13 @@ pub enum Place {
 // === impl Change ===
 
 impl Change {
-    /// PUT: the families become all that the group has.
+    /// PUT: the families become all that the group has. Of several of one name, the last counts.
     #[must_use]
     pub fn replace(key: GroupingKey, families: Vec<MetricFamily>) -> Self {
         Self { key, action: Action::Push { families, scope: Scope::Group } }
     }
 
-    /// POST: each family takes the place of the one of its name.
+    /// POST: each family takes the place of the one of its name. Of several of one name, the last counts.
     #[must_use]
     pub fn merge(key: GroupingKey, families: Vec<MetricFamily>) -> Self {
         Self { key, action: Action::Push { families, scope: Scope::Families } }

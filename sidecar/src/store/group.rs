@@ -2,7 +2,10 @@
 //!
 //! *Never:* other groups.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use protocol::{
     GroupingKey, LabelSet,
@@ -47,10 +50,11 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Forces the key's labels on each series and writes its lines. Families of the two push times are left out: the
-    /// gateway's own take their place, whatever was pushed under their names. Of a family that comes twice, both stay.
+    /// gateway's own take their place, whatever was pushed under their names. Of families of one name, the last takes
+    /// the place of those before it, as upstream has it for protobuf.
     pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>) -> Self {
         let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None };
-        for family in families {
+        for family in last_of_each_name(families) {
             if prepared.timestamped.is_none() && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
                 prepared.timestamped = Some(family.name.clone());
             }
@@ -68,10 +72,15 @@ impl Prepared {
     }
 }
 
+fn last_of_each_name(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+    let mut names = HashSet::with_capacity(families.len());
+    let mut kept: Vec<_> = families.into_iter().rev().filter(|family| names.insert(family.name.clone())).collect();
+    kept.reverse();
+    kept
+}
+
 fn forced(key: &GroupingKey, mut labels: LabelSet) -> LabelSet {
-    for (name, value) in key.labels().iter() {
-        labels.insert(name, value);
-    }
+    labels.extend(key.labels().iter());
     if !labels.contains(INSTANCE_LABEL) {
         labels.insert(INSTANCE_LABEL, "");
     }

@@ -227,7 +227,6 @@ impl Index {
             return;
         }
         let groups = &self.groups;
-        let has_family = |key: &GroupingKey| groups.get(key).is_some_and(|it| it.families.contains_key(&family.name));
         let stored = self.families.entry(Arc::clone(&family.name)).or_insert_with(|| Family {
             kind: family.kind,
             help: Arc::from(""),
@@ -235,10 +234,14 @@ impl Index {
             series: BTreeMap::new(),
         });
         stored.kind = family.kind;
-        let is_free = stored.help_from.as_ref().is_none_or(|from| from == key || !has_family(from));
-        if is_free && !family.help.is_empty() {
+        let keeps_it = |giver: &GroupingKey| {
+            let theirs = groups.get(giver).and_then(|group| group.families.get(&family.name));
+            theirs.is_some_and(|theirs| theirs.help == stored.help)
+        };
+        let is_free = stored.help_from.as_ref().is_none_or(|giver| giver == key || !keeps_it(giver));
+        if is_free {
             stored.help = Arc::clone(&family.help);
-            stored.help_from = Some(Arc::clone(key));
+            stored.help_from = (!family.help.is_empty()).then(|| Arc::clone(key));
         }
         for series in &family.series {
             stored.series.insert(series.clone(), Arc::clone(key));

@@ -7,6 +7,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Notify, futures::Notified};
+
 use super::{
     change::{Change, Verdict},
     index::{Index, OwnFamily, Request},
@@ -18,6 +20,7 @@ use crate::{clock::UnixSeconds, metrics};
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Store {
 
     fn guarding(own: &'static [OwnFamily]) -> Self {
         let state = State { index: Index::new(own), page: None };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
 
     /// Carries out a change. After it returns, every page shows it.
@@ -46,7 +49,15 @@ impl Store {
         let request = Request::from(change);
         let mut state = self.lock();
         let decision = state.index.decide(request, now);
-        state.index.commit(decision)
+        let verdict = state.index.commit(decision);
+        drop(state);
+        self.changed.notify_waiters();
+        verdict
+    }
+
+    /// Waits for the next change that is carried out after this future was polled or enabled.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// The page of the current revision.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use protocol::flags;
 use tokio::time::Instant;
 
 use crate::gateway::{Gateway, request, scrape};
@@ -76,12 +77,39 @@ fn bad_flags_are_an_error_and_help_is_not() {
     }
 }
 
+/// Of the flags with defaults, none may find fault with its empty variable, or the injected pod stays in init.
+#[test]
+fn an_empty_environment_variable_counts_as_not_given() {
+    let of_the_gateway = ["--web.listen-address", "--push.max-body-bytes"];
+    let variables: Vec<_> = flags::ALL.into_iter().chain(of_the_gateway).map(flags::environment_variable).collect();
+    let empty: Vec<_> = variables.iter().map(|variable| (variable.as_str(), "")).collect();
+
+    let listen = ["sidecar", "--push.listen-address=127.0.0.1:0", "--scrape.listen-address=127.0.0.1:0"];
+    let mut gateway = Gateway::start_with(&listen, &empty);
+    put(gateway.address("push"), "x 1\n");
+    gateway.address("scrape");
+
+    // One mistake is reported, and no other.
+    for bad in [&["--log.format=xml"][..], &["sidecar", "--log.format=xml"]] {
+        let (status, log) = Gateway::start_with(bad, &empty).wait();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert_eq!(log.matches(": expected ").count(), 1, "{log}");
+        assert!(log.contains("--log.format: expected logfmt or json, found \"xml\""), "{log}");
+    }
+}
+
+#[test]
+fn an_environment_variable_sets_its_flag() {
+    let variables = [("SIDEGATE_WEB_LISTEN_ADDRESS", "127.0.0.1:0"), ("SIDEGATE_WEB_ROUTE_PREFIX", "/prefix")];
+    let mut gateway = Gateway::start_with(&[], &variables);
+    let address = gateway.address("all");
+    assert_eq!(request(address, "PUT", "/prefix/metrics/job/j", &[], "x 1\n").0, 200);
+}
+
 #[test]
 fn with_nothing_unseen_it_leaves_at_once() {
     let (gateway, push, page) = Gateway::sidecar(&["--hold-open.deadline=1h"]);
-    put(push, "x 1\n");
-    scrape(page);
-    // Neither of these leaves anything to be seen.
+    // None of these leaves anything to be seen.
     assert_eq!(request(push, "PUT", "/metrics/job/j", &[], "x 1 5\n").0, 400);
     put(push, "x 2\n");
     assert_eq!(request(push, "DELETE", "/metrics/job/j", &[], "").0, 202);
@@ -89,6 +117,17 @@ fn with_nothing_unseen_it_leaves_at_once() {
     let (status, log) = gateway.wait();
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("signal=SIGTERM reason=\"nothing unseen\""), "{log}");
+}
+
+#[test]
+fn after_a_scrape_of_everything_it_leaves_within_a_moment() {
+    let (gateway, push, page) = Gateway::sidecar(&["--hold-open.deadline=1h"]);
+    put(push, "x 1\n");
+    scrape(page);
+    gateway.signal("TERM");
+    let (status, log) = gateway.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("signal=SIGTERM reason=\"everything was scraped\""), "{log}");
 }
 
 #[test]

@@ -153,6 +153,22 @@ fn a_body_over_the_limit_is_413_before_and_after_decompression() {
 }
 
 #[test]
+fn an_answer_repeats_only_the_start_of_what_was_sent() {
+    let calls = Calls::new();
+    let long = "n".repeat(10_000);
+    let check = |status: u16, method: &str, path: &str, header: &str, body: &str| {
+        let answer = calls.push_listener(method, path, &[header], body.to_owned());
+        assert_eq!(answer.status, status, "{:.200}", answer.text());
+        assert!(answer.bytes.len() < 700 && answer.text().contains('…'), "{} bytes", answer.bytes.len());
+    };
+    check(415, "PUT", "/metrics/job/j", &format!("content-encoding: {long}"), "");
+    check(400, "DELETE", "/metrics/job/j", &format!("sidegate-if-push-time: {long}"), "");
+    check(400, "PUT", &format!("/metrics/job/j/{long}"), "a: b", "");
+    check(400, "PUT", "/metrics/job/j", "a: b", &format!("x {}\n", "\u{1}".repeat(1 << 20)));
+    check(400, "PUT", "/metrics/job/j", "a: b", &format!("{long} 1 5\n"));
+}
+
+#[test]
 fn a_key_that_looks_like_another_is_refused_and_harms_nobody() {
     let calls = Calls::new();
     calls.put("/metrics/job/j", "x 1\n").is(200, "");

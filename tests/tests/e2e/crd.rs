@@ -85,6 +85,31 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.sidecar.listenAddresses: Invalid value: expected addresses such as 127.0.0.1:4318 or [::1]:4318",
     },
     Wrong {
+        name: "listen-port",
+        spec: "sidecar: {listenAddresses: [\"127.0.0.1:99999\"]}",
+        sentence: "spec.sidecar.listenAddresses: Invalid value: expected addresses such as 127.0.0.1:4318 or [::1]:4318",
+    },
+    Wrong {
+        name: "listen-host",
+        spec: "sidecar: {listenAddresses: [\"127.0.1:4318\"]}",
+        sentence: "spec.sidecar.listenAddresses: Invalid value: expected addresses such as 127.0.0.1:4318 or [::1]:4318",
+    },
+    Wrong {
+        name: "quantity",
+        spec: "sidecar: {resources: {limits: {memory: 64mb}}}",
+        sentence: "spec.sidecar.resources.limits: Invalid value: expected quantities such as 100m, 1 or 64Mi as values",
+    },
+    Wrong {
+        name: "request-over-limit",
+        spec: "sidecar: {resources: {requests: {memory: 65Mi}, limits: {memory: 64Mi}}}",
+        sentence: "spec.sidecar.resources: Invalid value: expected no request to be greater than its limit",
+    },
+    Wrong {
+        name: "duration-without-end",
+        spec: "staleAfter: 99999999999y",
+        sentence: "spec.staleAfter: Invalid value: expected a duration such as 90s, 1h30m or 7d",
+    },
+    Wrong {
         name: "route-prefix",
         spec: "sidecar: {routePrefix: prefix}",
         sentence: "spec.sidecar.routePrefix: Invalid value: expected a path such as /v1/pushgateway",

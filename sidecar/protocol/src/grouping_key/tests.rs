@@ -126,3 +126,19 @@ proptest! {
         let _ = GroupingKey::from_path(&format!("/metrics/job/{path}"));
     }
 }
+
+#[test]
+fn a_refusal_repeats_only_the_start_of_the_path() {
+    let (long, name) = ("%01".repeat(1 << 16), "n".repeat(1 << 16));
+    let paths = [
+        format!("/metrics/job/j/{long}"),
+        format!("/metrics/job/j/{long}/a"),
+        format!("/metrics/job/j/{name}/a/{name}/a"),
+        format!("/metrics/job/j/{name}@base64/{long}"),
+        format!("/metrics/job/j/{name}/%ff"),
+    ];
+    for path in paths {
+        let sentence = GroupingKey::from_path(&path).unwrap_err().to_string();
+        assert!(sentence.len() < 1500 && sentence.contains('…'), "{} bytes: {sentence:.200}", sentence.len());
+    }
+}

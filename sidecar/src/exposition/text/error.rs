@@ -1,10 +1,12 @@
 //! The ways in which a text can be malformed, each with what was expected and what was found.
 //!
+//! What was found is kept whole and printed as an [`Excerpt`].
+//!
 //! *Never:* status codes.
 
 use std::fmt;
 
-use protocol::LabelError;
+use protocol::{Excerpt, LabelError};
 
 /// The first fault of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,22 +30,22 @@ pub enum Malformed {
     #[error("expected a metric name, found {0}")]
     MetricName(Found),
     /// A quoted metric name of other characters.
-    #[error("expected a metric name of letters, digits, `_` and `:`, found {0:?}")]
+    #[error("expected a metric name of letters, digits, `_` and `:`, found {:?}", Excerpt::of(.0))]
     MetricNameAlphabet(String),
     /// A quoted label name of other characters.
-    #[error("expected a label name of letters, digits and `_`, found {0:?}")]
+    #[error("expected a label name of letters, digits and `_`, found {:?}", Excerpt::of(.0))]
     LabelNameAlphabet(String),
     /// Labels without a metric name.
     #[error("expected a metric name before or inside the braces, found none")]
     NoMetricName,
     /// A metric name before the braces and one inside.
-    #[error("expected one metric name, found {0:?} inside the braces as well")]
+    #[error("expected one metric name, found {:?} inside the braces as well", Excerpt::of(.0))]
     SecondMetricName(String),
     /// The label block.
     #[error("{0}")]
     Labels(LabelError),
     /// A label twice in one block.
-    #[error("expected each label once, found {0:?} again")]
+    #[error("expected each label once, found {:?} again", Excerpt::of(.0))]
     DuplicateLabel(String),
     /// The metric name as a label.
     #[error("expected the metric name before the braces, found it as label `__name__`")]
@@ -63,7 +65,7 @@ pub enum Malformed {
         kind: &'static str,
     },
     /// `le` or `quantile` is no number.
-    #[error("expected a number as value of label `{label}`, found {found:?}")]
+    #[error("expected a number as value of label `{label}`, found {:?}", Excerpt::of(.found))]
     Bound {
         /// The label.
         label: &'static str,
@@ -83,13 +85,13 @@ pub enum Malformed {
     #[error("expected a type (counter, gauge, histogram, gaugehistogram, summary or untyped), found {0}")]
     Type(Quoted),
     /// A second `TYPE` line.
-    #[error("expected one TYPE line for {0:?}, found a second one")]
+    #[error("expected one TYPE line for {:?}, found a second one", Excerpt::of(.0))]
     SecondType(String),
     /// A `TYPE` line after a sample.
-    #[error("expected the TYPE line of {0:?} before its first sample, found it after")]
+    #[error("expected the TYPE line of {:?} before its first sample, found it after", Excerpt::of(.0))]
     LateType(String),
     /// A second `HELP` line.
-    #[error("expected one HELP line for {0:?}, found a second one")]
+    #[error("expected one HELP line for {:?}, found a second one", Excerpt::of(.0))]
     SecondHelp(String),
     /// An escape in help.
     #[error("expected `\\\\`, `\\\"` or `\\n` as escape in help, found {0}")]
@@ -119,6 +121,6 @@ impl fmt::Display for Found {
 
 impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { f.write_str("the end of the line") } else { write!(f, "{:?}", self.0) }
+        if self.0.is_empty() { f.write_str("the end of the line") } else { write!(f, "{:?}", Excerpt::of(&self.0)) }
     }
 }

@@ -120,6 +120,65 @@ fn help_stays_with_the_group_that_gave_it_first() {
 }
 
 #[test]
+fn help_that_its_giver_keeps_no_longer_makes_room() {
+    let mut it = Fixture::new();
+    let mut check = |key: &str, body: &str, shown: Option<&str>| {
+        it.put(key, body);
+        let page = it.page();
+        let found = page.lines().find_map(|line| line.strip_prefix("# HELP x "));
+        assert_eq!(found, shown, "{page}");
+    };
+    check("a", "# HELP x one\nx 1\n", Some("one"));
+    check("b", "x 1\n", Some("one"));
+    // Given up by an empty one.
+    check("a", "x 1\n", None);
+    check("b", "# HELP x two\nx 1\n", Some("two"));
+    check("a", "# HELP x three\nx 1\n", Some("two"));
+    check("a", "x 1\n", Some("two"));
+    // Given up with the family, and taken up again while another's is shown.
+    check("b", "y 1\n", Some("two"));
+    check("a", "# HELP x four\nx 1\n", Some("four"));
+    check("b", "# HELP x two\nx 1\n", Some("four"));
+    check("a", "y 1\n", Some("four"));
+    check("b", "x 1\n", None);
+}
+
+#[test]
+fn of_two_families_of_one_name_in_a_push_the_later_one_counts() {
+    let families = |body: &str| text::decode(body.as_bytes()).unwrap();
+    for change in [Change::replace, Change::merge] {
+        let mut it = Fixture::new();
+        let twice =
+            [families("# HELP x One\nx{a=\"1\"} 1 5\ny 1\n"), families("# TYPE x gauge\nx{a=\"2\"} 2\n")].concat();
+        assert_eq!(it.submit(change(path("j"), twice)), Verdict::Done);
+        assert_eq!(it.samples(), "x{a=\"2\",instance=\"\",job=\"j\"} 2\ny{instance=\"\",job=\"j\"} 1");
+        assert!(it.page().contains("\n# TYPE x gauge\n"));
+        it.submit(Change::remove(path("j")));
+        assert_eq!(it.page(), "");
+    }
+}
+
+#[test]
+fn an_objection_repeats_only_the_start_of_what_was_pushed() {
+    let long = "v".repeat(1 << 20);
+    let bodies = [
+        format!("{long} 1 5\n"),
+        format!("x{{a=\"{long}\"}} 1\nx{{a=\"{long}\"}} 1\n"),
+        format!("x{{__{long}=\"1\"}} 1\n"),
+        format!("{long}_sum 1\n# TYPE {long} summary\n{long}{{quantile=\"1\"}} 1\n"),
+    ];
+    for body in bodies {
+        match Fixture::new().put("j", &body) {
+            Verdict::Refused(objections) => {
+                let sentence = objections[0].to_string();
+                assert!(sentence.len() < 500 && sentence.contains('…'), "{} bytes", sentence.len());
+            }
+            other @ (Verdict::Done | Verdict::PushedSince { .. }) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_push_sets_the_push_time_and_a_refusal_the_failure_time() {
     let mut it = Fixture::new();
     it.put("j", "x 1\n");

@@ -157,19 +157,16 @@ impl<'a> Line<'a> {
             error.found = error.found.or(Some('\n'));
             Fault { at: start + error.offset, what: Malformed::Labels(error) }
         })?;
-        let mut set = LabelSet::new();
-        for (name, value) in labels {
+        for (name, _) in &labels {
             if name == "__name__" {
                 return Err(Fault { at: start, what: Malformed::NameAsLabel });
             }
-            if !is_label_name(&name) {
-                return Err(Fault { at: start, what: Malformed::LabelNameAlphabet(name) });
+            if !is_label_name(name) {
+                return Err(Fault { at: start, what: Malformed::LabelNameAlphabet(name.clone()) });
             }
-            if set.contains(&name) {
-                return Err(Fault { at: start, what: Malformed::DuplicateLabel(name) });
-            }
-            set.insert(name, value);
         }
+        let set =
+            LabelSet::from_pairs(labels).map_err(|name| Fault { at: start, what: Malformed::DuplicateLabel(name) })?;
         self.at = self.text.len() - rest.len();
         Ok((metric_name, set))
     }
