@@ -16,6 +16,7 @@ use protocol::{
     endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
 };
 
+use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
     clock::UnixSeconds,
     exposition::text::{TextError, write_number},
@@ -43,9 +44,9 @@ pub(super) enum HttpError {
     TooLarge { limit: usize },
     #[error("expected at most {limit} bytes after decompression, found more; `--push.max-body-bytes` sets the limit")]
     TooLargeDecompressed { limit: usize },
-    #[error("expected a body in gzip, as `Content-Encoding` says, found something else: {0}")]
-    Gzip(std::io::Error),
-    #[error("expected `Content-Encoding` to be gzip or identity, found {0:?}")]
+    #[error("expected a body in {encoding}, as `Content-Encoding` says, found something else: {fault}")]
+    Compression { encoding: Encoding, fault: String },
+    #[error("expected `Content-Encoding` to be one of {ACCEPTED} or identity, found {0:?}")]
     Encoding(String),
     #[error("expected the whole body, but it broke off: {0}")]
     Incomplete(String),
@@ -97,7 +98,7 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
-            | Self::Gzip(_)
+            | Self::Compression { .. }
             | Self::Incomplete(_)
             | Self::Refused(_)
             | Self::BadPushTime(_)
@@ -115,7 +116,7 @@ impl HttpError {
             Self::Key(_) => Some(Refusal::Path),
             Self::Text(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
-            Self::Gzip(_) | Self::Incomplete(_) => Some(Refusal::Body),
+            Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
             Self::Refused(objections) if objections.iter().any(Objection::is_about_time) => Some(Refusal::Timestamp),
             Self::Refused(_) => Some(Refusal::Inconsistent),
@@ -140,7 +141,7 @@ impl HttpError {
             | Self::Text(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
-            | Self::Gzip(_)
+            | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
             | Self::Refused(_) => None,
@@ -153,7 +154,7 @@ impl IntoResponse for HttpError {
         let sentence = self.to_string();
         let mut response = (self.status(), [NO_SNIFF], format!("{sentence}\n")).into_response();
         if matches!(self, Self::Encoding(_)) {
-            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
         let (refusal, signed_delete) = (self.refusal(), self.signed_delete());
         if refusal.is_some() || signed_delete.is_some() {
