@@ -19,7 +19,10 @@ use protocol::{
 use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
     clock::UnixSeconds,
-    exposition::text::{TextError, write_number},
+    exposition::{
+        protobuf::ProtobufError,
+        text::{TextError, write_number},
+    },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
     store::Objection,
@@ -40,6 +43,8 @@ pub(super) enum HttpError {
     Key(GroupingKeyError),
     #[error("{0}")]
     Text(TextError),
+    #[error("{0}")]
+    Protobuf(ProtobufError),
     #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
     TooLarge { limit: usize },
     #[error("expected at most {limit} bytes after decompression, found more; `--push.max-body-bytes` sets the limit")]
@@ -98,6 +103,7 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
+            | Self::Protobuf(_)
             | Self::Compression { .. }
             | Self::Incomplete(_)
             | Self::Refused(_)
@@ -114,7 +120,7 @@ impl HttpError {
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Key(_) => Some(Refusal::Path),
-            Self::Text(_) => Some(Refusal::Syntax),
+            Self::Text(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
@@ -139,6 +145,7 @@ impl HttpError {
             | Self::MethodNotAllowed
             | Self::NotReady
             | Self::Text(_)
+            | Self::Protobuf(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
             | Self::Compression { .. }
@@ -167,6 +174,12 @@ impl IntoResponse for HttpError {
 impl From<TextError> for HttpError {
     fn from(error: TextError) -> Self {
         Self::Text(error)
+    }
+}
+
+impl From<ProtobufError> for HttpError {
+    fn from(error: ProtobufError) -> Self {
+        Self::Protobuf(error)
     }
 }
 

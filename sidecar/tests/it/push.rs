@@ -201,3 +201,28 @@ fn a_key_that_looks_like_another_is_refused_and_harms_nobody() {
     assert_eq!(of_groups(&calls.page()), of_groups(&before));
     calls.put("/metrics/job/other", "x 1\n").is(200, "");
 }
+
+#[test]
+fn protobuf_is_read_where_the_type_says_so() {
+    let calls = Calls::new();
+    let kind =
+        "content-type: application/vnd.google.protobuf; encoding=delimited; proto=io.prometheus.client.MetricFamily";
+    let push = |path: &str, headers: &[&str], body: &[u8]| calls.push_listener("POST", path, headers, body.to_vec());
+    let gauge: &[u8] = b"\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
+    push("/metrics/job/j", &[kind], gauge).is(200, "");
+    push("/metrics/job/k", &[kind, "content-encoding: gzip"], &gzip(gauge)).is(200, "");
+    let page = calls.page();
+    assert!(page.contains("# TYPE g gauge\ng{instance=\"\",job=\"j\"} 1\ng{instance=\"\",job=\"k\"} 1\n"), "{page}");
+    // An empty family empties that of its name.
+    push("/metrics/job/j", &[kind], b"\x05\x0a\x01g\x18\x01").is(200, "");
+    assert!(!calls.page().contains("\ng{instance=\"\",job=\"j\"}"));
+    let answer = push("/metrics/job/new", &[kind], b"\x09\x0a\x01g");
+    answer.is(
+        400,
+        "protobuf parsing error in message 1: expected 9 bytes, as its length says, found the end of the body after 3\n",
+    );
+    assert!(push("/metrics/job/new", &[], gauge).text().starts_with("text format parsing error in line "));
+    let page = calls.page();
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"syntax\"} 2\n"), "{page}");
+    assert!(!page.contains("job=\"new\""), "{page}");
+}

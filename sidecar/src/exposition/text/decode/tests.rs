@@ -197,7 +197,7 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
         (any::<String>(), metrics).prop_map(move |(help, metrics)| {
             let metrics = metrics.into_iter().map(|(labels, (value, timestamp))| {
                 let labels = parse_block(&labels).unwrap().labels.into_iter().collect();
-                Metric { labels, value, timestamp }
+                Metric { labels, value, timestamp, extra: None }
             });
             // Blanks before help are no part of it, and an empty help is none.
             let help = help.trim_start_matches([' ', '\t']).to_owned();
