@@ -13,5 +13,5 @@ pub mod protobuf;
 pub mod text;
 
 pub use extra::Extra;
-pub use family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value};
+pub use family::{Count, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value};
 pub use negotiate::Format;

@@ -60,6 +60,19 @@ pub struct Metric {
     pub extra: Option<Box<Extra>>,
 }
 
+/// A metric that somebody else keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricRef<'a> {
+    /// All labels.
+    pub labels: &'a LabelSet,
+    /// What was measured.
+    pub value: &'a Value,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// What comes with the value.
+    pub extra: Option<&'a Extra>,
+}
+
 /// What was measured. Which one it is follows from the family's [`Kind`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -180,6 +193,15 @@ impl fmt::Display for Kind {
             Self::Untyped => "untyped",
             Self::Histogram | Self::GaugeHistogram => "histogram",
         })
+    }
+}
+
+// === impl MetricRef ===
+
+impl<'a> From<&'a Metric> for MetricRef<'a> {
+    fn from(metric: &'a Metric) -> Self {
+        let Metric { labels, value, timestamp, extra } = metric;
+        Self { labels, value, timestamp: *timestamp, extra: extra.as_deref() }
     }
 }
 

@@ -16,7 +16,7 @@ mod error;
 mod message;
 
 pub use decode::decode;
-pub use encode::{MetricRef, encode, write_family};
+pub use encode::{encode, write_family};
 pub use error::{Malformed, ProtobufError};
 
 #[cfg(test)]

@@ -8,21 +8,8 @@ use protocol::LabelSet;
 use super::{decode::KINDS, message};
 use crate::exposition::{
     extra::{Exemplar, Extra, NativeHistogram, Timestamp},
-    family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value, compare_labels},
+    family::{Count, Histogram, Kind, MetricFamily, MetricRef, Summary, Value, compare_labels},
 };
-
-/// A metric that somebody else keeps.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricRef<'a> {
-    /// All labels.
-    pub labels: &'a LabelSet,
-    /// What was measured.
-    pub value: &'a Value,
-    /// Milliseconds since 1970.
-    pub timestamp: Option<i64>,
-    /// What comes with the value.
-    pub extra: Option<&'a Extra>,
-}
 
 /// Writes whole families: sorted by name, their metrics in canonical order, empty ones left out.
 #[must_use]
@@ -147,13 +134,4 @@ fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
 
 fn timestamp(timestamp: Timestamp) -> message::Timestamp {
     message::Timestamp { seconds: Some(timestamp.seconds), nanos: Some(timestamp.nanos) }
-}
-
-// === impl MetricRef ===
-
-impl<'a> From<&'a Metric> for MetricRef<'a> {
-    fn from(metric: &'a Metric) -> Self {
-        let Metric { labels, value, timestamp, extra } = metric;
-        Self { labels, value, timestamp: *timestamp, extra: extra.as_deref() }
-    }
 }
