@@ -2,7 +2,7 @@
 //!
 //! *Never:* what is done with the families.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use prost::{
     Message,
@@ -135,7 +135,7 @@ fn summary(found: message::Summary) -> (Value, Extra) {
 fn histogram(mut found: message::Histogram) -> (Value, Extra) {
     let mut native = native(&mut found);
     let is_float = native.as_ref().is_some_and(NativeHistogram::has_float_counts);
-    let mut bucket_exemplars = std::collections::BTreeMap::new();
+    let mut bucket_exemplars = BTreeMap::new();
     let buckets = found.buckets.into_iter().enumerate().map(|(place, bucket)| {
         if let Some(found) = bucket.exemplar {
             bucket_exemplars.insert(place, exemplar(found));

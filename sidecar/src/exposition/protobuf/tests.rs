@@ -129,6 +129,73 @@ fn a_float_count_that_is_greater_than_zero_makes_the_histogram_float() {
     assert_eq!(extra.native.as_ref().unwrap().zero_count, Count::Float(7.0));
 }
 
+/// What another implementation wrote: every field of every message, each with a value of its own.
+fn every_field() -> Bytes {
+    let hex: Vec<u8> = include_bytes!("tests/every_field.hex").iter().copied().filter(|byte| *byte != b'\n').collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    hex.chunks(2).map(byte).collect()
+}
+
+#[test]
+fn every_field_is_where_others_write_it() {
+    let exemplar = |number: i64| Exemplar {
+        labels: [("trace", number.to_string())].into_iter().collect(),
+        value: number as f64,
+        timestamp: Some(Timestamp { seconds: number, nanos: i32::try_from(number).unwrap() + 1 }),
+    };
+    let created = |seconds: i64| Some(Timestamp { seconds, nanos: i32::try_from(seconds).unwrap() + 1 });
+    let family = |name: &str, kind, value, extra: Extra| {
+        let metric = Metric { labels: protocol::LabelSet::new(), value, timestamp: None, extra: extra.boxed() };
+        MetricFamily { name: name.to_owned(), help: String::new(), kind, metrics: vec![metric] }
+    };
+    let none = Extra::default;
+
+    let extra = Extra { created: created(20), exemplars: vec![exemplar(10)], ..none() };
+    let mut counter = family("c", Kind::Counter, Value::Number(1.5), extra);
+    counter.help = "counts".to_owned();
+    counter.metrics[0].timestamp = Some(-5);
+    counter.metrics[0].labels.insert("a", "b");
+
+    let buckets = vec![(32.0, Count::Integer(31))];
+    let integer = Value::Histogram(Histogram { buckets, sum: 102.0, count: Count::Integer(101) });
+    let native = NativeHistogram {
+        schema: -3,
+        zero_threshold: 106.0,
+        zero_count: Count::Integer(107),
+        negative: NativeBuckets { spans: vec![(-91, 92)], deltas: vec![-10, 300], counts: vec![] },
+        positive: NativeBuckets { spans: vec![(121, 122)], deltas: vec![13, -14], counts: vec![] },
+    };
+    let of_integer = Extra {
+        created: created(150),
+        exemplars: vec![exemplar(160)],
+        bucket_exemplars: [(0, exemplar(33))].into(),
+        native: Some(native),
+    };
+
+    let buckets = vec![(42.0, Count::Float(44.5))];
+    let float = Value::Histogram(Histogram { buckets, sum: 202.0, count: Count::Float(204.5) });
+    let native = NativeHistogram {
+        schema: 5,
+        zero_threshold: 206.0,
+        zero_count: Count::Float(208.5),
+        negative: NativeBuckets { counts: vec![211.5], ..NativeBuckets::default() },
+        positive: NativeBuckets { counts: vec![214.5, -1.0], ..NativeBuckets::default() },
+    };
+    let of_float = Extra { native: Some(native), ..none() };
+
+    let summary = Value::Summary(Summary { quantiles: vec![(0.5, 303.0)], sum: 302.0, count: 301 });
+    let expected = [
+        counter,
+        family("g", Kind::Gauge, Value::Number(2.5), none()),
+        family("h", Kind::Histogram, integer, of_integer),
+        family("i", Kind::GaugeHistogram, float, of_float),
+        family("s", Kind::Summary, summary, Extra { created: created(304), ..none() }),
+        family("u", Kind::Untyped, Value::Number(3.5), none()),
+    ];
+    assert_eq!(decode(&every_field()).unwrap(), expected);
+    assert_eq!(encode(&expected), every_field());
+}
+
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![-1e9..1e9, Just(f64::INFINITY), Just(0.0), Just(-0.0)]
 }

@@ -2,7 +2,8 @@
 //!
 //! What is decompressed is written to a buffer that grows up to the limit and one byte, so a small body that stands for
 //! a large one costs no more than the limit. On top comes what a decoder works with: for zstd the window that the sender
-//! chose, if it is no larger than the limit or the 8 MiB that every decoder is to support; for the others a constant.
+//! chose, which may be 8 MiB, as every decoder is to support, or the limit rounded up to a power of two; for the others
+//! a constant. The zstd decoder is the C library: the one in Rust lets a single block grow to gigabytes.
 //!
 //! `deflate` is read with the zlib header that it should have, and without, as some send it; `snappy` as the stream
 //! format and as the single block that remote write uses. A body that goes on after its end is refused, except that
