@@ -1,11 +1,17 @@
 //! The exposition format: what a pusher sends and what a scraper gets, and the values between the two.
 //!
-//! Values are [`MetricFamily`] and what is in it ([`family`]); [`text`] is the text format 0.0.4 in both directions.
+//! Values are [`MetricFamily`] and what is in it ([`family`], [`extra`]); [`text`] is the text format 0.0.4 and
+//! [`protobuf`] that of delimited messages, both in both directions; [`negotiate`] tells which one is meant.
 //! This folder depends on `protocol` alone, so that it can leave the crate on the day a second user appears.
 //!
 //! *Never:* HTTP, groups, the store.
 
+pub mod extra;
 pub mod family;
+pub mod negotiate;
+pub mod protobuf;
 pub mod text;
 
-pub use family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value};
+pub use extra::Extra;
+pub use family::{Count, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value};
+pub use negotiate::Format;

@@ -216,7 +216,12 @@ fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFam
 }
 
 fn metric(labels: &[(&str, &str)], count: u64) -> Metric {
-    Metric { labels: labels.iter().copied().collect(), value: Value::Number(count as f64), timestamp: None }
+    Metric {
+        labels: labels.iter().copied().collect(),
+        value: Value::Number(count as f64),
+        timestamp: None,
+        extra: None,
+    }
 }
 
 /// The labels are upstream's; those that speak of Go are empty, except that the platform has Go's name.
@@ -237,7 +242,7 @@ fn build_info() -> Metric {
     ]
     .into_iter()
     .collect();
-    Metric { labels, value: Value::Number(1.0), timestamp: None }
+    Metric { labels, value: Value::Number(1.0), timestamp: None, extra: None }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What was pushed: all groups, and the page that shows them.
 //!
 //! A [`Change`] goes in by [`Store::submit`] and comes back as a [`Verdict`]; readers take the [`Page`] of a revision,
-//! which never changes under them. There is one writer at a time, in a critical section that costs what the push
+//! which never changes under them, or a [`Snapshot`] of the values. There is one writer at a time, in a critical section that costs what the push
 //! weighs and not what is stored:
 //!
 //! ```text
@@ -18,8 +18,10 @@ mod group;
 mod index;
 mod page;
 mod series;
+mod snapshot;
 mod writer;
 
 pub use change::{Change, Objection, Verdict};
 pub use page::{KeyLabels, Page, Section};
+pub use snapshot::{Snapshot, StoredFamily};
 pub use writer::Store;

@@ -398,7 +398,6 @@ mod tests {
 
     /// Shifting each label into its place takes a large part of a minute here, sorting once a moment.
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "what is measured is real time, and nothing is waited for")]
     fn many_labels_in_falling_order_are_a_set_at_once() {
         let falling = || (0..200_000).rev().map(|n| (format!("l{n:06}"), String::new()));
         assert_eq!(falling().collect::<LabelSet>().len(), 200_000);

@@ -1,13 +1,15 @@
 //! Families, their metrics and values, and the order in which they are shown.
 //!
-//! One metric is one member of a family: a whole histogram or summary is one metric. Native histograms and exemplars
-//! have no place here yet: the text format 0.0.4 cannot carry them.
+//! One metric is one member of a family: a whole histogram or summary is one metric. What only some formats can carry,
+//! such as native buckets and exemplars, comes with it as [`Extra`].
 //!
 //! *Never:* bytes.
 
 use std::{cmp::Ordering, fmt};
 
 use protocol::LabelSet;
+
+use super::extra::Extra;
 
 /// The label that tells the buckets of a histogram apart.
 pub const BUCKET_LABEL: &str = "le";
@@ -54,6 +56,21 @@ pub struct Metric {
     pub value: Value,
     /// Milliseconds since 1970, where the sender gave it.
     pub timestamp: Option<i64>,
+    /// What comes with the value; `None` for nearly all.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// A metric that somebody else keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricRef<'a> {
+    /// All labels.
+    pub labels: &'a LabelSet,
+    /// What was measured.
+    pub value: &'a Value,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// What comes with the value.
+    pub extra: Option<&'a Extra>,
 }
 
 /// What was measured. Which one it is follows from the family's [`Kind`].
@@ -78,7 +95,7 @@ pub struct Summary {
     pub count: u64,
 }
 
-/// The value of a classic histogram.
+/// The value of a histogram: sum, count and the classic buckets, of which a native one has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     /// Upper bound and cumulative count, in the order given; a bucket for `+Inf` need not be among them.
@@ -96,6 +113,14 @@ pub enum Count {
     Integer(u64),
     /// Anything else, `NaN` and infinity too.
     Float(f64),
+}
+
+/// Whether a name is a metric name that every Prometheus accepts: a letter, `_` or `:`, then also digits.
+#[must_use]
+pub fn is_metric_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first == b'_' || first == b':' || first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric())
 }
 
 /// The order in which the metrics of a family are shown: fewer labels first, then by the label values, bytewise. The
@@ -168,6 +193,15 @@ impl fmt::Display for Kind {
             Self::Untyped => "untyped",
             Self::Histogram | Self::GaugeHistogram => "histogram",
         })
+    }
+}
+
+// === impl MetricRef ===
+
+impl<'a> From<&'a Metric> for MetricRef<'a> {
+    fn from(metric: &'a Metric) -> Self {
+        let Metric { labels, value, timestamp, extra } = metric;
+        Self { labels, value, timestamp: *timestamp, extra: extra.as_deref() }
     }
 }
 

@@ -18,6 +18,3 @@ pub use decode::decode;
 pub use encode::{encode, write_header, write_series};
 pub use error::{Malformed, TextError};
 pub use number::write_number;
-
-/// What a page in this format calls itself. The escaping scheme says that names are of the classic alphabet.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";

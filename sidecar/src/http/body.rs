@@ -1,10 +1,10 @@
 //! The extractor of pushed bodies: undoes the content encoding and holds the limit before and after it.
 //!
-//! Only gzip so far. Decompression happens in one go, bounded by the limit.
+//! One encoding at a time: bodies that were encoded twice are refused, as are encodings that are not known.
 //!
 //! *Never:* what is in the body.
 
-use std::io::Read;
+pub(super) mod compression;
 
 use axum::{
     body::Body,
@@ -12,18 +12,13 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use self::compression::{Encoding, Fault};
 use super::{AppState, error::HttpError};
 
 /// A body as it was before it was encoded.
 pub(super) struct Plain(pub(super) Bytes);
-
-enum Encoding {
-    Identity,
-    Gzip,
-}
 
 impl FromRequest<AppState> for Plain {
     type Rejection = HttpError;
@@ -36,22 +31,25 @@ impl FromRequest<AppState> for Plain {
             return Err(HttpError::TooLarge { limit });
         }
         let body = read(request.into_body(), limit).await?;
-        match encoding {
-            Encoding::Identity => Ok(Self(body)),
-            Encoding::Gzip => gunzip(&body, limit).map(Self),
+        let Some(encoding) = encoding else {
+            return Ok(Self(body));
+        };
+        match encoding.undo(&body, limit) {
+            Ok(plain) => Ok(Self(plain.into())),
+            Err(Fault::TooLarge) => Err(HttpError::TooLargeDecompressed { limit }),
+            Err(Fault::Malformed(fault)) => Err(HttpError::Compression { encoding, fault }),
         }
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, HttpError> {
-    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
-    };
-    let name = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
+/// `None` where the body is sent as it is. A header that comes twice is one list.
+fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, HttpError> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let name = values.join(", ").trim().to_ascii_lowercase();
     match name.as_str() {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" => Ok(Encoding::Gzip),
-        _ => Err(HttpError::Encoding(name)),
+        "" | "identity" => Ok(None),
+        name => Encoding::from_name(name).map(Some).ok_or_else(|| HttpError::Encoding(name.to_owned())),
     }
 }
 
@@ -65,11 +63,4 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, HttpError> {
         Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLarge { limit }),
         Err(error) => Err(HttpError::Incomplete(error.to_string())),
     }
-}
-
-fn gunzip(body: &[u8], limit: usize) -> Result<Bytes, HttpError> {
-    let mut plain = Vec::new();
-    let beyond = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    MultiGzDecoder::new(body).take(beyond).read_to_end(&mut plain).map_err(HttpError::Gzip)?;
-    if limit < plain.len() { Err(HttpError::TooLargeDecompressed { limit }) } else { Ok(plain.into()) }
 }

@@ -17,9 +17,13 @@ use protocol::{
     endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
 };
 
+use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
     clock::UnixSeconds,
-    exposition::text::{TextError, write_number},
+    exposition::{
+        protobuf::ProtobufError,
+        text::{TextError, write_number},
+    },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
     store::Objection,
@@ -40,13 +44,15 @@ pub(super) enum HttpError {
     Key(GroupingKeyError),
     #[error("{0}")]
     Text(TextError),
+    #[error("{0}")]
+    Protobuf(ProtobufError),
     #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
     TooLarge { limit: usize },
     #[error("expected at most {limit} bytes after decompression, found more; `--push.max-body-bytes` sets the limit")]
     TooLargeDecompressed { limit: usize },
-    #[error("expected a body in gzip, as `Content-Encoding` says, found something else: {}", Excerpt::of(.0))]
-    Gzip(std::io::Error),
-    #[error("expected `Content-Encoding` to be gzip or identity, found {:?}", Excerpt::of(.0))]
+    #[error("expected a body in {encoding}, as `Content-Encoding` says, found something else: {}", Excerpt::of(fault))]
+    Compression { encoding: Encoding, fault: String },
+    #[error("expected `Content-Encoding` to be one of {ACCEPTED} or identity, found {:?}", Excerpt::of(.0))]
     Encoding(String),
     #[error("expected the whole body, but it broke off: {}", Excerpt::of(.0))]
     Incomplete(String),
@@ -98,7 +104,8 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
-            | Self::Gzip(_)
+            | Self::Protobuf(_)
+            | Self::Compression { .. }
             | Self::Incomplete(_)
             | Self::Refused(_)
             | Self::BadPushTime(_)
@@ -114,9 +121,9 @@ impl HttpError {
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Key(_) => Some(Refusal::Path),
-            Self::Text(_) => Some(Refusal::Syntax),
+            Self::Text(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
-            Self::Gzip(_) | Self::Incomplete(_) => Some(Refusal::Body),
+            Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
             Self::Refused(objections) if objections.iter().any(Objection::is_about_time) => Some(Refusal::Timestamp),
             Self::Refused(_) => Some(Refusal::Inconsistent),
@@ -139,9 +146,10 @@ impl HttpError {
             | Self::MethodNotAllowed
             | Self::NotReady
             | Self::Text(_)
+            | Self::Protobuf(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
-            | Self::Gzip(_)
+            | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
             | Self::Refused(_) => None,
@@ -154,7 +162,7 @@ impl IntoResponse for HttpError {
         let sentence = self.to_string();
         let mut response = (self.status(), [NO_SNIFF], format!("{sentence}\n")).into_response();
         if matches!(self, Self::Encoding(_)) {
-            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
         let (refusal, signed_delete) = (self.refusal(), self.signed_delete());
         if refusal.is_some() || signed_delete.is_some() {
@@ -167,6 +175,12 @@ impl IntoResponse for HttpError {
 impl From<TextError> for HttpError {
     fn from(error: TextError) -> Self {
         Self::Text(error)
+    }
+}
+
+impl From<ProtobufError> for HttpError {
+    fn from(error: ProtobufError) -> Self {
+        Self::Protobuf(error)
     }
 }
 

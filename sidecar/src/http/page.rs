@@ -2,15 +2,15 @@
 //!
 //! The stored text is not copied: the answer is made of slices of it, with the few lines of our own between them, so
 //! that families stay sorted by name. Where a client has pushed to a family of ours, the header is ours and the
-//! samples are both's.
+//! samples are both's. The page of messages is made anew each time: it is not kept as the text is.
 //!
 //! *Never:* headers, compression.
 
 use bytes::Bytes;
 
 use crate::{
-    exposition::{MetricFamily, text},
-    store::Page,
+    exposition::{MetricFamily, MetricRef, family::compare_labels, protobuf, text},
+    store::{Page, Snapshot},
 };
 
 /// The lines of one of our own families.
@@ -38,6 +38,34 @@ pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>, wanted: impl Fn(&str) 
     own.for_each(|own| pieces.push(own.text.into()));
     pieces.flush();
     pieces.done
+}
+
+/// The page in protobuf. What is stored holds the wanted families already.
+pub(super) fn messages(stored: &Snapshot, own: Vec<MetricFamily>, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let own = own.into_iter().filter(|family| wanted(&family.name) && !family.metrics.is_empty());
+    let mut own = own.map(sorted).peekable();
+    for family in &stored.families {
+        while let Some(before) = own.next_if(|own| *own.name < *family.name) {
+            write_own(&mut out, &before, []);
+        }
+        match own.next_if(|own| *own.name == *family.name) {
+            Some(same) => write_own(&mut out, &same, family.metrics()),
+            None => protobuf::write_family(&mut out, &family.name, &family.help, family.kind, family.metrics()),
+        }
+    }
+    own.for_each(|own| write_own(&mut out, &own, []));
+    out
+}
+
+fn sorted(mut family: MetricFamily) -> MetricFamily {
+    family.metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
+    family
+}
+
+fn write_own<'a>(out: &mut Vec<u8>, own: &'a MetricFamily, pushed: impl IntoIterator<Item = MetricRef<'a>>) {
+    let metrics = own.metrics.iter().map(MetricRef::from).chain(pushed);
+    protobuf::write_family(out, &own.name, &own.help, own.kind, metrics);
 }
 
 struct Pieces<'a> {

@@ -1,4 +1,4 @@
-//! GET of the page: what is asked for, and telling the lifecycle once it was handed over.
+//! GET of the page: what is asked for and in which format, and telling the lifecycle once it was handed over.
 //!
 //! A *scrape* is a read that carries Prometheus's timeout header, of the whole page, where scrapers are expected. Every
 //! other read gets the same bytes and tells nobody. Handed over means: written to the socket, see
@@ -30,7 +30,10 @@ use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_H
 
 use super::{AppState, Listener, page};
 use crate::{
-    exposition::text::CONTENT_TYPE,
+    exposition::{
+        Format,
+        negotiate::{self, Choice},
+    },
     listen::Delivery,
     store::{KeyLabels, Page},
 };
@@ -39,7 +42,6 @@ use crate::{
 const FRAME_BYTES: usize = 64 * 1024;
 
 const ENCODING_GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
-const TYPE_TEXT: (HeaderName, &str) = (header::CONTENT_TYPE, CONTENT_TYPE);
 
 /// A body that tells its connection what to do when all of it was written.
 struct Watched<F: FnOnce() + Send + 'static> {
@@ -60,14 +62,23 @@ pub(super) async fn page(
     let names = wanted_names(uri.query().unwrap_or_default());
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
-    let stored = stored(&state, is_operator, wanted);
+    let choice = if is_operator { Choice::default() } else { choice(&headers) };
     let is_scrape = state.listener != Listener::Push
         && !is_operator
         && names.is_empty()
         && headers.contains_key(SCRAPE_TIMEOUT_HEADER);
 
-    let pieces = page::pieces(&stored, state.metrics().gather(), wanted);
-    let revision = stored.revision;
+    let own = state.metrics().gather();
+    let (revision, pieces) = match choice.format {
+        Format::Text => {
+            let stored = stored(&state, is_operator, wanted);
+            (stored.revision, page::pieces(&stored, own, wanted))
+        }
+        Format::Protobuf => {
+            let stored = state.store().snapshot(wanted);
+            (stored.revision, vec![page::messages(&stored, own, wanted).into()])
+        }
+    };
     let done = move || {
         if is_scrape {
             state.metrics().scrape();
@@ -76,15 +87,20 @@ pub(super) async fn page(
     };
     let delivery = connection.map(|Extension(ConnectInfo(delivery))| delivery);
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let kind = [(header::CONTENT_TYPE, choice.to_string())];
     match accepted.filter(|accepted| prefers_gzip(accepted)).and_then(|_| gzip(&pieces)) {
-        Some(compressed) => {
-            ([TYPE_TEXT, ENCODING_GZIP], Watched::body(vec![compressed], delivery, done)).into_response()
-        }
-        None => ([TYPE_TEXT], Watched::body(pieces, delivery, done)).into_response(),
+        Some(compressed) => (kind, [ENCODING_GZIP], Watched::body(vec![compressed], delivery, done)).into_response(),
+        None => (kind, Watched::body(pieces, delivery, done)).into_response(),
     }
 }
 
-/// The operator sees keys as they were pushed; its page is made for it.
+/// A header that comes twice is one list.
+fn choice(headers: &HeaderMap) -> Choice {
+    let values: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    negotiate::accepted(&values.join(","))
+}
+
+/// The operator sees keys as they were pushed; its page is made for it, and always text.
 fn stored(state: &AppState, is_operator: bool, wanted: impl Fn(&str) -> bool) -> Arc<Page> {
     if is_operator { Arc::new(state.store().page_of(KeyLabels::AsPushed, wanted)) } else { state.store().page() }
 }

@@ -58,7 +58,7 @@ impl Check<'_> {
         if self.group.is_some() {
             return;
         }
-        let probe = Series::new(PUSH_TIME_SECONDS, self.key.exposed_labels(), Value::Number(0.0));
+        let probe = Series::new(PUSH_TIME_SECONDS, self.key.exposed_labels(), Value::Number(0.0), None);
         let times = self.index.families.get(PUSH_TIME_SECONDS);
         if let Some(known) = times.and_then(|times| times.series.get(&ByLabels(probe.into()))) {
             let (known, pushed) = (known.labels().clone(), self.key.labels().clone());

@@ -61,8 +61,8 @@ impl Prepared {
             if family.name == PUSH_TIME_SECONDS || family.name == PUSH_FAILURE_TIME_SECONDS {
                 continue;
             }
-            let series = family.metrics.into_iter().map(|Metric { labels, value, .. }| {
-                ByLabels(Arc::new(Series::new(&family.name, forced(key, labels), value)))
+            let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp: _ }| {
+                ByLabels(Arc::new(Series::new(&family.name, forced(key, labels), value, extra)))
             });
             let series = series.collect();
             let (name, help) = (family.name.into(), family.help.into());

@@ -255,7 +255,7 @@ fn times_of(key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
         name: name.into(),
         kind: Kind::Gauge,
         help: help.into(),
-        series: vec![ByLabels(Arc::new(Series::new(name, key.exposed_labels(), Value::Number(time.0))))],
+        series: vec![ByLabels(Arc::new(Series::new(name, key.exposed_labels(), Value::Number(time.0), None)))],
     };
     [
         family(PUSH_TIME_SECONDS, PUSH_TIME_HELP, group.push_time),

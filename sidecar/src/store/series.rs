@@ -6,7 +6,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use protocol::LabelSet;
 
-use crate::exposition::{Value, family::compare_labels, text};
+use crate::exposition::{Extra, Value, family::compare_labels, text};
 
 /// A metric with all its labels. The lines make the page cheap, the value is for whoever asks in another form.
 #[derive(Debug, PartialEq)]
@@ -14,6 +14,7 @@ pub(super) struct Series {
     pub(super) labels: LabelSet,
     pub(super) value: Value,
     pub(super) lines: Box<str>,
+    pub(super) extra: Option<Box<Extra>>,
 }
 
 /// A series in the order of the page: by labels alone, so that an equal one can be found.
@@ -23,10 +24,10 @@ pub(super) struct ByLabels(pub(super) Arc<Series>);
 // === impl Series ===
 
 impl Series {
-    pub(super) fn new(name: &str, labels: LabelSet, value: Value) -> Self {
+    pub(super) fn new(name: &str, labels: LabelSet, value: Value, extra: Option<Box<Extra>>) -> Self {
         let mut lines = String::new();
         text::write_series(&mut lines, name, &labels, &value);
-        Self { labels, value, lines: lines.into() }
+        Self { labels, value, lines: lines.into(), extra }
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     change::{Change, Verdict},
     index::{Index, OwnFamily, Request},
     page::{KeyLabels, Page},
+    snapshot::Snapshot,
 };
 use crate::{clock::UnixSeconds, metrics};
 
@@ -78,6 +79,12 @@ impl Store {
     #[must_use]
     pub fn page_of(&self, labels: KeyLabels, wanted: impl Fn(&str) -> bool) -> Page {
         Page::of(&self.lock().index, labels, wanted)
+    }
+
+    /// The values of the current revision, of the wanted families only.
+    #[must_use]
+    pub fn snapshot(&self, wanted: impl Fn(&str) -> bool) -> Snapshot {
+        Snapshot::of(&self.lock().index, wanted)
     }
 
     /// How many groups had an accepted push after that revision and are still there.

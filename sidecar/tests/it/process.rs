@@ -108,7 +108,7 @@ fn an_environment_variable_sets_its_flag() {
 
 #[test]
 fn with_nothing_unseen_it_leaves_at_once() {
-    let (gateway, push, page) = Gateway::sidecar(&["--hold-open.deadline=1h"]);
+    let (gateway, push, _) = Gateway::sidecar(&["--hold-open.deadline=1h"]);
     // None of these leaves anything to be seen.
     assert_eq!(request(push, "PUT", "/metrics/job/j", &[], "x 1 5\n").0, 400);
     put(push, "x 2\n");

@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use axum::body::Body;
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 
 use crate::call::Calls;
 
@@ -118,23 +121,57 @@ fn a_push_that_does_not_fit_is_explained_and_sets_the_failure_time() {
     assert!(page.contains("sidegate_pushes_refused_total{reason=\"inconsistent\"} 1\n"), "{page}");
 }
 
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[test]
-fn gzip_is_undone_and_other_encodings_are_refused() {
+fn known_encodings_are_undone() {
     let calls = Calls::new();
     let encoded = |encoding: &str, body: Vec<u8>| {
         calls.push_listener("POST", "/metrics/job/j", &[&format!("content-encoding: {encoding}")], body)
     };
-    let two_members = [gzip(b"x 1\n"), gzip(b"y 2\n")].concat();
+    let two_members = [gzip(b"gz 1\n"), gzip(b"gzip 2\n")].concat();
     encoded("GZIP", two_members).is(200, "");
-    assert!(calls.page().contains("y{instance=\"\",job=\"j\"} 2\n"));
-    encoded("identity", b"z 1\n".to_vec()).is(200, "");
-    let zstd = encoded("zstd", b"z 1\n".to_vec());
-    zstd.is(415, "expected `Content-Encoding` to be gzip or identity, found \"zstd\"\n");
-    assert_eq!(zstd.header("accept-encoding"), "gzip");
-    for broken in [b"x 1\n".to_vec(), Vec::new(), gzip(b"x 1\n")[..12].to_vec()] {
-        let answer = encoded("gzip", broken);
-        assert_eq!(answer.status, 400, "{}", answer.text());
+    encoded("identity", b"plain 1\n".to_vec()).is(200, "");
+    encoded("deflate", zlib(b"deflate 1\n")).is(200, "");
+    encoded("snappy", snap::raw::Encoder::new().compress_vec(b"snappy 1\n").unwrap()).is(200, "");
+    encoded("zstd", zstd::bulk::compress(b"zstd 1\n", 3).unwrap()).is(200, "");
+    let page = calls.page();
+    for name in ["deflate", "gz", "gzip", "plain", "snappy", "zstd"] {
+        assert!(page.contains(&format!("\n{name}{{instance=\"\",job=\"j\"}} ")), "{name}: {page}");
     }
+}
+
+#[test]
+fn a_body_in_another_encoding_than_it_says_is_400() {
+    let calls = Calls::new();
+    for encoding in ["gzip", "deflate", "snappy", "zstd"] {
+        let header = format!("content-encoding: {encoding}");
+        let answer = calls.push_listener("POST", "/metrics/job/j", &[&header], "x 1\n");
+        assert_eq!(answer.status, 400, "{encoding}");
+        let start = format!("expected a body in {encoding}, as `Content-Encoding` says, found something else: ");
+        assert!(answer.text().starts_with(&start), "{}", answer.text());
+    }
+    let page = calls.page();
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"body\"} 4\n"), "{page}");
+    assert!(!page.contains("push_time_seconds"), "{page}");
+}
+
+#[test]
+fn unknown_and_stacked_encodings_are_415_with_the_list_of_known_ones() {
+    let calls = Calls::new();
+    let check = |headers: &[&str], found: &str| {
+        let answer = calls.push_listener("POST", "/metrics/job/j", headers, "x 1\n");
+        let start = "expected `Content-Encoding` to be one of gzip, deflate, snappy, zstd or identity, found";
+        answer.is(415, &format!("{start} {found:?}\n"));
+        assert_eq!(answer.header("accept-encoding"), "gzip, deflate, snappy, zstd");
+    };
+    check(&["content-encoding: br"], "br");
+    check(&["content-encoding: gzip, GZIP"], "gzip, gzip");
+    check(&["content-encoding: gzip", "content-encoding: zstd"], "gzip, zstd");
 }
 
 #[test]
@@ -179,4 +216,29 @@ fn a_key_that_looks_like_another_is_refused_and_harms_nobody() {
     let of_groups = |page: &str| page.split("# HELP pushgateway_").next().map(str::to_owned);
     assert_eq!(of_groups(&calls.page()), of_groups(&before));
     calls.put("/metrics/job/other", "x 1\n").is(200, "");
+}
+
+#[test]
+fn protobuf_is_read_where_the_type_says_so() {
+    let calls = Calls::new();
+    let kind =
+        "content-type: application/vnd.google.protobuf; encoding=delimited; proto=io.prometheus.client.MetricFamily";
+    let push = |path: &str, headers: &[&str], body: &[u8]| calls.push_listener("POST", path, headers, body.to_vec());
+    let gauge: &[u8] = b"\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
+    push("/metrics/job/j", &[kind], gauge).is(200, "");
+    push("/metrics/job/k", &[kind, "content-encoding: gzip"], &gzip(gauge)).is(200, "");
+    let page = calls.page();
+    assert!(page.contains("# TYPE g gauge\ng{instance=\"\",job=\"j\"} 1\ng{instance=\"\",job=\"k\"} 1\n"), "{page}");
+    // An empty family empties that of its name.
+    push("/metrics/job/j", &[kind], b"\x05\x0a\x01g\x18\x01").is(200, "");
+    assert!(!calls.page().contains("\ng{instance=\"\",job=\"j\"}"));
+    let answer = push("/metrics/job/new", &[kind], b"\x09\x0a\x01g");
+    answer.is(
+        400,
+        "protobuf parsing error in message 1: expected 9 bytes, as its length says, found the end of the body after 3\n",
+    );
+    assert!(push("/metrics/job/new", &[], gauge).text().starts_with("text format parsing error in line "));
+    let page = calls.page();
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"syntax\"} 2\n"), "{page}");
+    assert!(!page.contains("job=\"new\""), "{page}");
 }

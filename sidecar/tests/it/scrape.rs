@@ -4,6 +4,13 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
+use protocol::LabelSet;
+use sidecar::exposition::{
+    Count, Extra, Histogram, Kind, Metric, MetricFamily, Value,
+    extra::{Exemplar, NativeBuckets, NativeHistogram, Timestamp},
+    protobuf, text,
+};
+
 use crate::call::Calls;
 
 #[test]
@@ -117,4 +124,81 @@ fn the_store_alone_gives_the_operators_page_too() {
     let page = store.page_of(KeyLabels::AsPushed, |name| name == "push_time_seconds");
     let text = String::from_utf8(page.text.to_vec()).unwrap();
     assert!(text.ends_with("\npush_time_seconds{job=\"j\"} 1.5\n"), "{text}");
+}
+
+/// What Prometheus sends when native histograms are on.
+const ACCEPT: &str = "accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+    encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,\
+    text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+
+fn in_protobuf(calls: &Calls, path: &str, headers: &[&str]) -> Vec<MetricFamily> {
+    let answer = calls.scrape_listener("GET", path, &[&[ACCEPT], headers].concat());
+    let expected = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+        escaping=allow-utf-8";
+    assert_eq!((answer.status, answer.header("content-type")), (200, expected));
+    let mut bytes = answer.bytes.clone();
+    if answer.header("content-encoding") == "gzip" {
+        bytes.clear();
+        GzDecoder::new(answer.bytes.as_slice()).read_to_end(&mut bytes).unwrap();
+    }
+    protobuf::decode(&bytes.into()).unwrap()
+}
+
+#[test]
+fn the_page_is_protobuf_on_request_and_says_the_same_as_the_text() {
+    let calls = Calls::new();
+    calls
+        .put(
+            "/metrics/job/j",
+            "# HELP h Help\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_count 3\n# TYPE s summary\n\
+             s{quantile=\"0.5\"} 1\na 1\nz{a=\"2\"} 2\nz 1\n# TYPE sidegate_scrapes_total counter\n\
+             sidegate_scrapes_total 4\n",
+        )
+        .is(200, "");
+    let families = in_protobuf(&calls, "/metrics", &[]);
+    assert!(families.is_sorted_by(|left, right| left.name < right.name));
+
+    assert_eq!(text::encode(&families), calls.page());
+    assert_eq!(in_protobuf(&calls, "/metrics", &["accept-encoding: gzip"]), families);
+    let picked = in_protobuf(&calls, "/metrics?name[]=z", &[]);
+    assert_eq!(picked.iter().map(|family| &family.name).collect::<Vec<_>>(), ["z"]);
+}
+
+#[test]
+fn a_protobuf_page_gives_back_what_text_cannot_carry() {
+    let calls = Calls::new();
+    let labels = |labels: &[(&str, &str)]| labels.iter().copied().collect::<LabelSet>();
+    let exemplar = Exemplar { labels: labels(&[("trace_id", "1")]), value: 2.0, timestamp: None };
+    let created = Some(Timestamp { seconds: 1_700_000_000, nanos: 5 });
+    let native = NativeHistogram {
+        schema: 3,
+        zero_threshold: 1e-9,
+        zero_count: Count::Integer(1),
+        negative: NativeBuckets::default(),
+        positive: NativeBuckets { spans: vec![(-2, 2)], deltas: vec![1, 1], counts: Vec::new() },
+    };
+    let extra = Extra { created, exemplars: vec![exemplar], native: Some(native), ..Extra::default() };
+    let value = Value::Histogram(Histogram { buckets: Vec::new(), sum: 7.0, count: Count::Integer(4) });
+    let metric = Metric { labels: labels(&[]), value, timestamp: None, extra: extra.boxed() };
+    let mut family =
+        MetricFamily { name: "n".to_owned(), help: String::new(), kind: Kind::GaugeHistogram, metrics: vec![metric] };
+    let kind =
+        "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let body = protobuf::encode(std::slice::from_ref(&family));
+    calls.push_listener("PUT", "/metrics/job/j", &[kind], body).is(200, "");
+
+    family.metrics[0].labels = labels(&[("instance", ""), ("job", "j")]);
+    assert_eq!(in_protobuf(&calls, "/metrics?name[]=n", &[]), [family]);
+    let lines = ["n_bucket{instance=\"\",job=\"j\",le=\"+Inf\"} 4", "n_sum{instance=\"\",job=\"j\"} 7"];
+    let expected = format!("# TYPE n histogram\n{}\nn_count{{instance=\"\",job=\"j\"}} 4\n", lines.join("\n"));
+    calls.scrape_listener("GET", "/metrics?name[]=n", &[]).is(200, &expected);
+}
+
+#[test]
+fn a_protobuf_page_counts_as_a_scrape_and_the_operator_gets_text() {
+    let calls = Calls::new();
+    in_protobuf(&calls, "/metrics", &["x-prometheus-scrape-timeout-seconds: 10"]);
+    assert!(calls.page().contains("sidegate_scrapes_total 1\n"));
+    let answer = calls.scrape_listener("GET", "/metrics", &[ACCEPT, "sidegate-operator-read: 1"]);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4; "));
 }

@@ -17,7 +17,7 @@ use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value};
+use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, is_metric_name};
 
 mod families;
 mod line;
@@ -93,12 +93,6 @@ fn read_comment(families: &mut Families, line: &mut Line<'_>) -> Result<(), Faul
     let declared =
         if keyword == "HELP" { families.help(&name, line.help()?) } else { families.kind(&name, line.rest()) };
     declared.map_err(|what| Fault { at, what })
-}
-
-fn is_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first == b'_' || first == b':' || first.is_ascii_alphabetic())
-        && bytes.all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric())
 }
 
 fn not_utf8(body: &[u8], valid: usize) -> TextError {

@@ -112,7 +112,7 @@ mod tests {
     use crate::exposition::family::{Count, Metric};
 
     fn metric(labels: &[(&str, &str)], value: Value) -> Metric {
-        Metric { labels: labels.iter().copied().collect(), value, timestamp: None }
+        Metric { labels: labels.iter().copied().collect(), value, timestamp: None, extra: None }
     }
 
     fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {

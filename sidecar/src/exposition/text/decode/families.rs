@@ -107,7 +107,7 @@ impl Family {
         let kind = *self.kind.get_or_insert(Kind::Untyped);
         let Some(label) = kind.inner_label() else {
             let Sample { labels, value, timestamp, .. } = sample;
-            self.metrics.push(Metric { labels, value: Value::Number(value), timestamp });
+            self.metrics.push(Metric { labels, value: Value::Number(value), timestamp, extra: None });
             return Ok(());
         };
         let bound = sample.labels.remove(label);
@@ -143,7 +143,7 @@ impl Family {
         let next = self.metrics.len();
         let index = *self.by_labels.entry(labels.clone()).or_insert(next);
         if index == next {
-            self.metrics.push(Metric { labels, value: kind.zero(), timestamp: None });
+            self.metrics.push(Metric { labels, value: kind.zero(), timestamp: None, extra: None });
         }
         #[expect(clippy::indexing_slicing, reason = "indices come from this vector, which only grows")]
         &mut self.metrics[index]

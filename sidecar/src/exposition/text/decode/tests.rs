@@ -244,7 +244,8 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
     prop::sample::select(Kind::WORDS.to_vec()).prop_flat_map(move |(_, kind)| {
         let metrics = prop::collection::btree_map(any_labels(), any_value(kind), 0..4);
         (any_text(), metrics).prop_map(move |(help, metrics)| {
-            let metrics = metrics.into_iter().map(|(labels, value)| Metric { labels, value, timestamp: None });
+            let metrics =
+                metrics.into_iter().map(|(labels, value)| Metric { labels, value, timestamp: None, extra: None });
             MetricFamily { name: name.to_owned(), help, kind, metrics: metrics.collect() }
         })
     })

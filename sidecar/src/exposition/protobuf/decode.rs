@@ -1,0 +1,200 @@
+//! Bytes → families.
+//!
+//! *Never:* what is done with the families.
+
+use std::collections::{BTreeMap, HashMap};
+
+use prost::{
+    Message,
+    bytes::{Buf, Bytes},
+};
+use protocol::{LabelSet, label_set::is_label_name};
+
+use super::{
+    error::{Malformed, ProtobufError},
+    message,
+};
+use crate::exposition::{
+    extra::{Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
+    family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value, is_metric_name},
+};
+
+/// The types by their numbers.
+pub(super) const KINDS: [Kind; 6] =
+    [Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Untyped, Kind::Histogram, Kind::GaugeHistogram];
+
+/// Reads a body. Families come in the order of their first message, empty ones too.
+///
+/// # Errors
+/// The first fault.
+pub fn decode(body: &Bytes) -> Result<Vec<MetricFamily>, ProtobufError> {
+    let mut families: Vec<MetricFamily> = Vec::new();
+    let mut by_name: HashMap<String, usize> = HashMap::new();
+    let (mut rest, mut message) = (body.clone(), 0);
+    while rest.has_remaining() {
+        message += 1;
+        let family =
+            frame(&mut rest).and_then(|frame| family(&frame)).map_err(|fault| ProtobufError { message, fault })?;
+        let index = *by_name.entry(family.name.clone()).or_insert(families.len());
+        match families.get_mut(index) {
+            Some(earlier) => *earlier = family,
+            None => families.push(family),
+        }
+    }
+    Ok(families)
+}
+
+/// Takes the next message off, without its length.
+fn frame(rest: &mut Bytes) -> Result<Bytes, Malformed> {
+    let length = length(rest)?;
+    let left = rest.remaining();
+    match usize::try_from(length) {
+        Ok(length) if length <= left => Ok(rest.split_to(length)),
+        Ok(_) | Err(_) => Err(Malformed::Cut { length, left }),
+    }
+}
+
+fn length(rest: &mut Bytes) -> Result<u64, Malformed> {
+    let mut length = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = rest.try_get_u8().map_err(|_| Malformed::LengthCut)?;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            return Err(Malformed::LengthTooLong);
+        }
+        length |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Ok(length);
+        }
+    }
+    Err(Malformed::LengthTooLong)
+}
+
+fn family(frame: &Bytes) -> Result<MetricFamily, Malformed> {
+    let found = message::MetricFamily::decode(frame.clone()).map_err(Malformed::Family)?;
+    let name = found.name.filter(|name| !name.is_empty()).ok_or(Malformed::NoName)?;
+    if !is_metric_name(&name) {
+        return Err(Malformed::NameAlphabet(name));
+    }
+    let number = found.kind.unwrap_or_default();
+    let kind = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
+    let Some(kind) = kind.copied() else {
+        return Err(Malformed::Type { name, found: number });
+    };
+    let metrics = found.metrics.into_iter().map(|metric| {
+        let metric = message::Metric::decode(metric);
+        self::metric(&name, kind, metric.map_err(|fault| Malformed::Metric { name: name.clone(), fault })?)
+    });
+    let metrics = metrics.collect::<Result<_, _>>()?;
+    Ok(MetricFamily { name, help: found.help.unwrap_or_default(), kind, metrics })
+}
+
+fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malformed> {
+    let labels = labels(name, found.labels)?;
+    let plain = |number: message::Number| (Value::Number(number.value.unwrap_or_default()), Extra::default());
+    let value = match kind {
+        Kind::Counter => found.counter.map(counter),
+        Kind::Gauge => found.gauge.map(plain),
+        Kind::Summary => found.summary.map(summary),
+        Kind::Untyped => found.untyped.map(plain),
+        Kind::Histogram | Kind::GaugeHistogram => found.histogram.map(histogram),
+    };
+    let (value, extra) = value.ok_or_else(|| Malformed::NoValue { name: name.to_owned(), kind })?;
+    Ok(Metric { labels, value, timestamp: found.timestamp_ms, extra: extra.boxed() })
+}
+
+fn labels(name: &str, pairs: Vec<message::LabelPair>) -> Result<LabelSet, Malformed> {
+    let mut named = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        let label = pair.name.unwrap_or_default();
+        if !is_label_name(&label) {
+            return Err(Malformed::LabelName { name: name.to_owned(), label });
+        }
+        named.push((label, pair.value.unwrap_or_default()));
+    }
+    LabelSet::from_pairs(named).map_err(|label| Malformed::DuplicateLabel { name: name.to_owned(), label })
+}
+
+fn counter(found: message::Counter) -> (Value, Extra) {
+    let exemplars = found.exemplar.into_iter().map(exemplar).collect();
+    let extra = Extra { created: found.created.map(timestamp), exemplars, ..Extra::default() };
+    (Value::Number(found.value.unwrap_or_default()), extra)
+}
+
+fn summary(found: message::Summary) -> (Value, Extra) {
+    let quantiles = found.quantiles.into_iter();
+    let quantiles = quantiles.map(|it| (it.quantile.unwrap_or_default(), it.value.unwrap_or_default())).collect();
+    let (sum, count) = (found.sum.unwrap_or_default(), found.count.unwrap_or_default());
+    let extra = Extra { created: found.created.map(timestamp), ..Extra::default() };
+    (Value::Summary(Summary { quantiles, sum, count }), extra)
+}
+
+fn histogram(mut found: message::Histogram) -> (Value, Extra) {
+    let mut native = native(&mut found);
+    let is_float = native.as_ref().is_some_and(NativeHistogram::has_float_counts);
+    let mut bucket_exemplars = BTreeMap::new();
+    let buckets = found.buckets.into_iter().enumerate().map(|(place, bucket)| {
+        if let Some(found) = bucket.exemplar {
+            bucket_exemplars.insert(place, exemplar(found));
+        }
+        (bucket.upper_bound.unwrap_or_default(), count(bucket.count, bucket.count_float))
+    });
+    let buckets = buckets.collect();
+    let mut count = count(found.count, found.count_float);
+    if is_float {
+        count = Count::Float(count.as_f64());
+    }
+    let mut histogram = Histogram { buckets, sum: found.sum.unwrap_or_default(), count };
+    histogram.unify_counts();
+    if let (Some(native), Count::Float(_)) = (&mut native, histogram.count) {
+        native.zero_count = Count::Float(native.zero_count.as_f64());
+    }
+    let exemplars = found.exemplars.into_iter().map(exemplar).collect();
+    let extra = Extra { created: found.created.map(timestamp), exemplars, bucket_exemplars, native };
+    (Value::Histogram(histogram), extra)
+}
+
+/// Takes the native part, where some field of it is there.
+fn native(found: &mut message::Histogram) -> Option<NativeHistogram> {
+    let buckets = |spans: &mut Vec<message::Span>, deltas: &mut _, counts: &mut _| NativeBuckets {
+        spans: spans.drain(..).map(|it| (it.offset.unwrap_or_default(), it.length.unwrap_or_default())).collect(),
+        deltas: std::mem::take(deltas),
+        counts: std::mem::take(counts),
+    };
+    let negative = buckets(&mut found.negative_spans, &mut found.negative_deltas, &mut found.negative_counts);
+    let positive = buckets(&mut found.positive_spans, &mut found.positive_deltas, &mut found.positive_counts);
+    let is_there = found.schema.is_some()
+        || found.zero_threshold.is_some()
+        || found.zero_count.is_some()
+        || found.zero_count_float.is_some()
+        || negative != NativeBuckets::default()
+        || positive != NativeBuckets::default();
+    is_there.then(|| NativeHistogram {
+        schema: found.schema.unwrap_or_default(),
+        zero_threshold: found.zero_threshold.unwrap_or_default(),
+        zero_count: count(found.zero_count, found.zero_count_float),
+        negative,
+        positive,
+    })
+}
+
+/// A float counts where it is greater than zero.
+fn count(integer: Option<u64>, float: Option<f64>) -> Count {
+    match float {
+        Some(float) if 0.0 < float => Count::Float(float),
+        Some(_) | None => Count::Integer(integer.unwrap_or_default()),
+    }
+}
+
+fn exemplar(found: message::Exemplar) -> Exemplar {
+    let labels = found.labels.into_iter();
+    Exemplar {
+        labels: labels.map(|pair| (pair.name.unwrap_or_default(), pair.value.unwrap_or_default())).collect(),
+        value: found.value.unwrap_or_default(),
+        timestamp: found.timestamp.map(timestamp),
+    }
+}
+
+fn timestamp(found: message::Timestamp) -> Timestamp {
+    Timestamp { seconds: found.seconds.unwrap_or_default(), nanos: found.nanos.unwrap_or_default() }
+}
