@@ -1,9 +1,9 @@
 //! What is started, in which order, and how it ends.
 //!
-//! Sockets are bound first, so that a taken port shows at once. Health is served from the start; the rest waits for what
-//! it needs: collection and reconciling for the signing key, the webhook for its certificate. When one part ends, by
-//! fault or because the end was asked for, all do: the webhook a little later than the others, since the API server
-//! goes on sending for a moment, and what was collected is written before the process goes.
+//! Sockets are bound first, so that a taken port shows at once. Health is served and groups are watched from the start;
+//! the rest waits for what it needs: collection and reconciling for the signing key, the webhook for its certificate and
+//! no key. When one part ends, by fault or because the end was asked for, all do: the webhook a little later than the
+//! others, since the API server goes on sending for a moment, and what was collected is written before the process goes.
 //!
 //! *Never:* what the parts do.
 
@@ -26,7 +26,7 @@ use crate::{
     certs::Certificates,
     clock::Clock,
     config::Config,
-    controller::{self, Context},
+    controller::{self, Context, GroupWatch},
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -151,7 +151,7 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
     let Ok(tls) = certificate.await else { return Ok(()) };
 
     let image = Arc::new(parts.config.sidecar.clone());
-    let router = webhook::router(WebhookState { image, groups, metrics: parts.metrics.clone() });
+    let router = webhook::router(WebhookState::new(image, groups, parts.metrics.clone()));
     let handle = Handle::new();
     let (ending, stop) = (handle.clone(), parts.stop.clone());
     tokio::spawn(async move {
@@ -159,7 +159,8 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
         tokio::time::sleep(LAST_ADMISSIONS).await;
         ending.graceful_shutdown(Some(LAST_ANSWERS));
     });
-    let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+    let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+    listen::limit_headers(&mut server);
     let served = server.serve(router.into_make_service()).await;
     keeping.abort();
     served
@@ -167,8 +168,22 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
 
 /// Gets the signing key, then reconciles and collects; both share the caches.
 async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, group_writer: CacheWriter<PushGroup>) {
-    let Some(key) = signing_key(&parts).await else { return };
+    let mut watch = GroupWatch::new(&parts.client, groups.clone(), group_writer);
+    let known = async {
+        if groups.until_known().await {
+            parts.readiness.groups_are_known();
+        }
+    };
+    let working = async {
+        // Admission needs the groups and no key: a damaged Secret is not to stop it.
+        if let Some(key) = watch.fill_until(signing_key(&parts)).await {
+            work_with(&parts, key, &groups, watch).await;
+        }
+    };
+    tokio::join!(known, working);
+}
 
+async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, watch: GroupWatch) {
     let (pods, pod_writer) = cache();
     let reports = Arc::<Reports>::default();
     let (wake, outcomes) = mpsc::channel(OUTCOMES);
@@ -191,17 +206,11 @@ async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, grou
         clock: parts.clock,
         metrics: parts.metrics.clone(),
     };
-    let known = async {
-        if groups.until_known().await {
-            parts.readiness.groups_are_known();
-        }
-    };
     tokio::join!(
-        known,
-        controller::run(ctx.clone(), (groups.clone(), group_writer), pod_writer, outcomes, parts.stop.clone()),
+        controller::run(ctx.clone(), watch, pod_writer, outcomes, parts.stop.clone()),
         collector.run(parts.config.collection_interval, parts.stop.clone()),
     );
-    controller::flush(&ctx, &groups).await;
+    controller::flush(&ctx, groups).await;
 }
 
 async fn signing_key(parts: &Parts) -> Option<OperatorKey> {

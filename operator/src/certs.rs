@@ -1,7 +1,8 @@
 //! The webhook's certificate: made by us, kept in a Secret so that replicas agree, trusted by the API server because we
 //! write the CA into the webhook configuration, renewed without a restart.
 //!
-//! Order matters: a new CA is trusted, beside the old one, before anything is served that it signed. Every replica looks
+//! Order matters: a new CA is trusted, beside the old one, a whole look before anything is served that it signed, since
+//! not every API server learns of it at once. Every replica looks
 //! at the Secret and at the configuration once a minute, so a renewal by one reaches the others, and a configuration
 //! that was made anew gets its bundle back.
 //!
@@ -50,6 +51,8 @@ enum CertificatesError {
 /// What is served now.
 struct Served {
     identity: Identity,
+    /// What is served next: its CA was published at the last look.
+    coming: Option<Identity>,
     tls: RustlsConfig,
 }
 
@@ -78,7 +81,7 @@ impl Certificates {
         // Nobody waits for it any more when the process ends just now.
         let _ = ready.send(served.tls.clone());
         loop {
-            let pause = match self.trust(&served.identity).await {
+            let pause = match self.trust(served.newest()).await {
                 Ok(()) => EVERY,
                 Err(()) => EVERY_UNTIL_TRUSTED,
             };
@@ -91,20 +94,28 @@ impl Certificates {
     }
 
     async fn first(&self) -> Result<Served, CertificatesError> {
-        let identity = secret::ensure(&self.secrets, &self.secret, &self.names, self.clock.now()).await?;
+        let identity = secret::ensure(&self.secrets, &self.secret, &self.names, None, self.clock.now()).await?;
         let (certificate, key) = (identity.certificate.clone(), identity.key.clone());
         let tls = RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await?;
-        Ok(Served { identity, tls })
+        Ok(Served { identity, coming: None, tls })
     }
 
-    /// Serves what the Secret holds by now, once it is trusted.
+    /// Publishes the CA of what the Secret holds by now, and serves it at the look after.
     async fn renew(&self, served: &mut Served) {
-        let identity = match secret::ensure(&self.secrets, &self.secret, &self.names, self.clock.now()).await {
-            Ok(identity) if identity == served.identity => return,
+        let (known, now) = (Some(&served.identity), self.clock.now());
+        let identity = match secret::ensure(&self.secrets, &self.secret, &self.names, known, now).await {
+            Ok(identity) if identity == served.identity => {
+                served.coming = None;
+                return;
+            }
             Ok(identity) => identity,
             Err(error) => return tracing::warn!(%error, "cannot check the webhook's certificate"),
         };
         if self.trust(&identity).await.is_err() {
+            return;
+        }
+        if served.coming.as_ref() != Some(&identity) {
+            served.coming = Some(identity);
             return;
         }
         let (certificate, key) = (identity.certificate.clone(), identity.key.clone());
@@ -112,6 +123,7 @@ impl Certificates {
             Ok(()) => {
                 tracing::info!("serving with a new certificate");
                 served.identity = identity;
+                served.coming = None;
             }
             Err(error) => tracing::error!(%error, "cannot serve with the new certificate"),
         }
@@ -128,6 +140,15 @@ impl Certificates {
                 Err(())
             }
         }
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    /// The identity whose bundle has all CAs that are in use.
+    fn newest(&self) -> &Identity {
+        self.coming.as_ref().unwrap_or(&self.identity)
     }
 }
 

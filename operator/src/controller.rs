@@ -11,17 +11,25 @@ pub mod ledger;
 pub mod memory;
 pub mod observe;
 pub mod plan;
+pub mod readable;
 pub mod record;
 pub mod status;
 pub mod wakes;
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
-use crds::PushGroup;
-use futures::StreamExt as _;
+use crds::{
+    PushGroup,
+    scrape::{MonitorKind, Scrape},
+};
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt as _,
+    core::DeserializeGuard,
     runtime::{
         Controller, WatchStreamExt as _,
         controller::{self, Action},
@@ -37,6 +45,7 @@ use self::{
     memory::Memory,
     observe::{observe, running_sidecars},
     plan::plan,
+    readable::readable_event,
     record::write_status,
     status::{Facts, Mode},
 };
@@ -55,6 +64,9 @@ const AT_A_TIME: u16 = 8;
 
 /// How long one reconcile may take: a handful of API calls.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The shortest wait for the next look at what failed.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What reconciling needs.
 pub struct Context {
@@ -88,18 +100,25 @@ pub enum ReconcileError {
     TooSlow,
 }
 
+/// The groups that were touched, by a watch that fills a cache while it is polled.
+pub struct GroupWatch {
+    groups: Cache<PushGroup>,
+    touched: BoxStream<'static, Result<PushGroup, watcher::Error>>,
+}
+
 /// Reconciles until the end is asked for; what has begun is finished.
 pub async fn run(
     ctx: Arc<Context>,
-    groups: (Cache<PushGroup>, CacheWriter<PushGroup>),
+    groups: GroupWatch,
     pods: CacheWriter<Pod>,
     collected: mpsc::Receiver<ObjectRef<PushGroup>>,
     stop: Stop,
 ) {
     let mut collected = collected;
-    let (groups, writer) = groups;
-    let events = watcher(Api::<PushGroup>::all(ctx.client.clone()), watcher::Config::default()).default_backoff();
-    let ended = Controller::for_stream(writer.fill(events).touched_objects(), groups.store())
+    let GroupWatch { groups, touched } = groups;
+    // Those that were touched before anything could be done about it.
+    let known = stream::iter(groups.all()).map(|group| Ok((*group).clone()));
+    let ended = Controller::for_stream(known.chain(touched), groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes::from_pods(&ctx.client, pods))
         .reconcile_on(wakes::from_services(&ctx))
@@ -158,7 +177,10 @@ async fn reconcile(group: Arc<PushGroup>, ctx: Arc<Context>) -> Result<Action, R
 }
 
 fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
-    Action::requeue(retry::pause(ctx.memory.failed(&ObjectRef::from_obj(group))))
+    let known = ObjectRef::from_obj(group);
+    let pause = retry::pause(ctx.memory.failed(&known));
+    // What failed to apply is not applied again before that.
+    Action::requeue(pause.max(ctx.memory.fresh_for(&known, ctx.clock.now())))
 }
 
 /// # Cancel safety
@@ -169,15 +191,18 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
-    let outcome = match Mode::of(&group.spec) {
-        Mode::Gateway => Outcome::NotWanted,
-        Mode::Pod => {
-            let (generation, now) = (group.metadata.generation, ctx.clock.now());
-            match ctx.memory.fresh_outcome(&known, owner.uid, generation, now) {
-                Some(outcome) => outcome,
-                None => sync(ctx, &known, &owner, generation).await,
-            }
-        }
+    // A gateway has no sidecars to scrape; it may have had, before somebody took the selector away.
+    let without_monitor = Scrape { kind: MonitorKind::None, ..Scrape::default() };
+    let owner = match Mode::of(&group.spec) {
+        Mode::Gateway => Owner { scrape: &without_monitor, ..owner },
+        Mode::Pod => owner,
+    };
+    let generation = group.metadata.generation;
+    let remembered = ctx.memory.fresh_outcome(&known, owner.uid, generation, ctx.clock.now());
+    let is_remembered = remembered.is_some();
+    let outcome = match remembered {
+        Some(outcome) => outcome,
+        None => sync(ctx, &known, &owner, generation).await,
     };
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
@@ -186,6 +211,10 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
     });
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
+        // The failure was told when it happened.
+        Outcome::Failed(_) if is_remembered => {
+            Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
+        }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
         Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
             Ok(Action::requeue(outcome.good_for(owner.uid)))
@@ -205,6 +234,36 @@ async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, ge
     outcome
 }
 
+// === impl GroupWatch ===
+
+impl GroupWatch {
+    /// Watches all groups that can be read.
+    #[must_use]
+    pub fn new(client: &Client, groups: Cache<PushGroup>, writer: CacheWriter<PushGroup>) -> Self {
+        let all = Api::<DeserializeGuard<PushGroup>>::all(client.clone());
+        let events = watcher(all, watcher::Config::default()).default_backoff();
+        let readable = events.filter_map(|event| future::ready(event.map(readable_event).transpose()));
+        Self { groups, touched: writer.fill(readable).touched_objects().boxed() }
+    }
+
+    /// Fills the cache until something is there; nothing is done about any group meanwhile.
+    pub async fn fill_until<T>(&mut self, there: impl Future<Output = T>) -> T {
+        let filling = async {
+            while let Some(touched) = self.touched.next().await {
+                if let Err(error) = touched {
+                    tracing::warn!(%error, "the watch of PushGroups broke and is taken up again");
+                }
+            }
+            // A watch does not end.
+            future::pending().await
+        };
+        tokio::select! {
+            there = there => there,
+            never = filling => never,
+        }
+    }
+}
+
 fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: i64) -> Facts<'a> {
     Facts {
         mode: Mode::of(&group.spec),
@@ -213,5 +272,48 @@ fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: 
         monitors: outcome,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         collected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cache::cache;
+
+    fn group(name: &str, stale_after: &str) -> Value {
+        json!({
+            "apiVersion": "sidegate.dev/v1alpha1",
+            "kind": "PushGroup",
+            "metadata": {"namespace": "data", "name": name, "uid": name},
+            "spec": {"selector": {}, "staleAfter": stale_after},
+        })
+    }
+
+    #[tokio::test]
+    async fn groups_are_known_while_nothing_can_be_done_about_them_yet() {
+        let list = json!({
+            "apiVersion": "sidegate.dev/v1alpha1",
+            "kind": "PushGroupList",
+            "metadata": {"resourceVersion": "1"},
+            "items": [group("broken", "no duration"), group("nightly", "1h")],
+        });
+        let service = tower::service_fn(move |request: axum::http::Request<Body>| {
+            let list = list.to_string();
+            async move {
+                if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+                    future::pending::<()>().await;
+                }
+                Ok::<_, std::io::Error>(axum::http::Response::new(axum::body::Body::from(list)))
+            }
+        });
+        let (groups, writer) = cache();
+        let mut watch = GroupWatch::new(&Client::new(service, "default"), groups.clone(), writer);
+        let known = watch.fill_until(groups.until_known());
+        assert!(tokio::time::timeout(Duration::from_secs(10), known).await.unwrap());
+        let names: Vec<_> = groups.all().iter().map(|group| group.name_any()).collect();
+        assert_eq!(names, ["nightly"]);
     }
 }

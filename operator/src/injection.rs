@@ -2,8 +2,8 @@
 //!
 //! A pod asks with the label or annotation `sidegate.dev/inject`, the label first: `true` is the oldest `PushGroup`
 //! whose selector matches the pod, a name is that `PushGroup`, `false` or nothing is no sidecar. What stands in the way
-//! (host network, Windows, a port that is taken, a value nobody understands) skips the pod with a reason; a fault of
-//! ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
+//! (host network, Windows, a Pushgateway of its own, a port that is taken, a value nobody understands) skips the pod with
+//! a reason; a fault of ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
 //!
 //! [`webhook`] is the edge; [`decide`], [`container`] and [`patch`] are pure, and the same pod gives the same bytes.
 //!

@@ -46,11 +46,18 @@ pub enum SecretError {
     Contended(String),
 }
 
-/// The certificate of a Secret, made anew if it is missing or not good for long enough.
+/// The certificate of a Secret, made anew if it is missing or not good for long enough. The CA of one that is served
+/// stays trusted even if the Secret is gone.
 ///
 /// # Errors
 /// When it can neither be read nor made.
-pub async fn ensure(api: &Api<Secret>, name: &str, names: &[String], now: Timestamp) -> Result<Identity, SecretError> {
+pub async fn ensure(
+    api: &Api<Secret>,
+    name: &str,
+    names: &[String],
+    served: Option<&Identity>,
+    now: Timestamp,
+) -> Result<Identity, SecretError> {
     let failed = |cause| SecretError::Api { name: name.to_owned(), cause: Box::new(cause) };
     for _ in 0..ATTEMPTS {
         let known = api.get_opt(name).await.map_err(failed)?;
@@ -61,7 +68,7 @@ pub async fn ensure(api: &Api<Secret>, name: &str, names: &[String], now: Timest
                 Err(reason) => tracing::info!(%reason, secret = name, "making a new certificate"),
             }
         }
-        let made = issue(names, before.as_ref(), now)?;
+        let made = issue(names, before.as_ref().or(served), now)?;
         let written = match known {
             None => api.create(&PostParams::default(), &write(name, &made, None)).await,
             Some(known) => {

@@ -139,7 +139,8 @@ async fn a_second_replica_uses_what_the_first_made() {
     let (server, readiness) = (FakeServer::new(), Readiness::default());
     let certificates = certificates(&server, &readiness);
     let ensure = async || {
-        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, certificates.clock.now()).await
+        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, None, certificates.clock.now())
+            .await
     };
     let first = ensure().await.unwrap();
     assert_eq!(ensure().await.unwrap(), first);
@@ -151,11 +152,30 @@ async fn a_certificate_near_its_end_is_replaced_and_its_ca_stays() {
     let certificates = certificates(&server, &readiness);
     let ensure = async |days: i64| {
         let now = certificates.clock.now() + jiff::SignedDuration::from_hours(24 * days);
-        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, now).await.unwrap()
+        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, None, now).await.unwrap()
     };
     let first = ensure(0).await;
     assert_eq!(ensure(58).await, first);
     let second = ensure(61).await;
     assert_ne!(second, first);
     assert!(second.bundle.ends_with(&first.bundle));
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_served_a_look_after_its_ca_was_published() {
+    let _ = ring::default_provider().install_default();
+    let (server, readiness) = (FakeServer::new(), Readiness::default());
+    let certificates = certificates(&server, &readiness);
+    let mut served = certificates.first().await.unwrap();
+    let first = served.identity.clone();
+    // Another identity, as after a renewal; the Secret is gone, which is no reason to forget what is served.
+    *server.secret.lock().unwrap() = None;
+    certificates.renew(&mut served).await;
+    assert!(served.identity == first, "still the old one");
+    let bundle = server.bundle(0).unwrap();
+    assert!(bundle.ends_with(&first.bundle) && bundle != first.bundle, "both CAs are trusted");
+    certificates.trust(served.newest()).await.unwrap();
+    assert_eq!(server.bundle(0).unwrap(), bundle, "and stay so");
+    certificates.renew(&mut served).await;
+    assert!(served.identity != first && served.identity.bundle == bundle);
 }

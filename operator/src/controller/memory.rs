@@ -9,13 +9,15 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crds::PushGroup;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{apply::Outcome, ledger::Ledger};
+use crate::retry;
 
 /// What is remembered of all groups.
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ struct Entry {
     synced: Option<Synced>,
     touched: bool,
     failures: u32,
+    failed_applies: u32,
     ledger: Ledger,
 }
 
@@ -43,7 +46,7 @@ struct Synced {
 
 impl Memory {
     /// The outcome of the last apply, if it is of this generation, nothing touched the objects since, and it is not too
-    /// long ago.
+    /// long ago. A failure stands for its pause even if objects were touched, or every wake would repeat it.
     #[must_use]
     pub fn fresh_outcome(
         &self,
@@ -53,11 +56,15 @@ impl Memory {
         now: Timestamp,
     ) -> Option<Outcome> {
         let entries = self.entries();
-        let entry = entries.get(group).filter(|entry| entry.uid == uid && !entry.touched)?;
+        let entry = entries.get(group).filter(|entry| entry.uid == uid)?;
         let synced = entry.synced.as_ref().filter(|synced| synced.generation == generation)?;
-        let good_for = SignedDuration::try_from(synced.outcome.good_for(uid)).unwrap_or(SignedDuration::ZERO);
-        let age = now.duration_since(synced.at);
-        (SignedDuration::ZERO <= age && age < good_for).then(|| synced.outcome.clone())
+        (Duration::ZERO < entry.fresh_for(now)).then(|| synced.outcome.clone())
+    }
+
+    /// For how long the outcome of the last apply is fresh yet.
+    #[must_use]
+    pub fn fresh_for(&self, group: &ObjectRef<PushGroup>, now: Timestamp) -> Duration {
+        self.entries().get(group).map(|entry| entry.fresh_for(now)).unwrap_or_default()
     }
 
     /// The outcome of the last apply, however old.
@@ -78,7 +85,13 @@ impl Memory {
 
     /// Objects were applied.
     pub fn synced(&self, group: &ObjectRef<PushGroup>, generation: Option<i64>, at: Timestamp, outcome: Outcome) {
-        self.entries().entry(group.clone()).or_default().synced = Some(Synced { generation, at, outcome });
+        let mut entries = self.entries();
+        let entry = entries.entry(group.clone()).or_default();
+        entry.failed_applies = match outcome {
+            Outcome::Failed(_) => entry.failed_applies.saturating_add(1),
+            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => 0,
+        };
+        entry.synced = Some(Synced { generation, at, outcome });
     }
 
     /// Somebody changed an object: it is to be applied again. Our own apply may be that somebody, which ends there,
@@ -121,6 +134,26 @@ impl Memory {
     }
 }
 
+// === impl Entry ===
+
+impl Entry {
+    fn fresh_for(&self, now: Timestamp) -> Duration {
+        let Some(synced) = &self.synced else { return Duration::ZERO };
+        let good_for = match &synced.outcome {
+            Outcome::Failed(_) => retry::pause(self.failed_applies),
+            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) if self.touched => {
+                Duration::ZERO
+            }
+            outcome @ (Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_)) => {
+                outcome.good_for(&self.uid)
+            }
+        };
+        // A clock that was set back makes all of it old.
+        let age = Duration::try_from(now.duration_since(synced.at));
+        age.map(|age| good_for.saturating_sub(age)).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +192,27 @@ mod tests {
         assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), None);
         memory.begin(&group(), "uid");
         assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), Some(Outcome::Applied));
+    }
+
+    #[test]
+    fn a_failed_apply_stands_for_its_pause_whatever_wakes_and_is_tried_again_at_a_new_generation() {
+        let memory = Memory::default();
+        let fail = |second| {
+            memory.begin(&group(), "uid");
+            memory.synced(&group(), Some(1), at(second), Outcome::Failed("Service: no".to_owned()));
+            memory.touch(&group());
+        };
+        let fresh = |generation, second| memory.fresh_outcome(&group(), "uid", Some(generation), at(second)).is_some();
+        fail(100);
+        assert!(fresh(1, 100) && !fresh(1, 101) && !fresh(2, 100));
+        fail(101);
+        fail(103);
+        assert!(fresh(1, 106) && !fresh(1, 107), "four seconds after the third");
+        assert_eq!(memory.fresh_for(&group(), at(104)), Duration::from_secs(3));
+        memory.begin(&group(), "uid");
+        memory.synced(&group(), Some(1), at(107), Outcome::Applied);
+        fail(200);
+        assert!(!fresh(1, 201), "the count starts anew");
     }
 
     #[test]

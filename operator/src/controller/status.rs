@@ -15,8 +15,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::apply::Outcome;
 use crate::gc::report::PassReport;
 
-/// After this time a status is written for the sake of `lastCollectionTime` alone, which changes with every pass.
-const COLLECTION_TIME_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// After this time a status is written for the sake of its times alone, which change with every pass and push.
+const TIMES_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// How far ahead of ours the clock of a sidecar may be.
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a group is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +90,12 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
                     .and_then(|pass| Timestamp::from_second(pass.ended.as_second()).ok())
                     .map(Time)
                     .or_else(|| previous.last_collection_time.clone()),
-                // The newest there ever was: a group that is gone was pushed all the same.
+                // The newest there ever was: a group that is gone was pushed all the same. A time of the future would
+                // stay for ever.
                 newest_push_time: newest
                     .into_iter()
                     .chain(previous.newest_push_time.as_ref().map(|time| time.0))
+                    .filter(|time| time.duration_since(now) <= AHEAD)
                     .max()
                     .map(Time),
                 ..carried
@@ -102,13 +107,18 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
 /// Whether a status differs enough to be written.
 #[must_use]
 pub fn worth_writing(previous: &PushGroupStatus, next: &PushGroupStatus, now: Timestamp) -> bool {
-    let without_time = |status: &PushGroupStatus| PushGroupStatus { last_collection_time: None, ..status.clone() };
-    if without_time(previous) != without_time(next) {
+    let without_times = |status: &PushGroupStatus| PushGroupStatus {
+        last_collection_time: None,
+        newest_push_time: None,
+        ..status.clone()
+    };
+    if without_times(previous) != without_times(next) {
         return true;
     }
+    let times = |status: &PushGroupStatus| (status.last_collection_time.clone(), status.newest_push_time.clone());
+    // A status with times was written at about the time of its pass.
     let told = previous.last_collection_time.as_ref();
-    next.last_collection_time.as_ref() != told
-        && told.is_none_or(|told| COLLECTION_TIME_EVERY <= now.duration_since(told.0))
+    times(previous) != times(next) && told.is_none_or(|told| TIMES_EVERY <= now.duration_since(told.0))
 }
 
 fn monitors_synced(outcome: &Outcome) -> Verdict {

@@ -11,9 +11,13 @@ use std::collections::BTreeMap;
 use crds::{PushGroupSpec, push_group::StalenessRule};
 use jiff::Timestamp;
 use protocol::GroupingKey;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::sidecar::push_times::GroupAge;
+
+/// How large an expression may be once it is compiled, in bytes: whoever may write a `PushGroup` may write many, and
+/// a counted repetition of a Unicode class is short to write and long to hold.
+const LARGEST_EXPRESSION: usize = 256 << 10;
 
 /// The limits of a `PushGroup`, its expressions compiled.
 #[derive(Clone, Debug)]
@@ -100,14 +104,17 @@ impl Policy {
 
 impl CompiledRule {
     fn compile(index: usize, rule: &StalenessRule) -> Result<Self, BadRule> {
-        let compile = |(label, expression): (&String, &String)| match Regex::new(&format!("^(?:{expression})$")) {
-            Ok(compiled) => Ok((label.clone(), compiled)),
-            Err(cause) => Err(BadRule {
-                rule: index,
-                label: label.clone(),
-                expression: expression.clone(),
-                cause: cause.to_string(),
-            }),
+        let compile = |(label, expression): (&String, &String)| {
+            let whole = RegexBuilder::new(&format!("^(?:{expression})$")).size_limit(LARGEST_EXPRESSION).build();
+            let bad = |cause| BadRule { rule: index, label: label.clone(), expression: expression.clone(), cause };
+            match whole {
+                Ok(compiled) => Ok((label.clone(), compiled)),
+                Err(regex::Error::CompiledTooBig(_)) => Err(bad(format!(
+                    "compiled, it is larger than {} KiB; write it with fewer repetitions",
+                    LARGEST_EXPRESSION >> 10
+                ))),
+                Err(cause) => Err(bad(cause.to_string())),
+            }
         };
         let matches: &BTreeMap<String, String> = &rule.matches;
         Ok(Self {
@@ -213,6 +220,16 @@ mod tests {
         let spec = serde_json::from_value(json!({"rules": [{"match": {"job": "a("}}]})).unwrap();
         let error = Policy::compile(&spec).unwrap_err().to_string();
         assert!(error.starts_with("spec.rules[0].match.job: expected a regular expression, found \"a(\": "), "{error}");
+    }
+
+    #[test]
+    fn an_expression_that_grows_too_large_is_named() {
+        let spec = serde_json::from_value(json!({"rules": [{"match": {"job": "\\w{100}"}}]})).unwrap();
+        let error = Policy::compile(&spec).unwrap_err().to_string();
+        let expected = "spec.rules[0].match.job: expected a regular expression, found \"\\\\w{100}\": \
+                        compiled, it is larger than 256 KiB; write it with fewer repetitions";
+        assert_eq!(error, expected);
+        policy(json!({"rules": [{"match": {"job": "(backup|etl)-\\w+-[0-9]{1,10}"}}]}));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct PassReport {
     pub ended: Timestamp,
     /// Sidecars that were to be looked at.
     pub targets: u64,
-    /// Those that did not answer or did not delete, and run on.
+    /// Those that did not answer, not wholly, or did not delete, now and when they were last visited, and run on.
     pub failed: u64,
     /// Groups seen.
     pub groups: u64,
@@ -72,6 +72,11 @@ impl Reports {
         let entry = entries.entry(uid.to_owned()).or_default();
         entry.collected += report.collected;
         entry.last = Some(report);
+    }
+
+    /// Keeps only what was collected in a pass that did not get to its end; the last report stands.
+    pub fn record_collected(&self, uid: &str, collected: u64) {
+        self.entries().entry(uid.to_owned()).or_default().collected += collected;
     }
 
     /// The last report.

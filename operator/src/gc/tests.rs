@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{LazyLock, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -12,12 +13,15 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use jiff::fmt::rfc2822;
+use futures::channel::mpsc::UnboundedSender;
+use jiff::{Timestamp, fmt::rfc2822};
+use kube::runtime::watcher::Event;
 use protocol::endpoints::IF_PUSH_TIME_HEADER;
 use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
 
 use super::*;
-use crate::{signing::OperatorKey, stop};
+use crate::{cache::cache, sidecar::push_times, signing::OperatorKey, stop};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -37,11 +41,30 @@ struct Fake {
     /// Pushed between the read and the delete.
     pushed_again: Arc<Mutex<Option<String>>>,
     refuses: bool,
+    /// Refuses the removal of one job.
+    refuses_one: Option<&'static str>,
+    /// Told when it is read.
+    read: Arc<Notify>,
+    /// Told when a removal is asked for.
+    removing: Arc<Notify>,
+    /// What a removal waits for.
+    gate: Option<Arc<Semaphore>>,
+    /// How long a removal takes on the paused clock.
+    takes: Duration,
     /// How many seconds its clock is behind.
     behind: i64,
 }
 
 async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method == Method::DELETE {
+        fake.removing.notify_one();
+        if let Some(gate) = &fake.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        tokio::time::sleep(fake.takes).await;
+    } else {
+        fake.read.notify_one();
+    }
     let date = Timestamp::from_second(NOW - fake.behind).unwrap();
     let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
     ([("date", date)], act(&fake, &method, &uri, &headers)).into_response()
@@ -63,6 +86,9 @@ fn act(fake: &Fake, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response
         return StatusCode::FORBIDDEN.into_response();
     }
     let job = uri.path().strip_prefix("/metrics/job/").unwrap();
+    if fake.refuses_one == Some(job) {
+        return StatusCode::IM_A_TEAPOT.into_response();
+    }
     if groups.get(job).map(String::as_str) != headers.get(IF_PUSH_TIME_HEADER).map(|time| time.to_str().unwrap()) {
         return StatusCode::PRECONDITION_FAILED.into_response();
     }
@@ -98,23 +124,71 @@ fn group(spec: Value) -> PushGroup {
     group
 }
 
+/// A collector whose passes are made by hand.
+struct Passes {
+    collector: Collector,
+    memory: Memory,
+    woken: mpsc::Receiver<ObjectRef<PushGroup>>,
+    stop: stop::Stop,
+    sender: stop::StopSender,
+}
+
+impl Passes {
+    fn over(groups: Cache<PushGroup>, pods: Vec<Pod>) -> Self {
+        let (wake, woken) = mpsc::channel(64);
+        let collector = Collector {
+            groups,
+            pods: Cache::of(pods),
+            client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
+            port: port(),
+            reports: Arc::default(),
+            wake,
+            clock: Clock::from_fn(|| Timestamp::from_second(NOW).unwrap()),
+            metrics: Arc::default(),
+        };
+        let (sender, stop) = stop::channel();
+        Self { collector, memory: Memory::default(), woken, stop, sender }
+    }
+
+    fn of(spec: Value, pods: Vec<Pod>) -> Self {
+        Self::over(Cache::of(vec![group(spec)]), pods)
+    }
+
+    async fn make(&mut self) {
+        self.collector.pass(&mut self.memory, &self.stop).await;
+    }
+
+    /// One pass; the report of the one group.
+    async fn next(&mut self) -> PassReport {
+        self.make().await;
+        assert_eq!(self.woken.recv().await.unwrap().name, "nightly");
+        self.collector.reports.last("uid").unwrap()
+    }
+
+    #[track_caller]
+    fn counted(&self, reason: &str, times: u64) {
+        let line = format!("sidegate_operator_collection_failures_total{{reason=\"{reason}\"}} {times}\n");
+        let page = self.collector.metrics.page().unwrap();
+        assert!(page.contains(&line), "{page}");
+    }
+}
+
 /// One pass; the report of the one group.
 async fn pass(spec: Value, pods: Vec<Pod>) -> (PassReport, Arc<Metrics>) {
-    let (wake, mut woken) = mpsc::channel(4);
-    let collector = Collector {
-        groups: Cache::of(vec![group(spec)]),
-        pods: Cache::of(pods),
-        client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
-        port: port(),
-        reports: Arc::default(),
-        wake,
-        clock: Clock::from_fn(|| Timestamp::from_second(NOW).unwrap()),
-        metrics: Arc::default(),
-    };
-    let (_sender, stop) = stop::channel();
-    collector.pass(&mut Policies::new(), &stop).await;
-    assert_eq!(woken.recv().await.unwrap().name, "nightly");
-    (collector.reports.last("uid").unwrap(), collector.metrics)
+    let mut passes = Passes::of(spec, pods);
+    (passes.next().await, passes.collector.metrics)
+}
+
+/// A cache that takes changes from a channel.
+fn watched(objects: Vec<PushGroup>) -> (Cache<PushGroup>, UnboundedSender<Event<PushGroup>>) {
+    let (cache, filling) = cache();
+    let (sender, events) = futures::channel::mpsc::unbounded();
+    let mut filling = Box::pin(filling.fill(events.map(Ok)));
+    tokio::spawn(async move { while filling.next().await.is_some() {} });
+    for object in objects {
+        sender.unbounded_send(Event::Apply(object)).unwrap();
+    }
+    (cache, sender)
 }
 
 #[tokio::test]
@@ -152,20 +226,202 @@ async fn a_dry_run_reports_and_removes_nothing() {
 async fn a_sidecar_that_refuses_leaves_its_groups_stale() {
     let _fake = serve("127.19.4.1", &[("a", 4000), ("b", 4000)], Fake { refuses: true, ..Fake::default() }).await;
     let spec = json!({"selector": {}, "staleAfter": "1h"});
-    let (report, metrics) = pass(spec, vec![pod("one", "127.19.4.1")]).await;
+    let mut passes = Passes::of(spec, vec![pod("one", "127.19.4.1")]);
+    passes.next().await;
+    let report = passes.next().await;
     assert_eq!((report.failed, report.stale, report.collected), (1, 2, 0));
-    assert!(metrics.page().unwrap().contains("sidegate_operator_collection_failures_total{reason=\"status\"} 1"));
+    passes.counted("status", 2);
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_failure_unless_the_pod_is_going() {
-    let spec = json!({"selector": {}, "staleAfter": "1h"});
-    let (report, _) = pass(spec.clone(), vec![pod("one", "127.19.5.1")]).await;
+async fn a_sidecar_counts_as_failed_at_its_second_failure_in_a_row() {
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.5.1")]);
+    let report = passes.next().await;
+    assert_eq!((report.targets, report.failed), (1, 0));
+    let report = passes.next().await;
     assert_eq!((report.targets, report.failed), (1, 1));
-    let mut going = pod("one", "127.19.5.1");
+    passes.counted("connect", 2);
+}
+
+#[tokio::test]
+async fn an_answer_between_two_failures_begins_the_row_anew() {
+    let mut passes = Passes::of(json!({"selector": {}}), vec![pod("one", "127.19.9.1")]);
+    passes.next().await;
+    let address = SocketAddr::new("127.19.9.1".parse().unwrap(), port());
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let app = Router::new().fallback(answer).with_state(Fake::default());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    assert_eq!(passes.next().await.failed, 0);
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
+    assert_eq!(passes.next().await.failed, 0);
+    passes.counted("connect", 2);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_goes_on_failing_is_left_out_and_still_counts() {
+    let mut passes = Passes::of(json!({"selector": {}}), vec![pod("one", "127.19.5.2")]);
+    passes.next().await;
+    for _ in 0..3 {
+        let report = passes.next().await;
+        assert_eq!((report.targets, report.failed), (1, 1));
+        passes.counted("connect", 2);
+    }
+    passes.next().await;
+    passes.counted("connect", 3);
+}
+
+#[tokio::test]
+async fn nobody_there_is_no_failure_where_the_pod_is_going() {
+    let mut going = pod("one", "127.19.5.3");
     going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-    let (report, _) = pass(spec, vec![going]).await;
-    assert_eq!((report.targets, report.failed), (0, 0));
+    let mut passes = Passes::of(json!({"selector": {}}), vec![going]);
+    for _ in 0..3 {
+        let report = passes.next().await;
+        assert_eq!((report.targets, report.failed), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_has_a_deadline_and_what_it_did_until_then_counts() {
+    let jobs = [("a", 4000), ("b", 4000), ("c", 4000), ("d", 4000), ("e", 4000), ("f", 4000)];
+    // Each is within the timeout of a request.
+    let _fake = serve("127.19.10.1", &jobs, Fake { takes: Duration::from_secs(4), ..Fake::default() }).await;
+    let spec = json!({"selector": {}, "staleAfter": "1h"});
+    let mut passes = Passes::of(spec, vec![pod("one", "127.19.10.1")]);
+    let report = passes.next().await;
+    assert_eq!((report.groups, report.stale, report.collected), (3, 3, 3));
+    passes.counted("visit_timeout", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_never_answers_fails() {
+    let address = SocketAddr::new("127.19.10.2".parse().unwrap(), port());
+    let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let mut passes = Passes::of(json!({"selector": {}}), vec![pod("one", "127.19.10.2")]);
+    passes.next().await;
+    assert_eq!(passes.next().await.failed, 1);
+    passes.counted("timeout", 2);
+}
+
+#[test]
+fn a_page_is_read_where_blocking_does_no_harm() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let fake = serve("127.19.11.1", &[("a", 10)], Fake::default()).await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holder = tokio::task::spawn_blocking(move || held.recv());
+        let mut passes = Passes::of(json!({"selector": {}}), vec![pod("one", "127.19.11.1")]);
+        let pass = tokio::spawn(async move { passes.next().await });
+        fake.read.notified().await;
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!pass.is_finished(), "the page was read on the runtime's own thread");
+        release.send(()).unwrap();
+        holder.await.unwrap().unwrap();
+        assert_eq!(pass.await.unwrap().groups, 1);
+    });
+}
+
+#[tokio::test]
+async fn a_page_with_too_many_groups_is_an_incomplete_visit() {
+    let fake = serve("127.19.12.1", &[("old", 4000)], Fake::default()).await;
+    let more = (0..push_times::MOST_GROUPS).map(|n| (format!("young{n}"), NOW.to_string()));
+    fake.groups.lock().unwrap().extend(more);
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.12.1")]);
+    let report = passes.next().await;
+    assert_eq!((report.groups, report.collected), (push_times::MOST_GROUPS as u64 - 1, 1));
+    passes.counted("too_many_groups", 1);
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_asked_for_is_passed_over() {
+    let long: &'static str = Box::leak("l".repeat(70_000).into_boxed_str());
+    let jobs = [("a", 4000), (long, 4000), ("z", 4000)];
+    let fake = serve("127.19.13.1", &jobs, Fake::default()).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.13.1")]);
+    let report = passes.next().await;
+    assert_eq!((report.stale, report.collected), (1, 2));
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), [long]);
+    passes.counted("request", 1);
+}
+
+#[tokio::test]
+async fn a_group_with_an_odd_answer_is_passed_over() {
+    let fake = Fake { refuses_one: Some("a"), ..Fake::default() };
+    let fake = serve("127.19.13.2", &[("a", 4000), ("z", 4000)], fake).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.13.2")]);
+    let report = passes.next().await;
+    assert_eq!((report.stale, report.collected), (1, 1));
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["a"]);
+    passes.counted("status", 1);
+}
+
+/// Makes a pass over one sidecar with two stale groups, and does something while the first is being removed. What was
+/// known before stands, and only what was removed is added.
+async fn check_cut_short(
+    address: &str,
+    meanwhile: impl AsyncFnOnce(&stop::StopSender, &UnboundedSender<Event<PushGroup>>, &Cache<PushGroup>),
+) {
+    let gate = Arc::new(Semaphore::new(0));
+    let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };
+    let fake = serve(address, &[("a", 4000), ("b", 4000)], fake).await;
+    let (groups, events) = watched(vec![group(json!({"selector": {}, "staleAfter": "1h"}))]);
+    while groups.all().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut passes = Passes::over(groups, vec![pod("one", address)]);
+    let before = PassReport { groups: 7, ..PassReport::default() };
+    passes.collector.reports.record("uid", before.clone());
+    let Passes { collector, memory, stop, sender, .. } = &mut passes;
+    let during = async {
+        fake.removing.notified().await;
+        meanwhile(sender, &events, &collector.groups).await;
+        gate.add_permits(2);
+    };
+    tokio::join!(collector.pass(memory, stop), during);
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(collector.reports.last("uid"), Some(before));
+    assert_eq!(collector.reports.take_collected("uid"), 1);
+}
+
+#[tokio::test]
+async fn a_pass_that_is_stopped_tells_only_what_it_removed() {
+    check_cut_short("127.19.14.1", async |sender, _, _| sender.request()).await;
+}
+
+#[tokio::test]
+async fn a_visit_ends_when_its_push_group_changes() {
+    check_cut_short("127.19.14.2", async |_, events, groups| {
+        let mut dry = group(json!({"selector": {}, "staleAfter": "1h", "dryRun": true}));
+        dry.metadata.generation = Some(2);
+        events.unbounded_send(Event::Apply(dry)).unwrap();
+        while groups.all()[0].metadata.generation != Some(2) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_visit_ends_when_its_push_group_is_gone() {
+    check_cut_short("127.19.14.3", async |_, events, groups| {
+        let gone = group(json!({"selector": {}, "staleAfter": "1h"}));
+        events.unbounded_send(Event::Delete(gone)).unwrap();
+        while !groups.all().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_report_of_a_push_group_that_is_gone_is_forgotten() {
+    let mut passes = Passes::of(json!({"selector": {}}), vec![]);
+    passes.collector.reports.record("gone", PassReport::default());
+    passes.next().await;
+    assert_eq!(passes.collector.reports.last("gone"), None);
 }
 
 #[tokio::test]
@@ -185,18 +441,4 @@ async fn a_bad_rule_removes_nothing() {
     assert!(report.bad_rule.is_some_and(|rule| rule.starts_with("spec.rules[0].match.job")));
     assert_eq!((report.groups, report.collected), (1, 0));
     assert_eq!(fake.groups.lock().unwrap().len(), 1);
-}
-
-#[test]
-fn the_sidecars_clock_is_used_only_where_it_differs() {
-    let now = Timestamp::from_second(NOW).unwrap();
-    let check = |seconds: i64, expected: i64| {
-        let date = Some(Timestamp::from_second(NOW + seconds).unwrap());
-        assert_eq!(skew(date, now), SignedDuration::from_secs(expected));
-    };
-    check(0, 0);
-    check(-2, 0);
-    check(3, 3);
-    check(-3600, -3600);
-    assert_eq!(skew(None, now), SignedDuration::ZERO);
 }

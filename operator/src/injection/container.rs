@@ -1,11 +1,12 @@
 //! The sidecar container of a group, and how long it may hold a pod open. Pure.
 //!
 //! It meets the restricted Pod Security standard by itself, has no probe (a native sidecar's probes gate the whole pod)
-//! and no CPU limit, except in a pod whose class `Guaranteed` would be lost without one.
+//! and no CPU limit, except in a pod whose other containers all have one: there its class `Guaranteed` would be lost, or
+//! a quota of CPU limits would refuse the pod.
 //!
 //! *Never:* the pod beyond [`Circumstances`], patches.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use crds::{names::SIDECAR_CONTAINER, scrape::Scrape, sidecar::Sidecar};
 use k8s_openapi::{
@@ -35,7 +36,7 @@ const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
 /// What a scrape may need beyond its interval: discovery backs off up to 7.5 s, a reload comes up to 5 s later.
 const BEYOND_THE_INTERVAL: u64 = 15;
 
-/// Seconds to spare before a deadline that kills the pod.
+/// Seconds to spare before the end of the grace period.
 const MARGIN: u64 = 5;
 
 /// Of the pod, what its sidecar depends on.
@@ -45,21 +46,42 @@ pub struct Circumstances {
     pub active_deadline_seconds: Option<i64>,
     /// Whether every other container asks for exactly what it may use.
     pub guaranteed: bool,
+    /// Whether every other container has a CPU limit.
+    pub cpu_limited: bool,
     /// Whether resources are given for the pod as a whole.
     pub pod_level_resources: bool,
 }
 
-/// How many seconds the sidecar may hold a pod open; 0 is not at all.
+/// The addresses a group wants besides the usual ones, those that make sense apart from those that do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenAddresses<'a> {
+    /// Addresses, with their ports.
+    pub good: Vec<(&'a str, u16)>,
+    /// What is no address.
+    pub bad: Vec<&'a str>,
+}
+
+/// Reads the addresses of a group; the schema lets pass what only looks like one.
 #[must_use]
-pub fn hold_open_seconds(sidecar: &Sidecar, scrape: &Scrape, active_deadline_seconds: Option<i64>) -> u64 {
+pub fn listen_addresses(sidecar: &Sidecar) -> ListenAddresses<'_> {
+    let mut addresses = ListenAddresses::default();
+    for address in &sidecar.listen_addresses {
+        match listen_port(address) {
+            Some(port) => addresses.good.push((address, port)),
+            None => addresses.bad.push(address),
+        }
+    }
+    addresses
+}
+
+/// How many seconds the sidecar may hold a pod open; 0 is not at all. A deadline of the pod counts from its start and not
+/// from its end, so it is for the sidecar to observe.
+#[must_use]
+pub fn hold_open_seconds(sidecar: &Sidecar, scrape: &Scrape) -> u64 {
     let whole = |length: std::time::Duration| length.as_secs() + u64::from(0 < length.subsec_nanos());
-    let wanted = match &sidecar.hold_open {
+    match &sidecar.hold_open {
         Some(hold_open) => whole(hold_open.length()),
         None => whole(scrape.interval.length()).saturating_add(BEYOND_THE_INTERVAL),
-    };
-    match active_deadline_seconds {
-        Some(deadline) => wanted.min(u64::try_from(deadline).unwrap_or_default().saturating_sub(MARGIN)),
-        None => wanted,
     }
 }
 
@@ -77,7 +99,7 @@ pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, po
         image: Some(image.image.clone()),
         image_pull_policy: Some(image.pull_policy.clone()),
         restart_policy: Some("Always".to_owned()),
-        args: Some(arguments(sidecar, hold_open_seconds)),
+        args: Some(arguments(sidecar, hold_open_seconds, pod)),
         env: Some(vec![
             from_the_pod(flags::POD_NAME, "metadata.name"),
             from_the_pod(flags::POD_NAMESPACE, "metadata.namespace"),
@@ -125,17 +147,29 @@ pub fn environment(sidecar: &Sidecar) -> [(&'static str, String); 2] {
     [("PUSHGATEWAY_URL", format!("http://{address}{prefix}")), ("PUSHGATEWAY_ADDRESS", address)]
 }
 
-fn arguments(sidecar: &Sidecar, hold_open_seconds: u64) -> Vec<String> {
+fn listen_port(address: &str) -> Option<u16> {
+    match address.strip_prefix(':') {
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok(),
+        Some(_) => None,
+        None => address.parse().ok().map(|address: SocketAddr| address.port()),
+    }
+}
+
+fn arguments(sidecar: &Sidecar, hold_open_seconds: u64, pod: Circumstances) -> Vec<String> {
     let mut arguments = vec![flags::SIDECAR_COMMAND.to_owned()];
     let mut set = |flag: &str, value: &str| arguments.push(format!("{flag}={value}"));
     set(flags::HOLD_OPEN_DEADLINE, &format!("{hold_open_seconds}s"));
+    if let Some(deadline) = pod.active_deadline_seconds {
+        set(flags::POD_DEADLINE, &format!("{deadline}s"));
+    }
     set(flags::TERMINATION_MESSAGE_FILE, TERMINATION_MESSAGE_PATH);
     set(flags::TRUST_DIR, TRUST_DIR);
-    if !sidecar.listen_addresses.is_empty() {
+    let more = listen_addresses(sidecar).good;
+    if !more.is_empty() {
         // Giving any address replaces the defaults, so they are given too.
         set(flags::PUSH_LISTEN_ADDRESS, &format!("127.0.0.1:{PUSH_PORT}"));
         set(flags::PUSH_LISTEN_ADDRESS, &format!("[::1]:{PUSH_PORT}"));
-        for address in &sidecar.listen_addresses {
+        for (address, _) in more {
             set(flags::PUSH_LISTEN_ADDRESS, address);
         }
     }
@@ -163,17 +197,20 @@ fn from_the_pod(flag: &str, field: &str) -> EnvVar {
 }
 
 fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
-    if sidecar.resources.is_some() {
-        return sidecar.resources.clone();
-    }
+    // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
     if pod.pod_level_resources {
         return None;
+    }
+    if sidecar.resources.is_some() {
+        return sidecar.resources.clone();
     }
     let (requests, limits) = if pod.guaranteed {
         let same = [("cpu", "100m"), ("memory", "64Mi")];
         (quantities(&same), quantities(&same))
     } else {
-        (quantities(&[("cpu", "10m"), ("memory", "16Mi")]), quantities(&[("memory", "64Mi")]))
+        let memory = ("memory", "64Mi");
+        let limits = if pod.cpu_limited { quantities(&[("cpu", "100m"), memory]) } else { quantities(&[memory]) };
+        (quantities(&[("cpu", "10m"), ("memory", "16Mi")]), limits)
     };
     Some(ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() })
 }
@@ -211,16 +248,37 @@ mod tests {
 
     #[test]
     fn the_pod_is_held_open_for_an_interval_and_the_slowness_of_discovery() {
-        let check = |fields: serde_json::Value, deadline: Option<i64>, expected: u64| {
-            assert_eq!(hold_open_seconds(&sidecar(fields.clone()), &Scrape::default(), deadline), expected, "{fields}");
+        let check = |fields: serde_json::Value, expected: u64| {
+            assert_eq!(hold_open_seconds(&sidecar(fields.clone()), &Scrape::default()), expected, "{fields}");
         };
-        check(json!({}), None, 30);
-        check(json!({"holdOpen": "90s"}), None, 90);
-        check(json!({"holdOpen": "1s500ms"}), None, 2);
-        check(json!({"holdOpen": "0s"}), None, 0);
-        check(json!({}), Some(20), 15);
-        check(json!({}), Some(3), 0);
-        check(json!({}), Some(600), 30);
+        check(json!({}), 30);
+        check(json!({"holdOpen": "90s"}), 90);
+        check(json!({"holdOpen": "1s500ms"}), 2);
+        check(json!({"holdOpen": "0s"}), 0);
+    }
+
+    #[test]
+    fn the_deadline_of_a_pod_is_passed_on_and_does_not_shorten_holding_open() {
+        let pod = Circumstances { active_deadline_seconds: Some(20), ..Circumstances::default() };
+        let args = build(&image(), &sidecar(json!({})), 30, pod).args.unwrap();
+        assert_eq!(args[1..3], ["--hold-open.deadline=30s", "--hold-open.pod-deadline=20s"]);
+        let args = build(&image(), &sidecar(json!({})), 30, Circumstances::default()).args.unwrap();
+        assert!(!args.iter().any(|arg| arg.starts_with(flags::POD_DEADLINE)), "{args:?}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_passed_on() {
+        let fields =
+            json!({"listenAddresses": [":4318", "127.0.0.1:99999", "999.0.0.1:80", ":65536", ":", "[::1]:80"]});
+        let sidecar = sidecar(fields);
+        let expected = ListenAddresses {
+            good: vec![(":4318", 4318), ("[::1]:80", 80)],
+            bad: vec!["127.0.0.1:99999", "999.0.0.1:80", ":65536", ":"],
+        };
+        assert_eq!(listen_addresses(&sidecar), expected);
+        let passed = arguments(&sidecar, 30, Circumstances::default());
+        let passed = passed.iter().filter(|arg| arg.starts_with(flags::PUSH_LISTEN_ADDRESS)).count();
+        assert_eq!(passed, 4, "two of the group, two of ours");
     }
 
     #[test]
@@ -230,12 +288,14 @@ mod tests {
             "routePrefix": "/v1/pushgateway",
             "log": {"level": "debug", "format": "json"},
         });
-        let arguments = arguments(&sidecar(fields), 30);
+        let pod = Circumstances { active_deadline_seconds: Some(600), ..Circumstances::default() };
+        let arguments = arguments(&sidecar(fields), 30, pod);
         assert_eq!(
             arguments,
             [
                 "sidecar",
                 "--hold-open.deadline=30s",
+                "--hold-open.pod-deadline=600s",
                 "--hold-open.termination-message-file=/dev/termination-log",
                 "--trust.dir=/etc/sidegate/trust",
                 "--push.listen-address=127.0.0.1:9091",
@@ -265,7 +325,24 @@ mod tests {
         check(json!({"resources": own}), guaranteed, own.clone());
         let same = json!({"cpu": "100m", "memory": "64Mi"});
         check(json!({}), guaranteed, json!({"requests": same, "limits": same}));
-        check(json!({}), Circumstances { pod_level_resources: true, ..guaranteed }, json!(null));
+    }
+
+    #[test]
+    fn a_pod_with_resources_of_its_own_gets_no_more_whatever_the_group_says() {
+        let pod = Circumstances { guaranteed: true, pod_level_resources: true, ..Circumstances::default() };
+        for fields in [json!({}), json!({"resources": {"requests": {"cpu": "1"}}})] {
+            assert_eq!(build(&image(), &sidecar(fields), 30, pod).resources, None);
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_limited_where_every_other_container_is() {
+        let pod = Circumstances { cpu_limited: true, ..Circumstances::default() };
+        let resources = build(&image(), &sidecar(json!({})), 30, pod).resources;
+        assert_eq!(
+            serde_json::to_value(resources).unwrap(),
+            json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}})
+        );
     }
 
     #[test]

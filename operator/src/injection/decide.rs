@@ -51,6 +51,11 @@ pub enum Skip {
     HostNetwork,
     /// There is no sidecar for Windows.
     Windows,
+    /// A container is a Pushgateway, declared port or not: two would be pushed to by chance.
+    ExistingPushgateway {
+        /// The container.
+        container: String,
+    },
     /// A container declares a port of ours.
     PortTaken {
         /// The container.
@@ -73,6 +78,12 @@ pub fn wish(pod: RawPod<'_>) -> Wish {
         Some(skip) => Wish::Skip(skip),
         None => Wish::Sidecar(pick),
     }
+}
+
+/// Whether a container declares one of the ports that the pod's group adds.
+#[must_use]
+pub fn taken(pod: RawPod<'_>, ports: &[u16]) -> Option<Skip> {
+    pod.all_containers().find_map(|container| taken_port(container, ports))
 }
 
 /// Finds the group that was asked for among those known in the pod's namespace.
@@ -111,14 +122,29 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
     if pod.runs_on_windows() {
         return Some(Skip::Windows);
     }
-    pod.all_containers().find_map(taken_port)
+    let pushgateway = pod.all_containers().find(|container| text(container, "image").is_some_and(is_pushgateway));
+    if let Some(container) = pushgateway {
+        return Some(Skip::ExistingPushgateway { container: name_of(container) });
+    }
+    taken(pod, &[PUSH_PORT, SCRAPE_PORT])
 }
 
-fn taken_port(container: &Value) -> Option<Skip> {
+fn taken_port(container: &Value, ports: &[u16]) -> Option<Skip> {
     let declared = container.get("ports").and_then(Value::as_array).into_iter().flatten();
+    let declared = declared.filter(|port| text(port, "protocol").is_none_or(|protocol| protocol == "TCP"));
     let mut numbers = declared.filter_map(|port| port.get("containerPort").and_then(Value::as_u64));
-    let port = numbers.find_map(|number| [PUSH_PORT, SCRAPE_PORT].into_iter().find(|own| u64::from(*own) == number))?;
-    Some(Skip::PortTaken { container: text(container, "name").unwrap_or("?").to_owned(), port })
+    let port = numbers.find_map(|number| ports.iter().copied().find(|own| u64::from(*own) == number))?;
+    Some(Skip::PortTaken { container: name_of(container), port })
+}
+
+/// Whether an image is a Pushgateway by its name: `quay.io/prometheus/pushgateway:v1.11.1`.
+fn is_pushgateway(image: &str) -> bool {
+    let last = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    last.split(':').next().unwrap_or_default().ends_with("pushgateway")
+}
+
+fn name_of(container: &Value) -> String {
+    text(container, "name").unwrap_or("?").to_owned()
 }
 
 // === impl Skip ===
@@ -132,6 +158,7 @@ impl Skip {
             Self::BadValue(_) => "bad_value",
             Self::HostNetwork => "host_network",
             Self::Windows => "windows",
+            Self::ExistingPushgateway { .. } => "existing_pushgateway",
             Self::PortTaken { .. } => "port_taken",
         }
     }
@@ -147,6 +174,7 @@ impl Skip {
             }
             Self::HostNetwork => "the pod uses the node's network".to_owned(),
             Self::Windows => "the pod runs on Windows".to_owned(),
+            Self::ExistingPushgateway { container } => format!("container {container} is a Pushgateway already"),
             Self::PortTaken { container, port } => {
                 format!("container {container} declares port {port}, which the sidecar needs")
             }
@@ -242,6 +270,42 @@ mod tests {
             Skip::BadValue("True".to_owned()).warning().unwrap(),
             "sidegate: no sidecar: sidegate.dev/inject: expected true, false or a PushGroup's name, found \"True\""
         );
+    }
+
+    #[test]
+    fn a_pod_with_a_pushgateway_of_its_own_is_skipped() {
+        let with = |image: &str| {
+            let mut raw = pod("true");
+            raw["spec"]["containers"] = json!([{"name": "app", "image": "etl:1"}, {"name": "gateway", "image": image}]);
+            raw
+        };
+        let skip = Skip::ExistingPushgateway { container: "gateway".to_owned() };
+        for image in [
+            "pushgateway",
+            "prom/pushgateway:v1.11.1",
+            "registry:5000/prom-pushgateway",
+            "quay.io/prometheus/pushgateway:v1@sha256:0123",
+        ] {
+            check(&with(image), Wish::Skip(skip.clone()));
+        }
+        for image in ["pushgateway/client:1", "pushgateway-client", "etl:pushgateway", "registry:5000/etl"] {
+            check(&with(image), Wish::Sidecar(Pick::Matching));
+        }
+        assert_eq!(skip.reason(), "existing_pushgateway");
+        assert_eq!(skip.warning().unwrap(), "sidegate: no sidecar: container gateway is a Pushgateway already");
+    }
+
+    #[test]
+    fn a_port_of_another_protocol_is_not_taken() {
+        let with = |port: Value| {
+            let mut raw = pod("true");
+            raw["spec"]["containers"][0]["ports"] = json!([port]);
+            raw
+        };
+        check(&with(json!({"containerPort": 9091, "protocol": "UDP"})), Wish::Sidecar(Pick::Matching));
+        let skip = Wish::Skip(Skip::PortTaken { container: "app".to_owned(), port: 9091 });
+        check(&with(json!({"containerPort": 9091, "protocol": "TCP"})), skip.clone());
+        check(&with(json!({"containerPort": 9091, "protocol": null})), skip);
     }
 
     #[test]

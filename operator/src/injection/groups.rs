@@ -6,9 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::PushGroup;
-use kube::{Api, Client, ResourceExt as _, api::ListParams};
+use kube::{Api, Client, ResourceExt as _, api::ListParams, core::DeserializeGuard};
 
-use crate::cache::Cache;
+use crate::{cache::Cache, controller::readable::readable};
 
 /// How long the API server may take to list: it waits for our own answer meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,14 +46,14 @@ impl Groups {
         self.cache.filter(|group| group.namespace().as_deref() == Some(namespace))
     }
 
-    /// What the API server knows of a namespace.
+    /// What the API server knows of a namespace, but for what cannot be read.
     ///
     /// # Errors
     /// When it does not say.
     pub async fn live(&self, namespace: &str) -> Result<Vec<Arc<PushGroup>>, GroupsError> {
-        let api = Api::<PushGroup>::namespaced(self.client.clone(), namespace);
+        let api = Api::<DeserializeGuard<PushGroup>>::namespaced(self.client.clone(), namespace);
         let listed = tokio::time::timeout(PATIENCE, api.list(&ListParams::default())).await;
         let listed = listed.map_err(|_| GroupsError::TooSlow)??;
-        Ok(listed.items.into_iter().map(Arc::new).collect())
+        Ok(listed.items.into_iter().filter_map(readable).map(Arc::new).collect())
     }
 }

@@ -106,6 +106,15 @@ impl<'a> RawPod<'a> {
         self.at("/spec/resources").and_then(Value::as_object).is_some_and(|resources| !resources.is_empty())
     }
 
+    /// Whether every container has a CPU limit.
+    #[must_use]
+    pub fn is_cpu_limited(self) -> bool {
+        let limit =
+            |container: &Value| container.pointer("/resources/limits/cpu").is_some_and(|limit| !limit.is_null());
+        let mut containers = self.all_containers().peekable();
+        containers.peek().is_some() && containers.all(limit)
+    }
+
     /// Whether every container asks for exactly what it may use, which makes the pod's class `Guaranteed`.
     #[must_use]
     pub fn is_guaranteed(self) -> bool {
@@ -171,6 +180,19 @@ mod tests {
         check(json!([{"resources": full}, {}]), false);
         check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}}]), false);
         check(json!([]), false);
+    }
+
+    #[test]
+    fn the_cpu_is_limited_when_no_container_is_without_a_limit() {
+        let check = |spec: Value, expected: bool| {
+            let raw = json!({"spec": spec});
+            assert_eq!(RawPod::new(&raw).is_cpu_limited(), expected, "{raw}");
+        };
+        let limited = json!({"resources": {"limits": {"cpu": "1"}}});
+        check(json!({"containers": [limited]}), true);
+        check(json!({"containers": [limited], "initContainers": [{}]}), false);
+        check(json!({"containers": [limited, {"resources": {"limits": {"cpu": null}}}]}), false);
+        check(json!({"containers": []}), false);
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Review in, review out: the thin edge around `decide`, `container` and `patch`.
 //!
-//! It always admits. A fault of ours becomes a warning on an unchanged pod; a body that is no review is the only 400.
+//! It always admits. A fault of ours, lack of time among them, becomes a warning on an unchanged pod; only a body that is
+//! no review, is too long, or does not come is refused, and then the API server goes by its failure policy.
 //! Reviews are read as raw JSON first and the pod is taken out of them as it came.
 //!
 //! *Never:* TLS, what makes a pod eligible, what a patch looks like.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
@@ -25,19 +26,28 @@ use kube::{
     },
 };
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     container::{self, Circumstances},
-    decide::{self, Pick, Wish},
+    decide::{self, Pick, Skip, Wish},
     groups::Groups,
     patch::{self, Insertion},
     pod::RawPod,
 };
 use crate::{config::SidecarImage, metrics::Metrics};
 
-/// A review carries at most two objects of 3 MiB each, the API server's own limit, and some words.
-const LONGEST_REVIEW: usize = 8 * 1024 * 1024;
+/// The review of a create carries one object of at most 3 MiB, the API server's own limit, and some words.
+const LONGEST_REVIEW: usize = 7 * 512 * 1024;
+
+/// How long a review may take: less than the API server waits, so that the pod's owner learns why.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How many reviews are in hand at a time, each with a pod several times the size of its text; others wait.
+const AT_A_TIME: usize = 32;
 
 /// What the webhook needs.
 #[derive(Clone)]
@@ -48,6 +58,8 @@ pub struct WebhookState {
     pub groups: Groups,
     /// The numbers.
     pub metrics: Arc<Metrics>,
+    /// Room for reviews.
+    room: Arc<Semaphore>,
 }
 
 /// A fault of ours, which admits the pod unchanged.
@@ -57,6 +69,8 @@ enum Fault {
     NoNamespace,
     #[error("the pod has no spec")]
     NoSpec,
+    #[error("not done within {PATIENCE:?}")]
+    TooSlow,
     #[error("cannot write the sidecar as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -87,26 +101,42 @@ pub fn router(state: WebhookState) -> Router {
         .with_state(state)
 }
 
-async fn mutate_pods(State(state): State<WebhookState>, body: Bytes) -> Response {
+async fn mutate_pods(State(state): State<WebhookState>, request: Request) -> Response {
     let started = Instant::now();
-    let answer = match review(&state, &body).await {
-        Ok(review) => Json(review).into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "refused a request to the webhook");
-            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
-        }
+    let deadline = started + PATIENCE;
+    let answer = match timeout_at(deadline, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => answer_to(&state, &body, deadline).await,
+        Ok(Err(rejection)) => rejection.into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     state.metrics.webhook_answered(answer.status().as_u16(), started.elapsed());
     answer
 }
 
-async fn review(state: &WebhookState, body: &[u8]) -> Result<AdmissionReview<DynamicObject>, NoReview> {
+async fn answer_to(state: &WebhookState, body: &[u8], deadline: Instant) -> Response {
+    // Without room until the deadline there is no time left, which `review` turns into an answer.
+    let _room = timeout_at(deadline, state.room.acquire()).await;
+    match review(state, body, deadline).await {
+        Ok(review) => Json(review).into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "refused a request to the webhook");
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+async fn review(
+    state: &WebhookState,
+    body: &[u8],
+    deadline: Instant,
+) -> Result<AdmissionReview<DynamicObject>, NoReview> {
     let mut review: Value = serde_json::from_slice(body)?;
     let pod = review.pointer_mut("/request/object").map(Value::take).unwrap_or_default();
     let review: AdmissionReview<DynamicObject> = serde_json::from_value(review)?;
     let request: AdmissionRequest<DynamicObject> = review.try_into().map_err(|_| NoReview::NoRequest)?;
 
-    let outcome = match look_at(state, &request, &pod).await {
+    let looked = timeout_at(deadline, look_at(state, &request, &pod)).await;
+    let outcome = match looked.unwrap_or(Err(Fault::TooSlow)) {
         Ok(outcome) => outcome,
         Err(fault) => {
             tracing::error!(%fault, namespace = request.namespace.as_deref(), "admitted a pod without a sidecar");
@@ -149,11 +179,7 @@ async fn look_at(
     let pod = RawPod::new(pod);
     let pick = match decide::wish(pod) {
         Wish::Nothing => return Ok(Outcome::untouched("not_asked")),
-        Wish::Skip(skip) => {
-            let (reason, warning) = (skip.reason(), skip.warning());
-            tracing::debug!(namespace = request.namespace.as_deref(), reason, "skipped a pod");
-            return Ok(Outcome { result: "skipped", reason, patch: None, warnings: warning.into_iter().collect() });
-        }
+        Wish::Skip(skip) => return Ok(Outcome::skipped(&skip, request)),
         Wish::Sidecar(pick) => pick,
     };
     if !pod.has_spec() {
@@ -163,6 +189,17 @@ async fn look_at(
     let namespace = request.namespace.as_deref().ok_or(Fault::NoNamespace)?;
     let mut warnings = Vec::new();
     let group = find(&state.groups, namespace, &pick, pod, &mut warnings).await;
+    if let Some(group) = &group {
+        let addresses = container::listen_addresses(&group.spec.sidecar);
+        let ports: Vec<_> = addresses.good.iter().map(|(_, port)| *port).collect();
+        if let Some(skip) = decide::taken(pod, &ports) {
+            return Ok(Outcome::skipped(&skip, request));
+        }
+        for address in addresses.bad {
+            let name = group.name_any();
+            warnings.push(format!("sidegate: PushGroup {name}: listenAddresses: {address:?} is no address: left out"));
+        }
+    }
     let reason = match (&pick, &group) {
         (Pick::Named(_), _) => "named",
         (Pick::Matching, Some(_)) => "selected",
@@ -210,9 +247,10 @@ fn insertion(
     let circumstances = Circumstances {
         active_deadline_seconds: pod.active_deadline_seconds(),
         guaranteed: pod.is_guaranteed(),
+        cpu_limited: pod.is_cpu_limited(),
         pod_level_resources: pod.has_pod_level_resources(),
     };
-    let hold_open = container::hold_open_seconds(&spec.sidecar, &spec.scrape, circumstances.active_deadline_seconds);
+    let hold_open = container::hold_open_seconds(&spec.sidecar, &spec.scrape);
     let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
     Ok(Insertion {
         container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
@@ -226,9 +264,25 @@ fn insertion(
     })
 }
 
+// === impl WebhookState ===
+
+impl WebhookState {
+    /// Nothing in hand yet.
+    #[must_use]
+    pub fn new(image: Arc<SidecarImage>, groups: Groups, metrics: Arc<Metrics>) -> Self {
+        Self { image, groups, metrics, room: Arc::new(Semaphore::new(AT_A_TIME)) }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
+    fn skipped(skip: &Skip, request: &AdmissionRequest<DynamicObject>) -> Self {
+        let reason = skip.reason();
+        tracing::debug!(namespace = request.namespace.as_deref(), reason, "skipped a pod");
+        Self { result: "skipped", reason, patch: None, warnings: skip.warning().into_iter().collect() }
+    }
+
     fn untouched(reason: &'static str) -> Self {
         Self { result: "untouched", reason, patch: None, warnings: Vec::new() }
     }

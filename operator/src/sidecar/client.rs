@@ -31,8 +31,8 @@ use crate::signing::{NoRandomness, OperatorKey, random};
 /// How long one request may take, its answer included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest page that is read: some 80,000 groups.
-const LONGEST_PAGE: usize = 16 * 1024 * 1024;
+/// The longest page that is read: 200 bytes for each of the groups that are taken from one.
+const LONGEST_PAGE: usize = 4 * 1024 * 1024;
 
 /// The format [`super::push_times`] reads.
 const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
@@ -197,6 +197,15 @@ impl SidecarError {
             Self::Status { .. } => "status",
             Self::Body(_) => "body",
             Self::Request(_) | Self::NoRandomness(_) => "request",
+        }
+    }
+
+    /// Whether it is about the one request, so that another may well do better.
+    #[must_use]
+    pub fn is_of_one_request(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Request(_) => true,
+            Self::Connect(_) | Self::TooSlow | Self::Body(_) | Self::NoRandomness(_) => false,
         }
     }
 }

@@ -5,12 +5,16 @@
 //! whose parser the sidecar's own decoder uses, and the crate gets the line without it: it says what is a sample, of
 //! which name, type and value. A line that does not read back exactly is counted and skipped, never guessed at.
 //!
+//! A page may come from anybody who holds a pod's address, so what is kept of one has limits: the length of a line, the
+//! labels of a group, the groups and the labels of a page. What is over them is counted, and what is left out for the
+//! page's sake is counted apart, since the page then says less than there is.
+//!
 //! Limit: a metric name inside the braces is not read, and neither is a sample with a timestamp; a sidecar writes
 //! neither for these families.
 //!
 //! *Never:* the network, how old is too old.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use prometheus_parse::{LineInfo, SampleType};
 use protocol::{
@@ -18,6 +22,18 @@ use protocol::{
     label_set::parse_block,
     series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
 };
+
+/// The longest line that is looked at, in bytes: longer than any key a sidecar takes from a request line.
+const LONGEST_LINE: usize = 128 * 1024;
+
+/// The most labels of a group.
+const MOST_LABELS: usize = 64;
+
+/// The most groups that are taken from a page.
+pub const MOST_GROUPS: usize = 20_000;
+
+/// The most labels that are taken from a page in all: ten for each of the most groups.
+const MOST_LABELS_IN_ALL: usize = 10 * MOST_GROUPS;
 
 /// A group and when it was pushed.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +55,11 @@ pub struct Reading {
     pub groups: Vec<GroupAge>,
     /// Samples of the two families that did not, and groups without a push time.
     pub unreadable: u64,
+    /// Samples that would read, of groups that are over what is taken from one page.
+    pub left_out: u64,
 }
 
-/// Reads a page in the text format.
+/// Reads a page in the text format. A long page takes a while: this belongs on a thread that may block.
 #[must_use]
 pub fn read(page: &str) -> Reading {
     let mut reader = Reader::default();
@@ -53,10 +71,12 @@ pub fn read(page: &str) -> Reading {
 
 #[derive(Default)]
 struct Reader<'a> {
-    gauges: BTreeSet<String>,
+    gauges: BTreeSet<&'static str>,
     pushed: Family<'a>,
     failed: Family<'a>,
+    labels: usize,
     unreadable: u64,
+    left_out: u64,
 }
 
 /// Values by label set; `None` once a label set came twice.
@@ -69,9 +89,14 @@ struct Unreadable;
 
 impl<'a> Reader<'a> {
     fn line(&mut self, line: &'a str) {
+        if LONGEST_LINE < line.len() {
+            self.unreadable += 1;
+            return;
+        }
         if line.starts_with('#') {
             if let LineInfo::Type { metric_name, sample_type: SampleType::Gauge, .. } = LineInfo::parse(line) {
-                self.gauges.insert(metric_name);
+                let ours = [PUSH_TIME_SECONDS, PUSH_FAILURE_TIME_SECONDS].into_iter();
+                self.gauges.extend(ours.filter(|name| *name == metric_name));
             }
             return;
         }
@@ -80,11 +105,25 @@ impl<'a> Reader<'a> {
             return;
         }
         match self.sample(name, line) {
-            Ok((labels, value)) => {
-                let family = if name == PUSH_TIME_SECONDS { &mut self.pushed } else { &mut self.failed };
-                family.entry(labels).and_modify(|known| *known = None).or_insert(Some(value));
-            }
+            Ok((labels, value)) => self.keep(name, labels, value),
             Err(Unreadable) => self.unreadable += 1,
+        }
+    }
+
+    /// Keeps a sample; one that is there twice is still found out when no more are taken.
+    fn keep(&mut self, name: &str, labels: LabelSet, value: (f64, &'a str)) {
+        let family = if name == PUSH_TIME_SECONDS { &mut self.pushed } else { &mut self.failed };
+        let is_full = family.len() == MOST_GROUPS || MOST_LABELS_IN_ALL < self.labels + labels.len();
+        let count = labels.len();
+        match family.entry(labels) {
+            Entry::Occupied(mut known) => {
+                known.insert(None);
+            }
+            Entry::Vacant(_) if is_full => self.left_out += 1,
+            Entry::Vacant(free) => {
+                self.labels += count;
+                free.insert(Some(value));
+            }
         }
     }
 
@@ -95,6 +134,9 @@ impl<'a> Reader<'a> {
         let block_and_rest = line.get(name.len()..).ok_or(Unreadable)?;
         let block = parse_block(block_and_rest).map_err(|_| Unreadable)?;
         let count = block.labels.len();
+        if MOST_LABELS < count {
+            return Err(Unreadable);
+        }
         let labels: LabelSet = block.labels.into_iter().collect();
         if block.metric_name.is_some() || labels.len() != count {
             return Err(Unreadable);
@@ -105,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> Reading {
-        let mut reading = Reading { unreadable: self.unreadable, ..Reading::default() };
+        let mut reading = Reading { unreadable: self.unreadable, left_out: self.left_out, ..Reading::default() };
         for (labels, pushed) in self.pushed {
             let failed = self.failed.get(&labels).copied();
             let key = GroupingKey::from_labels(labels);
@@ -213,6 +255,55 @@ mod tests {
     fn without_its_type_a_sample_is_not_trusted() {
         assert_eq!(read("push_time_seconds{job=\"a\"} 1\n").unreadable, 1);
         assert_eq!(read("# TYPE push_time_seconds counter\npush_time_seconds{job=\"a\"} 1\n").unreadable, 1);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_not_looked_at() {
+        let line = |value: usize| format!("push_time_seconds{{job=\"{}\"}} 1", "x".repeat(value));
+        let around = line(0).len();
+        let of = |length| read(&page(&line(length - around)));
+        assert_eq!((of(LONGEST_LINE).groups.len(), of(LONGEST_LINE).unreadable), (1, 0));
+        assert_eq!((of(LONGEST_LINE + 1).groups.len(), of(LONGEST_LINE + 1).unreadable), (0, 1));
+        let comment = format!("# TYPE push_time_seconds gauge{}", " ".repeat(LONGEST_LINE));
+        assert_eq!(read(&comment).unreadable, 1);
+    }
+
+    #[test]
+    fn a_group_with_too_many_labels_is_not_read() {
+        let of = |labels: usize| {
+            let labels: LabelSet =
+                (1..labels).map(|n| (format!("l{n}"), "x")).chain([("job".to_owned(), "a")]).collect();
+            read(&page(&format!("push_time_seconds{labels} 1")))
+        };
+        assert_eq!((of(MOST_LABELS).groups.len(), of(MOST_LABELS).unreadable), (1, 0));
+        assert_eq!((of(MOST_LABELS + 1).groups.len(), of(MOST_LABELS + 1).unreadable), (0, 1));
+    }
+
+    #[test]
+    fn groups_over_the_most_are_left_out_and_counted() {
+        let samples: Vec<_> = (0..MOST_GROUPS + 3).map(|n| format!("push_time_seconds{{job=\"{n}\"}} 1")).collect();
+        let reading = read(&page(&samples.join("\n")));
+        assert_eq!((reading.groups.len(), reading.unreadable, reading.left_out), (MOST_GROUPS, 0, 3));
+    }
+
+    #[test]
+    fn a_group_that_comes_twice_is_found_out_on_a_full_page() {
+        let samples = (0..MOST_GROUPS).chain([0]).map(|n| format!("push_time_seconds{{job=\"{n}\"}} 1"));
+        let reading = read(&page(&samples.collect::<Vec<_>>().join("\n")));
+        assert_eq!((reading.groups.len(), reading.unreadable, reading.left_out), (MOST_GROUPS - 1, 1, 0));
+    }
+
+    #[test]
+    fn labels_over_the_most_of_a_page_are_left_out_and_counted() {
+        let group = |n| {
+            let labels = (2..MOST_LABELS).map(|n| (format!("l{n}"), String::new()));
+            let labels: LabelSet = labels.chain([("job".to_owned(), "a".to_owned()), ("n".to_owned(), n)]).collect();
+            format!("push_time_seconds{labels} 1")
+        };
+        let fit = MOST_LABELS_IN_ALL / MOST_LABELS;
+        let samples: Vec<_> = (0..fit + 5).map(|n| group(n.to_string())).collect();
+        let reading = read(&page(&samples.join("\n")));
+        assert_eq!((reading.groups.len(), reading.unreadable, reading.left_out), (fit, 0, 6));
     }
 
     proptest! {

@@ -32,6 +32,7 @@ struct Insides {
     objects: BTreeMap<String, Value>,
     calls: Vec<String>,
     knows_monitors: bool,
+    refuses_objects: bool,
     /// Answers that are lost after the work is done.
     lose: usize,
     version: u64,
@@ -66,6 +67,11 @@ impl FakeServer {
         let mut api = self.0.lock().unwrap();
         let manager = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")));
         api.calls.push(format!("{method} {} {}", path, manager.unwrap_or("-")));
+        if api.refuses_objects && !path.starts_with(GROUP) {
+            let call = api.calls.len();
+            let refused = json!({"kind": "Status", "status": "Failure", "message": format!("no {call}"), "code": 403});
+            return (403, refused);
+        }
         if path.contains("monitoring.coreos.com") && !api.knows_monitors {
             return (404, json!("404 page not found"));
         }
@@ -289,4 +295,41 @@ async fn a_group_that_is_gone_or_new_gets_no_status() {
     server.0.lock().unwrap().objects.clear();
     write(&ctx, &group).await.unwrap();
     assert!(server.calls().iter().all(|call| call.starts_with("GET")));
+}
+
+const NOTHING: [Option<Value>; 3] = [None, None, None];
+
+#[tokio::test]
+async fn a_group_that_lost_its_selector_loses_its_monitor() {
+    let (server, mut group) = with_group(json!({}));
+    server.0.lock().unwrap().knows_monitors = true;
+    let ctx = context(&server);
+    let reconcile = async |group: &PushGroup| crate::controller::reconcile_now(&Arc::new(group.clone()), &ctx).await;
+    let objects = || [SERVICE, SERVICE_MONITOR, POD_MONITOR].map(|path| server.object(path));
+    reconcile(&group).await.unwrap();
+    assert!(objects()[0].is_some() && objects()[1].is_some());
+    group.spec.selector = None;
+    group.metadata.generation = Some(4);
+    reconcile(&group).await.unwrap();
+    assert_eq!(objects(), NOTHING);
+    let status = server.object(GROUP).unwrap()["status"].clone();
+    assert_eq!((&status["mode"], &status["conditions"][0]["reason"]), (&json!("Gateway"), &json!("GatewayNotBuilt")));
+    assert_eq!(status["conditions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_apply_is_not_repeated_at_each_wake() {
+    let (server, group) = with_group(json!({}));
+    let ctx = context(&server);
+    // Everything but the status is refused.
+    server.0.lock().unwrap().refuses_objects = true;
+    let group = Arc::new(group);
+    crate::controller::reconcile_now(&group, &ctx).await.unwrap_err();
+    let count = |calls: Vec<String>| calls.iter().filter(|call| !call.contains(GROUP)).count();
+    assert_ne!(count(server.calls()), 0);
+    for _ in 0..3 {
+        ctx.memory.touch(&ObjectRef::from_obj(&*group));
+        crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    }
+    assert_eq!(count(server.calls()), 0);
 }

@@ -117,6 +117,33 @@ fn the_time_of_collection_alone_is_written_once_a_minute() {
 }
 
 #[test]
+fn the_time_of_a_push_alone_is_written_once_a_minute() {
+    let monitors = Outcome::Applied;
+    let first = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
+    let after = |seconds: i64| {
+        let now = NOW + SignedDuration::from_secs(seconds);
+        let pass = PassReport { ended: now, newest_push: Some(now.as_duration().as_secs_f64()), ..pass() };
+        worth_writing(&first, &next(&first, &facts(&monitors, Some(pass)), now), now)
+    };
+    assert_eq!([10, 59, 61].map(after), [false, false, true]);
+}
+
+#[test]
+fn a_push_of_the_future_is_not_the_newest() {
+    let monitors = Outcome::Applied;
+    let pushed = |previous: &PushGroupStatus, ahead: f64| {
+        let pass = PassReport { newest_push: Some(1_790_000_000.7 + ahead), ..pass() };
+        next(previous, &facts(&monitors, Some(pass)), NOW).newest_push_time.map(|time| time.0.as_second())
+    };
+    let none = PushGroupStatus::default();
+    assert_eq!(pushed(&none, 59.0), Some(1_790_000_059), "clocks differ a little");
+    assert_eq!(pushed(&none, 3600.0), None);
+    let future = Some(Time(NOW + SignedDuration::from_hours(1)));
+    let wrong = PushGroupStatus { newest_push_time: future, ..PushGroupStatus::default() };
+    assert_eq!(pushed(&wrong, -10.0), Some(1_789_999_990), "one that was written is put right");
+}
+
+#[test]
 fn a_gateway_says_that_it_is_not_built() {
     let monitors = Outcome::NotWanted;
     let facts = Facts { mode: Mode::Gateway, ..facts(&monitors, None) };

@@ -11,6 +11,10 @@ use crate::{cache::Cache, golden};
 
 /// A state whose cache knows some groups and whose API server knows others; `None` is an API server that fails.
 fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
+    state_of_raw(cached, live.map(|groups| groups.iter().map(|group| serde_json::to_value(group).unwrap()).collect()))
+}
+
+fn state_of_raw(cached: Vec<PushGroup>, live: Option<Vec<Value>>) -> WebhookState {
     let list = live.map(
         |items| json!({"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroupList", "metadata": {}, "items": items}),
     );
@@ -25,11 +29,9 @@ fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
         };
         async move { Ok::<_, std::io::Error>(answer) }
     });
-    WebhookState {
-        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() }),
-        groups: Groups::new(Cache::of(cached), Client::new(service, "default")),
-        metrics: Arc::default(),
-    }
+    let image = SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() };
+    let groups = Groups::new(Cache::of(cached), Client::new(service, "default"));
+    WebhookState::new(Arc::new(image), groups, Arc::default())
 }
 
 fn group(name: &str, spec: Value) -> PushGroup {
@@ -214,4 +216,83 @@ async fn what_is_no_review_is_refused() {
     let state = state(vec![], None);
     assert_eq!(ask(&state, "{}".to_owned()).await.0, 400);
     assert_eq!(ask(&state, "not json".to_owned()).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_read_does_not_hide_the_others() {
+    let mut broken = serde_json::to_value(group("broken", json!({"selector": {}}))).unwrap();
+    broken["spec"]["staleAfter"] = json!("no duration");
+    let fresh = serde_json::to_value(group("fresh", json!({"selector": {}}))).unwrap();
+    let state = state_of_raw(vec![], Some(vec![broken, fresh]));
+    let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
+    assert!(patch.unwrap().to_string().contains("\"fresh\""));
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_the_group_adds_must_be_free() {
+    let spec = json!({"selector": {}, "sidecar": {"listenAddresses": ["127.0.0.1:4318"]}});
+    let state = state(vec![group("nightly", spec)], None);
+    let mut pod = job_pod();
+    pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 4318}]);
+    let warning = "sidegate: no sidecar: container app declares port 4318, which the sidecar needs";
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![warning.to_owned()]));
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_left_out_with_a_warning() {
+    let spec = json!({"selector": {}, "sidecar": {"listenAddresses": ["127.0.0.1:99999"]}});
+    let state = state(vec![group("nightly", spec)], None);
+    let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
+    assert!(!patch.unwrap().to_string().contains("99999"));
+    assert_eq!(warnings, ["sidegate: PushGroup nightly: listenAddresses: \"127.0.0.1:99999\" is no address: left out"]);
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_pod_reaches_the_sidecar_and_leaves_the_grace_period() {
+    let state = state(vec![group("nightly", json!({"selector": {}, "sidecar": {"holdOpen": "60s"}}))], None);
+    let mut pod = job_pod();
+    pod["spec"]["activeDeadlineSeconds"] = json!(40);
+    let patch = admitted(&state, &review_of(&pod)).await.0.unwrap().to_string();
+    assert!(patch.contains("--hold-open.deadline=60s") && patch.contains("--hold-open.pod-deadline=40s"), "{patch}");
+    assert!(patch.contains("65"), "{patch}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_room_in_time_the_pod_is_admitted_unchanged() {
+    let state = state(vec![], Some(vec![]));
+    let taken = state.room.clone().acquire_many_owned(32).await.unwrap();
+    let warning = "sidegate: no sidecar, by a fault of the operator: not done within 4s";
+    assert_eq!(admitted(&state, &review_of(&job_pod())).await, (None, vec![warning.to_owned()]));
+    drop(taken);
+    assert!(admitted(&state, &review_of(&job_pod())).await.0.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_review_waits_for_room() {
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let taken = state.room.clone().acquire_many_owned(32).await.unwrap();
+    let review = review_of(&job_pod());
+    let started = Instant::now();
+    let free = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(taken);
+    };
+    let ((patch, _), ()) = tokio::join!(admitted(&state, &review), free);
+    assert!(patch.is_some());
+    assert_eq!(started.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = Request::post("/mutate-pods").body(never).unwrap();
+    let answer = router(state(vec![], None)).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_review_longer_than_any_is_refused() {
+    let long = " ".repeat(7 * 512 * 1024 + 1);
+    assert_eq!(ask(&state(vec![], None), long).await.0, 413);
 }

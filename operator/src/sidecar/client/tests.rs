@@ -92,7 +92,7 @@ async fn another_status_is_an_error() {
 
 #[tokio::test]
 async fn a_page_has_a_limit() {
-    let long: &'static str = Box::leak("x".repeat(LONGEST_PAGE + 1).into_boxed_str());
+    let long: &'static str = Box::leak("x".repeat((4 << 20) + 1).into_boxed_str());
     let (address, _) = server(200, long).await;
     let error = client().read(address).await.unwrap_err();
     assert!(error.to_string().ends_with("it is longer"), "{error}");
