@@ -21,7 +21,7 @@ mod page;
 mod push;
 mod scrape;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -147,11 +147,21 @@ impl AppState {
     /// call a router without a process around it.
     #[must_use]
     pub fn around(store: Store) -> Self {
+        Self::with_access(store, OperatorAccess::default())
+    }
+
+    /// The same for the pod with that UID, which takes what was signed by the keys in the folder.
+    #[must_use]
+    pub fn trusting(store: Store, trust_dir: PathBuf, pod_uid: String) -> Self {
+        Self::with_access(store, OperatorAccess::new(Some(trust_dir), Some(pod_uid)))
+    }
+
+    fn with_access(store: Store, operator: OperatorAccess) -> Self {
         Self::new(Parts {
             store,
             scrapes: Scrapes::default(),
             readiness: Readiness::default(),
-            operator: OperatorAccess::default(),
+            operator,
             route_prefix: String::new(),
             max_body_bytes: crate::config::DEFAULT_MAX_BODY_BYTES,
         })

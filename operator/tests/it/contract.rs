@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -12,11 +13,14 @@ use axum::{
     http::{Method, Request},
 };
 use operator::{
-    sidecar::{client::SidecarClient, push_times},
+    sidecar::{
+        client::{Removal, SidecarClient},
+        push_times,
+    },
     signing::OperatorKey,
 };
 use proptest::prelude::*;
-use protocol::{GroupingKey, LabelSet, endpoints::IF_PUSH_TIME_HEADER};
+use protocol::{GroupingKey, LabelSet, endpoints::IF_PUSH_TIME_HEADER, trust};
 use sidecar::{
     http::{AppState, router, scrape_router},
     store::Store,
@@ -33,7 +37,10 @@ struct Sidecar {
 
 impl Sidecar {
     async fn start() -> Self {
-        let state = AppState::around(Store::new());
+        Self::serve(AppState::around(Store::new())).await
+    }
+
+    async fn serve(state: AppState) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scrape = listener.local_addr().unwrap();
         let app = scrape_router(state.clone());
@@ -140,6 +147,53 @@ async fn the_time_that_was_read_is_the_one_a_delete_wants() {
         let delete = async |push_time| sidecar.ask(Method::DELETE, &group.key, Some(push_time), "").await;
         assert_eq!(delete("1").await, 412, "{}", group.key);
         assert_eq!(delete(&group.push_time_text).await, 202, "{}", group.key);
+    }
+    assert_eq!(sidecar.read().await, push_times::Reading::default());
+}
+
+/// A folder with the operator's key, as `sidegate-trust` is mounted; it goes with the value.
+struct TrustFolder(PathBuf);
+
+impl TrustFolder {
+    fn with(name: &str, key: &OperatorKey) -> Self {
+        let folder = std::env::temp_dir().join(format!("sidegate-trust-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let keys = trust::print_operator_keys(&[key.public()]);
+        std::fs::write(folder.join(trust::OPERATOR_KEYS_FILE), keys).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for TrustFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(UNIX_EPOCH + std::time::Duration::from_secs_f64(now())).unwrap()
+}
+
+#[tokio::test]
+async fn what_the_operator_signs_is_removed_whatever_its_labels() {
+    let key = || OperatorKey::from_seed(&[1; 32]);
+    let folder = TrustFolder::with("hostile", &key());
+    let state = AppState::trusting(Store::new(), folder.0.clone(), "uid-1".to_owned());
+    let sidecar = Sidecar::serve(state).await;
+    for key in hostile() {
+        sidecar.push(&key).await;
+    }
+    let client = SidecarClient::new(key());
+    for group in sidecar.read().await.groups {
+        let (key, time) = (&group.key, &group.push_time_text);
+        // Signed for another pod, or by another operator, it is worth nothing.
+        assert!(client.remove(sidecar.scrape, "uid-2", key, time, timestamp()).await.is_err(), "{key}");
+        let other = SidecarClient::new(OperatorKey::from_seed(&[2; 32]));
+        assert!(other.remove(sidecar.scrape, "uid-1", key, time, timestamp()).await.is_err(), "{key}");
+        let moved_on = client.remove(sidecar.scrape, "uid-1", key, "1", timestamp()).await;
+        assert_eq!(moved_on.unwrap(), Removal::MovedOn, "{key}");
+        let removed = client.remove(sidecar.scrape, "uid-1", key, time, timestamp()).await;
+        assert_eq!(removed.unwrap(), Removal::Removed, "{key}");
     }
     assert_eq!(sidecar.read().await, push_times::Reading::default());
 }
