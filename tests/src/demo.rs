@@ -15,6 +15,7 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::ctrl_c;
 
 use screen::Screen;
 use stage::Stage;
@@ -57,12 +58,7 @@ pub struct Options {
 pub fn main(options: &Options) -> ExitCode {
     let run = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            tokio::select! {
-                outcome = run(options) => outcome,
-                signal = tokio::signal::ctrl_c() => Ok(signal?),
-            }
-        })
+        runtime.block_on(run(options))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,11 +71,18 @@ pub fn main(options: &Options) -> ExitCode {
 
 async fn run(options: &Options) -> anyhow::Result<()> {
     let mut screen = Screen::new();
-    let stage = Stage::set(options, &mut screen).await?;
+    let stage = tokio::select! {
+        stage = Stage::set(options, &mut screen) => stage?,
+        signal = ctrl_c() => return Ok(signal?),
+    };
     let mut watch = Watch::new(&stage);
-    let shown = show(options, &stage, &mut watch, &mut screen).await;
+    let shown = tokio::select! {
+        shown = show(options, &stage, &mut watch, &mut screen) => shown,
+        signal = ctrl_c() => Ok(signal?),
+    };
     if options.context.is_some() {
-        play::clear(&stage).context("removing the demo's namespace")?;
+        let cleared = play::clear(&stage).context("removing the demo's namespace");
+        return shown.and(cleared);
     }
     shown
 }

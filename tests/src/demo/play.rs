@@ -23,8 +23,8 @@ pub(super) const BACKUP_SERIES: &str = "backup_last_success_timestamp_seconds";
 
 /// Applies the PushGroup, waits until the operator is done with it, and starts the worker.
 pub(super) async fn push_group_and_worker(stage: &Stage) -> anyhow::Result<()> {
-    let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
-    stage.kubectl.apply(NAMESPACE, &namespace)?;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    stage.kubectl.apply(NAMESPACE, &namespace.to_string())?;
     let labels = &stage.monitor_labels;
     let group = format!(
         r#"

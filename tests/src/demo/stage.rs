@@ -150,7 +150,7 @@ impl Stage {
         let (kubectl, address) = (self.kubectl.spelled(), &forward.address);
         let series = format!("%7Bnamespace%3D%22{}%22%7D", super::play::NAMESPACE);
         let prometheus = if self.has_page {
-            format!("http://{address}/query?g0.expr={series}&g0.tab=0")
+            format!("http://{address}/query?g0.expr={series}&g0.tab=1")
         } else {
             format!("http://{address}/federate?match[]={series} (its page needs npm to be built)")
         };
