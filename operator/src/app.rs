@@ -1,9 +1,10 @@
 //! What is started, in which order, and how it ends.
 //!
-//! Sockets are bound first, so that a taken port shows at once. Health is served and groups are watched from the start;
-//! the rest waits for what it needs: collection and reconciling for the signing key, the webhook for its certificate and
-//! no key. When one part ends, by fault or because the end was asked for, all do: the webhook a little later than the
-//! others, since the API server goes on sending for a moment, and what was collected is written before the process goes.
+//! Sockets are bound first, so that a taken port shows at once. Health is served from the start, and the groups are
+//! watched from the start, for the webhook; the rest waits for what it needs: collection and reconciling for the signing
+//! key, the webhook for its certificate. When one part ends, by fault or because the end was asked for, all do: the
+//! webhook a little later than the others, since the API server goes on sending for a moment, and what was collected is
+//! written before the process goes.
 //!
 //! *Never:* what the parts do.
 
