@@ -111,12 +111,21 @@ pub fn prepare_prometheus(
 /// # Errors
 /// When it does not get ready.
 pub async fn prometheus_ready(client: &Client) -> anyhow::Result<()> {
-    let pods = Api::<Pod>::namespaced(client.clone(), "monitoring");
-    wait::until("Prometheus to be ready", LIMIT, || async {
-        let pod = pods.get_opt("prometheus-main-0").await?;
-        let conditions = pod.and_then(|pod| pod.status).and_then(|status| status.conditions).unwrap_or_default();
-        let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        Ok(ready.then_some(()))
+    let pods = Api::namespaced(client.clone(), "monitoring");
+    pod_ready(&pods, "prometheus-main-0", LIMIT).await.map(drop)
+}
+
+/// Waits until a pod is there and ready.
+///
+/// # Errors
+/// When it does not get there in time.
+pub async fn pod_ready(pods: &Api<Pod>, name: &str, limit: Duration) -> anyhow::Result<Pod> {
+    wait::until(&format!("pod {name} to be ready"), limit, || async {
+        let ready = |pod: &Pod| {
+            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+            conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+        };
+        Ok(pods.get_opt(name).await?.filter(ready))
     })
     .await
 }

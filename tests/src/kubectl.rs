@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use crate::parts::Parts;
+
 /// The two programs and the cluster they talk to.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -26,6 +28,14 @@ impl Kubectl {
     #[must_use]
     pub fn new(kubectl: PathBuf, helm: PathBuf, kubeconfig: Option<&Path>, context: Option<&str>) -> Self {
         Self { kubectl, helm, kubeconfig: kubeconfig.map(Path::to_owned), context: context.map(str::to_owned) }
+    }
+
+    /// Both programs as the parts have them, for the cluster of a kubeconfig file.
+    ///
+    /// # Errors
+    /// When a program is missing.
+    pub fn of_parts(parts: &Parts, kubeconfig: &Path) -> anyhow::Result<Self> {
+        Ok(Self::new(parts.program("kubectl")?, parts.program("helm")?, Some(kubeconfig), None))
     }
 
     /// `kubectl ARGUMENTS`; its standard output.

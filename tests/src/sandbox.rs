@@ -22,7 +22,12 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{binaries, install::SIDEGATE_NAMESPACE, kubectl::Kubectl, wait};
+use crate::{
+    binaries,
+    install::{self, SIDEGATE_NAMESPACE},
+    kubectl::Kubectl,
+    wait,
+};
 
 /// The most that a single step of a test may take on a busy machine.
 pub const STEP: Duration = Duration::from_secs(90);
@@ -94,16 +99,7 @@ impl Sandbox {
     /// # Errors
     /// When it does not get there in time.
     pub async fn pod_ready(&self, name: &str) -> anyhow::Result<Pod> {
-        let pods = self.api::<Pod>();
-        wait::until(&format!("pod {name} to be ready"), STEP, || async {
-            let pod = pods.get_opt(name).await?;
-            let ready = |pod: &Pod| {
-                let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-                conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-            };
-            Ok(pod.filter(ready))
-        })
-        .await
+        install::pod_ready(&self.api(), name, STEP).await
     }
 
     /// Waits until a condition of a `PushGroup` says what is expected about its present generation.

@@ -72,8 +72,7 @@ impl Stage {
         screen.step("a Kubernetes node");
         let cluster = Cluster::start(&parts).await?;
         let client = cluster.client().await?;
-        let kubeconfig = Some(cluster.kubeconfig());
-        let kubectl = Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, kubeconfig, None);
+        let kubectl = Kubectl::of_parts(&parts, cluster.kubeconfig())?;
         screen.step("Prometheus Operator and Prometheus");
         install::prepare_prometheus(&cluster, &parts, &kubectl, page.as_deref())?;
         screen.step("Sidegate, by its chart");

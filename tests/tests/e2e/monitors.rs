@@ -7,6 +7,7 @@ use crds::status::{condition, reason};
 use e2e::{
     cluster::Cluster,
     install,
+    kubectl::Kubectl,
     parts::Parts,
     prometheus::Prometheus,
     sandbox::{STEP, Sandbox},
@@ -145,7 +146,7 @@ async fn a_foreign_object_of_the_same_name_is_not_overwritten(sandbox: Sandbox) 
 async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_come(_: Sandbox) -> anyhow::Result<()> {
     let parts = Parts::find_or_build()?;
     let cluster = Cluster::start(&parts).await?;
-    let (client, kubectl) = (cluster.client().await?, world::kubectl(&cluster, &parts)?);
+    let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
     install::import_images(&cluster, &parts)?;
     world::install_sidegate(&kubectl, &client).await?;
     let sandbox = Sandbox::create("absent", kubectl, client).await?;

@@ -51,7 +51,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (kubeconfig, parts) = Self::kubeconfig()?;
         runtime.block_on(async {
-            let kubectl = Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, Some(&kubeconfig), None);
+            let kubectl = Kubectl::of_parts(&parts, &kubeconfig)?;
             let client = e2e::cluster::client(Some(&kubeconfig), None).await?;
             let sandbox = Sandbox::create(test.name, kubectl, client).await?;
             // A task of its own: a test that panics is dumped too.
@@ -82,7 +82,7 @@ impl World {
         let cluster = runtime.block_on(async {
             let cluster = Cluster::start(&parts).await?;
             let client = cluster.client().await?;
-            let kubectl = kubectl(&cluster, &parts)?;
+            let kubectl = Kubectl::of_parts(&parts, cluster.kubeconfig())?;
             install::prepare_prometheus(&cluster, &parts, &kubectl, None)?;
             install::import_images(&cluster, &parts)?;
             install_sidegate(&kubectl, &client).await?;
@@ -99,11 +99,6 @@ pub(crate) async fn install_sidegate(kubectl: &Kubectl, client: &Client) -> anyh
     let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
     values.extend(["collection.interval=2s", "log.level=debug"]);
     install::sidegate(kubectl, client, &values).await
-}
-
-/// `kubectl` and `helm` for a cluster.
-pub(crate) fn kubectl(cluster: &Cluster, parts: &Parts) -> anyhow::Result<Kubectl> {
-    Ok(Kubectl::new(parts.program("kubectl")?, parts.program("helm")?, Some(cluster.kubeconfig()), None))
 }
 
 /// Ends the shared cluster.
