@@ -70,15 +70,8 @@ fn read_config(args: impl IntoIterator<Item = OsString>) -> Result<Config, clap:
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, route_prefix, max_body_bytes, role } = config;
-    let parts = |readiness, operator, scrapes| Parts {
-        store: Store::new(),
-        scrapes,
-        readiness,
-        operator,
-        route_prefix,
-        max_body_bytes,
-    };
+    let Config { log_level: _, log_format: _, settings, role } = config;
+    let parts = |readiness, operator, scrapes| Parts { store: Store::new(), scrapes, readiness, operator, settings };
     match role {
         Role::Alone { listen } => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());

@@ -12,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::{
     args::{AloneArgs, Args, Command, CommonArgs, SidecarArgs},
+    http::Settings,
     lifecycle::HoldOpen,
     telemetry,
 };
@@ -25,9 +26,7 @@ pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Config {
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: telemetry::Format,
-    /// Empty, or a path that starts with a slash and does not end with one.
-    pub(crate) route_prefix: String,
-    pub(crate) max_body_bytes: usize,
+    pub(crate) settings: Settings,
     pub(crate) role: Role,
 }
 
@@ -79,7 +78,8 @@ impl Config {
         let max_body_bytes = reader.read("--push.max-body-bytes", &max_body_bytes, parse_bytes);
         match (role, log_level, log_format, route_prefix, max_body_bytes) {
             (Some(role), Some(log_level), Some(log_format), Some(route_prefix), Some(max_body_bytes)) => {
-                Ok(Self { log_level, log_format, route_prefix, max_body_bytes, role })
+                let settings = Settings { route_prefix: route_prefix.into(), max_body_bytes, ..Settings::default() };
+                Ok(Self { log_level, log_format, settings, role })
             }
             _ => Err(ConfigError { mistakes: reader.mistakes }),
         }
@@ -214,8 +214,8 @@ mod tests {
     fn alone_it_has_upstreams_defaults() {
         let config = config(&[]).unwrap();
         assert_eq!(config.role, Role::Alone { listen: vec![ListenAddress::All(9091)] });
-        assert_eq!(config.route_prefix, "");
-        assert_eq!(config.max_body_bytes, DEFAULT_MAX_BODY_BYTES);
+        assert_eq!(&*config.settings.route_prefix, "");
+        assert_eq!(config.settings.max_body_bytes, DEFAULT_MAX_BODY_BYTES);
         assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
     }
 

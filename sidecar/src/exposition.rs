@@ -6,12 +6,14 @@
 //!
 //! *Never:* HTTP, groups, the store.
 
+pub mod escaping;
 pub mod extra;
 pub mod family;
 pub mod negotiate;
 pub mod protobuf;
 pub mod text;
 
-pub use extra::Extra;
-pub use family::{Count, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value};
+pub use escaping::Escaping;
+pub use extra::{Created, Extra};
+pub use family::{Count, FamilyHead, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value};
 pub use negotiate::Format;

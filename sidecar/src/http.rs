@@ -20,6 +20,7 @@ mod observe;
 mod page;
 mod push;
 mod scrape;
+mod settings;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -40,6 +41,7 @@ use crate::{
     store::Store,
 };
 use error::HttpError;
+pub use settings::Settings;
 
 /// What is allowed where there is only something to read.
 const GET_ONLY: &str = "GET, OPTIONS";
@@ -52,8 +54,7 @@ const JOB_SPELLINGS: [&str; 3] = ["job", "job@base64", "job%40base64"];
 pub struct AppState {
     shared: Arc<Shared>,
     listener: Listener,
-    /// What stands before every path; empty or `/a/b`.
-    route_prefix: Arc<str>,
+    settings: Arc<Settings>,
 }
 
 /// Which listener a router is for.
@@ -74,7 +75,6 @@ struct Shared {
     scrapes: Scrapes,
     readiness: Readiness,
     operator: OperatorAccess,
-    max_body_bytes: usize,
 }
 
 /// What a state is made from.
@@ -84,8 +84,7 @@ pub(crate) struct Parts {
     pub(crate) scrapes: Scrapes,
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
-    pub(crate) route_prefix: String,
-    pub(crate) max_body_bytes: usize,
+    pub(crate) settings: Settings,
 }
 
 /// The whole API, as the push listener and the only listener serve it.
@@ -98,13 +97,15 @@ pub fn router(state: AppState) -> Router {
 
 /// The read-only API of the scrape listener.
 pub fn scrape_router(state: AppState) -> Router {
-    let state = AppState { listener: Listener::Scrape, route_prefix: "".into(), ..state };
+    let settings =
+        Settings { route_prefix: "".into(), telemetry_path: METRICS_PATH.into(), ..Settings::clone(&state.settings) };
+    let state = AppState { listener: Listener::Scrape, settings: Arc::new(settings), ..state };
     let deletes = delete(delete::signed).route_layer(from_fn_with_state(state.clone(), observe::delete));
     common(deletes, "DELETE, OPTIONS", state)
 }
 
 fn common(groups: MethodRouter<AppState>, allow: &'static str, state: AppState) -> Router {
-    let prefix = Arc::clone(&state.route_prefix);
+    let prefix = Arc::clone(&state.settings.route_prefix);
     let page = allowing(get(scrape::page), GET_ONLY);
     let groups = allowing(groups, allow);
     let fixed = |handler: MethodRouter<AppState>, name| {
@@ -147,37 +148,40 @@ impl AppState {
     /// call a router without a process around it.
     #[must_use]
     pub fn around(store: Store) -> Self {
-        Self::with_access(store, OperatorAccess::default())
+        Self::with_access(store, OperatorAccess::default(), Settings::default())
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with(store: Store, settings: Settings) -> Self {
+        Self::with_access(store, OperatorAccess::default(), settings)
     }
 
     /// The same for the pod with that UID, which takes what was signed by the keys in the folder.
     #[must_use]
     pub fn trusting(store: Store, trust_dir: PathBuf, pod_uid: String) -> Self {
-        Self::with_access(store, OperatorAccess::new(Some(trust_dir), Some(pod_uid)))
+        Self::with_access(store, OperatorAccess::new(Some(trust_dir), Some(pod_uid)), Settings::default())
     }
 
-    fn with_access(store: Store, operator: OperatorAccess) -> Self {
-        Self::new(Parts {
-            store,
-            scrapes: Scrapes::default(),
-            readiness: Readiness::default(),
-            operator,
-            route_prefix: String::new(),
-            max_body_bytes: crate::config::DEFAULT_MAX_BODY_BYTES,
-        })
+    fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
+        Self::new(Parts { store, scrapes: Scrapes::default(), readiness: Readiness::default(), operator, settings })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scrapes, readiness, operator, route_prefix, max_body_bytes } = parts;
+        let Parts { store, scrapes, readiness, operator, settings } = parts;
         let metrics = Metrics::default();
-        let shared = Shared { store, metrics, scrapes, readiness, operator, max_body_bytes };
-        Self { shared: Arc::new(shared), listener: Listener::Single, route_prefix: route_prefix.into() }
+        let shared = Shared { store, metrics, scrapes, readiness, operator };
+        Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 
     /// The same state for another listener.
     #[must_use]
     pub fn on(&self, listener: Listener) -> Self {
         Self { listener, ..self.clone() }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn store(&self) -> &Store {

@@ -240,8 +240,9 @@ mod tests {
     }
 
     fn changes(store: &Store, body: &[u8], job: &str) {
-        let key = protocol::GroupingKey::from_path(&format!("/metrics/job/{job}")).unwrap();
-        let families = crate::exposition::text::decode(body).unwrap();
+        let key =
+            protocol::GroupingKey::from_path(&format!("/metrics/job/{job}"), protocol::PathNames::Legacy).unwrap();
+        let families = crate::exposition::text::decode(body, protocol::NameValidation::Legacy).unwrap();
         store.submit(crate::store::Change::replace(key, families), crate::clock::UnixSeconds(1.0));
     }
 
@@ -307,7 +308,7 @@ mod tests {
         let delete = async {
             settle().await;
             assert_eq!(held.word(), "1 groups unseen");
-            let key = protocol::GroupingKey::from_path("/metrics/job/a").unwrap();
+            let key = protocol::GroupingKey::from_path("/metrics/job/a", protocol::PathNames::Legacy).unwrap();
             held.store.submit(crate::store::Change::remove(key), crate::clock::UnixSeconds(2.0));
         };
         assert_eq!(held.open(delete).await, Reason::NothingUnseen);

@@ -212,7 +212,7 @@ impl Metrics {
 }
 
 fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {
-    MetricFamily { name: name.to_owned(), help: help.to_owned(), kind, metrics }
+    MetricFamily { name: name.to_owned(), help: help.to_owned(), unit: String::new(), kind, metrics }
 }
 
 fn metric(labels: &[(&str, &str)], count: u64) -> Metric {

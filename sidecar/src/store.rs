@@ -19,9 +19,11 @@ mod index;
 mod page;
 mod series;
 mod snapshot;
+mod view;
 mod writer;
 
 pub use change::{Change, Objection, Verdict};
 pub use page::{KeyLabels, Page, Section};
 pub use snapshot::{Snapshot, StoredFamily};
+pub use view::{FamilyView, GroupView};
 pub use writer::Store;

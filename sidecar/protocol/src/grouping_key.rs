@@ -47,6 +47,18 @@ pub struct GroupingKey {
     labels: LabelSet,
 }
 
+/// How the label names of a path are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathNames {
+    /// Of the classic alphabet, as written.
+    #[default]
+    Legacy,
+    /// Any text; a name that starts with `U__` is unescaped.
+    Utf8,
+    /// Any text, as written: the way [`GroupingKey::to_path`] writes them.
+    Literal,
+}
+
 /// Why something is no grouping key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupingKeyError {
@@ -78,7 +90,8 @@ impl GroupingKey {
     ///
     /// # Errors
     /// The first fault from the left.
-    pub fn from_path(path: &str) -> Result<Self, GroupingKeyError> {
+    pub fn from_path(path: &str, names: PathNames) -> Result<Self, GroupingKeyError> {
+        let _ = names;
         let after = path.strip_prefix(METRICS_PATH).and_then(|rest| rest.strip_prefix('/'));
         let after = after.ok_or(GroupingKeyError::NotAGroupPath)?;
         let (fixed, rest) = after.split_once('/').ok_or(GroupingKeyError::NotAGroupPath)?;

@@ -13,6 +13,16 @@ pub struct LabelSet {
     sorted: Vec<(String, String)>,
 }
 
+/// Which names are legal, in Prometheus' own words: validation schemes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameValidation {
+    /// The classic alphabet: letters, digits, `_`, and in metric names `:`.
+    #[default]
+    Legacy,
+    /// Any text that is not empty.
+    Utf8,
+}
+
 /// A label block and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelBlock<'a> {
@@ -63,6 +73,19 @@ pub fn parse_block(text: &str) -> Result<LabelBlock<'_>, LabelError> {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+}
+
+// === impl NameValidation ===
+
+impl NameValidation {
+    /// Whether a label may have that name.
+    #[must_use]
+    pub fn allows_label(self, name: &str) -> bool {
+        match self {
+            Self::Legacy => is_label_name(name),
+            Self::Utf8 => !name.is_empty(),
+        }
+    }
 }
 
 // === impl LabelSet ===

@@ -27,5 +27,5 @@ pub mod signed_request;
 pub mod trust;
 
 pub use excerpt::Excerpt;
-pub use grouping_key::{GroupingKey, GroupingKeyError};
-pub use label_set::{LabelError, LabelSet};
+pub use grouping_key::{GroupingKey, GroupingKeyError, PathNames};
+pub use label_set::{LabelError, LabelSet, NameValidation};

@@ -14,13 +14,23 @@ use super::family::Count;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extra {
     /// When the counting began: of counters, summaries and histograms.
-    pub created: Option<Timestamp>,
+    pub created: Option<Created>,
     /// Of a counter at most one; of a histogram those that belong to no classic bucket.
     pub exemplars: Vec<Exemplar>,
     /// Of a classic histogram, by the place of the bucket.
     pub bucket_exemplars: BTreeMap<usize, Exemplar>,
     /// The part of a histogram whose buckets follow from a schema.
     pub native: Option<NativeHistogram>,
+}
+
+/// When the counting of a metric began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Created {
+    /// The moment.
+    pub at: Timestamp,
+    /// Whether the sender wrote it as a `_created` line. Only then is it shown as one: other senders' metrics would
+    /// else get a series more each, which a Pushgateway does not have.
+    pub is_line: bool,
 }
 
 /// One observation that stands for others.

@@ -7,7 +7,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use protocol::LabelSet;
+use protocol::{LabelSet, NameValidation};
 
 use super::extra::Extra;
 
@@ -24,10 +24,25 @@ pub struct MetricFamily {
     pub name: String,
     /// What the metric means; empty when nobody said.
     pub help: String,
+    /// What it is measured in; empty when nobody said.
+    pub unit: String,
     /// The type of every metric in the family.
     pub kind: Kind,
     /// In the order they were written.
     pub metrics: Vec<Metric>,
+}
+
+/// What is said of a family before its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyHead<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it means; empty when nobody said.
+    pub help: &'a str,
+    /// What it is measured in; empty when nobody said.
+    pub unit: &'a str,
+    /// Its type.
+    pub kind: Kind,
 }
 
 /// The type of a family.
@@ -45,6 +60,10 @@ pub enum Kind {
     Histogram,
     /// A histogram whose buckets may go down; shown as a histogram.
     GaugeHistogram,
+    /// Texts that stay, as labels of a 1; shown as a gauge where the format has no word for it.
+    Info,
+    /// States that are on or off, a metric each; shown as a gauge where the format has no word for it.
+    StateSet,
 }
 
 /// One member of a family.
@@ -115,6 +134,15 @@ pub enum Count {
     Float(f64),
 }
 
+/// Whether a metric may have that name.
+#[must_use]
+pub fn allows_metric(names: NameValidation, name: &str) -> bool {
+    match names {
+        NameValidation::Legacy => is_metric_name(name),
+        NameValidation::Utf8 => !name.is_empty(),
+    }
+}
+
 /// Whether a name is a metric name that every Prometheus accepts: a letter, `_` or `:`, then also digits.
 #[must_use]
 pub fn is_metric_name(name: &str) -> bool {
@@ -130,6 +158,16 @@ pub fn compare_labels(left: &LabelSet, right: &LabelSet) -> Ordering {
     let values = || left.iter().map(|(_, value)| value).cmp(right.iter().map(|(_, value)| value));
     let names = || left.iter().map(|(name, _)| name).cmp(right.iter().map(|(name, _)| name));
     left.len().cmp(&right.len()).then_with(values).then_with(names)
+}
+
+// === impl MetricFamily ===
+
+impl MetricFamily {
+    /// What is said before its metrics.
+    #[must_use]
+    pub fn head(&self) -> FamilyHead<'_> {
+        FamilyHead { name: &self.name, help: &self.help, unit: &self.unit, kind: self.kind }
+    }
 }
 
 // === impl Kind ===
@@ -158,7 +196,7 @@ impl Kind {
         match self {
             Self::Summary => &["_sum", "_count"],
             Self::Histogram | Self::GaugeHistogram => &["_sum", "_count", "_bucket"],
-            Self::Counter | Self::Gauge | Self::Untyped => &[],
+            Self::Counter | Self::Gauge | Self::Untyped | Self::Info | Self::StateSet => &[],
         }
     }
 
@@ -168,7 +206,18 @@ impl Kind {
         match self {
             Self::Summary => Some(QUANTILE_LABEL),
             Self::Histogram | Self::GaugeHistogram => Some(BUCKET_LABEL),
-            Self::Counter | Self::Gauge | Self::Untyped => None,
+            Self::Counter | Self::Gauge | Self::Untyped | Self::Info | Self::StateSet => None,
+        }
+    }
+
+    /// The type that a format shows which knows neither info nor stateset. Families of one name have to agree in it.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        match self {
+            Self::Info | Self::StateSet => Self::Gauge,
+            Self::Counter | Self::Gauge | Self::Summary | Self::Untyped | Self::Histogram | Self::GaugeHistogram => {
+                self
+            }
         }
     }
 
@@ -178,7 +227,7 @@ impl Kind {
         match self {
             Self::Summary => Value::Summary(Summary::default()),
             Self::Histogram | Self::GaugeHistogram => Value::Histogram(Histogram::default()),
-            Self::Counter | Self::Gauge | Self::Untyped => Value::Number(0.0),
+            Self::Counter | Self::Gauge | Self::Untyped | Self::Info | Self::StateSet => Value::Number(0.0),
         }
     }
 }
@@ -188,7 +237,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Counter => "counter",
-            Self::Gauge => "gauge",
+            Self::Gauge | Self::Info | Self::StateSet => "gauge",
             Self::Summary => "summary",
             Self::Untyped => "untyped",
             Self::Histogram | Self::GaugeHistogram => "histogram",

@@ -11,6 +11,7 @@ mod media_type;
 
 use std::fmt;
 
+use super::escaping::Escaping;
 use media_type::MediaType;
 
 /// The type of the protobuf format.
@@ -26,20 +27,6 @@ pub enum Format {
     Text,
     /// Delimited messages.
     Protobuf,
-}
-
-/// How names that are not of the classic alphabet would be written. There are none yet, so each scheme is the truth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Escaping {
-    /// As they are, in quotes.
-    AllowUtf8,
-    /// With `_` for every other character.
-    #[default]
-    Underscores,
-    /// With `_dot_` for a dot.
-    Dots,
-    /// With the number of every other character.
-    Values,
 }
 
 /// What a page will be.
@@ -75,25 +62,6 @@ pub fn accepted(accept: &str) -> Choice {
 pub fn pushed(content_type: &str) -> Format {
     let is_protobuf = MediaType::parse(content_type).is_some_and(|it| it.is_delimited_protobuf());
     if is_protobuf { Format::Protobuf } else { Format::Text }
-}
-
-// === impl Escaping ===
-
-impl Escaping {
-    const ALL: [Self; 4] = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|escaping| escaping.name() == name)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::AllowUtf8 => "allow-utf-8",
-            Self::Underscores => "underscores",
-            Self::Dots => "dots",
-            Self::Values => "values",
-        }
-    }
 }
 
 // === impl Choice ===

@@ -24,7 +24,7 @@ impl FromRequest<AppState> for Plain {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, HttpError> {
-        let limit = state.shared.max_body_bytes;
+        let limit = state.settings().max_body_bytes;
         let encoding = encoding(request.headers())?;
         // Refused by what is announced, before the client has sent it all.
         if announced(request.headers()).is_some_and(|length| limit < length) {

@@ -6,9 +6,9 @@
 //! *Never:* bodies.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use protocol::{GroupingKey, GroupingKeyError};
+use protocol::{GroupingKey, GroupingKeyError, PathNames};
 
-use super::{AppState, error::HttpError};
+use super::{AppState, Listener, error::HttpError};
 
 /// The key that the path names.
 pub(super) struct Key(pub(super) GroupingKey);
@@ -17,8 +17,13 @@ impl FromRequestParts<AppState> for Key {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, HttpError> {
-        let path = parts.uri.path().strip_prefix(&*state.route_prefix).unwrap_or_default();
-        match GroupingKey::from_path(path) {
+        let path = parts.uri.path().strip_prefix(&*state.settings().route_prefix).unwrap_or_default();
+        // The operator writes a key's names as they are.
+        let names = match state.listener {
+            Listener::Scrape => PathNames::Literal,
+            Listener::Single | Listener::Push => state.settings().path_names(),
+        };
+        match GroupingKey::from_path(path, names) {
             Ok(key) => Ok(Self(key)),
             Err(GroupingKeyError::NotAGroupPath) => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::Key(error)),

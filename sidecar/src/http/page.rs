@@ -51,7 +51,7 @@ pub(super) fn messages(stored: &Snapshot, own: Vec<MetricFamily>, wanted: impl F
         }
         match own.next_if(|own| *own.name == *family.name) {
             Some(same) => write_own(&mut out, &same, family.metrics()),
-            None => protobuf::write_family(&mut out, &family.name, &family.help, family.kind, family.metrics()),
+            None => protobuf::write_family(&mut out, family.head(), family.metrics()),
         }
     }
     own.for_each(|own| write_own(&mut out, &own, []));
@@ -65,7 +65,7 @@ fn sorted(mut family: MetricFamily) -> MetricFamily {
 
 fn write_own<'a>(out: &mut Vec<u8>, own: &'a MetricFamily, pushed: impl IntoIterator<Item = MetricRef<'a>>) {
     let metrics = own.metrics.iter().map(MetricRef::from).chain(pushed);
-    protobuf::write_family(out, &own.name, &own.help, own.kind, metrics);
+    protobuf::write_family(out, own.head(), metrics);
 }
 
 struct Pieces<'a> {

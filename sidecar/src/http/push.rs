@@ -23,7 +23,7 @@ pub(super) async fn push(
 ) -> Result<StatusCode, HttpError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let families = match negotiate::pushed(content_type.unwrap_or_default()) {
-        Format::Text => text::decode(&body)?,
+        Format::Text => text::decode(&body, state.settings().names)?,
         Format::Protobuf => protobuf::decode(&body)?,
     };
     let change = if method == Method::PUT { Change::replace(key, families) } else { Change::merge(key, families) };

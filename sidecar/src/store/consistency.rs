@@ -16,7 +16,7 @@ use super::{
     index::Index,
     series::{ByLabels, Series},
 };
-use crate::exposition::{Kind, Value};
+use crate::exposition::Kind;
 
 /// More than this many nobody reads.
 const MOST_OBJECTIONS: usize = 10;
@@ -58,7 +58,7 @@ impl Check<'_> {
         if self.group.is_some() {
             return;
         }
-        let probe = Series::new(PUSH_TIME_SECONDS, self.key.exposed_labels(), Value::Number(0.0), None);
+        let probe = Series::gauge(PUSH_TIME_SECONDS, self.key.exposed_labels(), 0.0);
         let times = self.index.families.get(PUSH_TIME_SECONDS);
         if let Some(known) = times.and_then(|times| times.series.get(&ByLabels(probe.into()))) {
             let (known, pushed) = (known.labels().clone(), self.key.labels().clone());
@@ -68,7 +68,7 @@ impl Check<'_> {
     }
 
     fn kind(&mut self, family: &GroupFamily) {
-        if let Some(known) = self.rival(&family.name).filter(|known| *known != family.kind) {
+        if let Some(known) = self.rival(&family.name).filter(|known| known.shown() != family.kind.shown()) {
             self.objections.push(Objection::Type { name: family.name.to_string(), known, pushed: family.kind });
         }
     }

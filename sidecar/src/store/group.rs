@@ -34,6 +34,9 @@ pub(super) struct GroupFamily {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
     pub(super) help: Arc<str>,
+    pub(super) unit: Arc<str>,
+    /// When it was pushed; set when the push is committed.
+    pub(super) time: UnixSeconds,
     /// In the order pushed.
     pub(super) series: Vec<ByLabels>,
 }
@@ -62,11 +65,13 @@ impl Prepared {
                 continue;
             }
             let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp: _ }| {
-                ByLabels(Arc::new(Series::new(&family.name, forced(key, labels), value, extra)))
+                let metric = Metric { labels: forced(key, labels), value, timestamp: None, extra };
+                ByLabels(Arc::new(Series::new(&family.name, metric)))
             });
             let series = series.collect();
-            let (name, help) = (family.name.into(), family.help.into());
-            prepared.families.push(GroupFamily { name, kind: family.kind, help, series });
+            let (name, help, unit) = (family.name.into(), family.help.into(), family.unit.into());
+            let time = UnixSeconds::NEVER;
+            prepared.families.push(GroupFamily { name, kind: family.kind, help, unit, time, series });
         }
         prepared
     }

@@ -22,10 +22,7 @@ use super::{
     group::{Group, GroupFamily, Prepared},
     series::{ByLabels, Series},
 };
-use crate::{
-    clock::UnixSeconds,
-    exposition::{Kind, Value},
-};
+use crate::{clock::UnixSeconds, exposition::Kind};
 
 /// The name and type of a family that the process shows about itself.
 pub(crate) type OwnFamily = (&'static str, Kind);
@@ -46,6 +43,8 @@ pub(super) struct Family {
     pub(super) kind: Kind,
     /// The help that is shown, and who gave it: it stays while they keep it, so that it does not flap.
     pub(super) help: Arc<str>,
+    /// Given by the same as the help.
+    pub(super) unit: Arc<str>,
     help_from: Option<Arc<GroupingKey>>,
     /// Every series with the group it is of.
     pub(super) series: BTreeMap<ByLabels, Arc<GroupingKey>>,
@@ -168,7 +167,8 @@ impl Index {
         for family in replaced {
             self.take_out(&family);
         }
-        for family in families {
+        for mut family in families {
+            family.time = time;
             self.put_in(&key, &family);
             group.families.insert(Arc::clone(&family.name), family);
         }
@@ -230,6 +230,7 @@ impl Index {
         let stored = self.families.entry(Arc::clone(&family.name)).or_insert_with(|| Family {
             kind: family.kind,
             help: Arc::from(""),
+            unit: Arc::from(""),
             help_from: None,
             series: BTreeMap::new(),
         });
@@ -241,6 +242,7 @@ impl Index {
         let is_free = stored.help_from.as_ref().is_none_or(|giver| giver == key || !keeps_it(giver));
         if is_free {
             stored.help = Arc::clone(&family.help);
+            stored.unit = Arc::clone(&family.unit);
             stored.help_from = (!family.help.is_empty()).then(|| Arc::clone(key));
         }
         for series in &family.series {
@@ -255,7 +257,9 @@ fn times_of(key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
         name: name.into(),
         kind: Kind::Gauge,
         help: help.into(),
-        series: vec![ByLabels(Arc::new(Series::new(name, key.exposed_labels(), Value::Number(time.0), None)))],
+        unit: "".into(),
+        time,
+        series: vec![ByLabels(Arc::new(Series::gauge(name, key.exposed_labels(), time.0)))],
     };
     [
         family(PUSH_TIME_SECONDS, PUSH_TIME_HELP, group.push_time),

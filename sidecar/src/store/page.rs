@@ -8,7 +8,10 @@ use bytes::Bytes;
 use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
 
 use super::index::{Family, Index};
-use crate::exposition::text::{write_header, write_series};
+use crate::exposition::{
+    Escaping, FamilyHead, MetricRef,
+    text::{write_header, write_series},
+};
 
 /// Everything that is stored, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,8 @@ impl Page {
         let mut sections = Vec::new();
         for (name, family) in index.families.iter().filter(|(name, _)| wanted(name)) {
             let start = text.len();
-            write_header(&mut text, name, &family.help, family.kind);
+            let (help, unit, kind) = (&*family.help, &*family.unit, family.kind);
+            write_header(&mut text, FamilyHead { name, help, unit, kind }, Escaping::default());
             let samples = text.len();
             let is_time = **name == *PUSH_TIME_SECONDS || **name == *PUSH_FAILURE_TIME_SECONDS;
             if is_time && labels == KeyLabels::AsPushed {
@@ -68,6 +72,7 @@ impl Page {
 
 fn write_keys(text: &mut String, name: &str, family: &Family) {
     for (series, key) in &family.series {
-        write_series(text, name, key.labels(), &series.0.value);
+        let metric = MetricRef { labels: key.labels(), ..series.0.metric() };
+        write_series(text, name, metric, Escaping::default());
     }
 }

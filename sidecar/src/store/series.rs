@@ -6,13 +6,15 @@ use std::{cmp::Ordering, sync::Arc};
 
 use protocol::LabelSet;
 
-use crate::exposition::{Extra, Value, family::compare_labels, text};
+use crate::exposition::{Escaping, Extra, Metric, MetricRef, Value, family::compare_labels, text};
 
 /// A metric with all its labels. The lines make the page cheap, the value is for whoever asks in another form.
 #[derive(Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) labels: LabelSet,
     pub(super) value: Value,
+    /// Milliseconds since 1970, where timestamps are honored and the sender gave one.
+    pub(super) timestamp: Option<i64>,
     pub(super) lines: Box<str>,
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -24,10 +26,22 @@ pub(super) struct ByLabels(pub(super) Arc<Series>);
 // === impl Series ===
 
 impl Series {
-    pub(super) fn new(name: &str, labels: LabelSet, value: Value, extra: Option<Box<Extra>>) -> Self {
+    /// Takes a metric with all its labels.
+    pub(super) fn new(name: &str, metric: Metric) -> Self {
         let mut lines = String::new();
-        text::write_series(&mut lines, name, &labels, &value);
-        Self { labels, value, lines: lines.into(), extra }
+        text::write_series(&mut lines, name, (&metric).into(), Escaping::default());
+        let Metric { labels, value, timestamp, extra } = metric;
+        Self { labels, value, timestamp, lines: lines.into(), extra }
+    }
+
+    /// A gauge with nothing but its value.
+    pub(super) fn gauge(name: &str, labels: LabelSet, value: f64) -> Self {
+        Self::new(name, Metric { labels, value: Value::Number(value), timestamp: None, extra: None })
+    }
+
+    /// As whoever writes it down takes it.
+    pub(super) fn metric(&self) -> MetricRef<'_> {
+        MetricRef { labels: &self.labels, value: &self.value, timestamp: self.timestamp, extra: self.extra.as_deref() }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{index::Index, series::Series};
-use crate::exposition::{Kind, MetricRef};
+use crate::exposition::{FamilyHead, Kind, MetricRef};
 
 /// All families, sorted by name.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct StoredFamily {
     pub name: Arc<str>,
     /// What it means; empty when nobody said.
     pub help: Arc<str>,
+    /// What it is measured in; empty when nobody said.
+    pub unit: Arc<str>,
     /// The type of every series.
     pub kind: Kind,
     /// In the order of the page.
@@ -38,6 +40,7 @@ impl Snapshot {
         let families = index.families.iter().filter(|(name, _)| wanted(name)).map(|(name, family)| StoredFamily {
             name: Arc::clone(name),
             help: Arc::clone(&family.help),
+            unit: Arc::clone(&family.unit),
             kind: family.kind,
             series: family.series.keys().map(|series| Arc::clone(&series.0)).collect(),
         });
@@ -48,13 +51,14 @@ impl Snapshot {
 // === impl StoredFamily ===
 
 impl StoredFamily {
+    /// What is said before its series.
+    #[must_use]
+    pub fn head(&self) -> FamilyHead<'_> {
+        FamilyHead { name: &self.name, help: &self.help, unit: &self.unit, kind: self.kind }
+    }
+
     /// Its series, as metrics.
     pub fn metrics(&self) -> impl Iterator<Item = MetricRef<'_>> {
-        self.series.iter().map(|series| MetricRef {
-            labels: &series.labels,
-            value: &series.value,
-            timestamp: None,
-            extra: series.extra.as_deref(),
-        })
+        self.series.iter().map(|series| series.metric())
     }
 }

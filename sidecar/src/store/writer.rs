@@ -7,13 +7,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use protocol::GroupingKey;
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
     change::{Change, Verdict},
-    index::{Index, OwnFamily, Request},
+    index::{Decision, Index, OwnFamily, Request},
     page::{KeyLabels, Page},
     snapshot::Snapshot,
+    view::GroupView,
 };
 use crate::{clock::UnixSeconds, metrics};
 
@@ -85,6 +87,33 @@ impl Store {
     #[must_use]
     pub fn snapshot(&self, wanted: impl Fn(&str) -> bool) -> Snapshot {
         Snapshot::of(&self.lock().index, wanted)
+    }
+
+    /// All groups, in no particular order.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupView> {
+        self.lock().index.groups.iter().map(|(key, group)| GroupView::of(key, group)).collect()
+    }
+
+    /// One group, if it is there.
+    #[must_use]
+    pub fn group(&self, key: &GroupingKey) -> Option<GroupView> {
+        self.lock().index.groups.get_key_value(key).map(|(key, group)| GroupView::of(key, group))
+    }
+
+    /// Removes the groups whose key is wanted, at once, and returns their keys, sorted. After it returns, no page
+    /// shows them.
+    pub fn remove_where(&self, wanted: impl Fn(&GroupingKey) -> bool) -> Vec<Arc<GroupingKey>> {
+        let mut state = self.lock();
+        let keys = state.index.groups.keys().filter(|key| wanted(key)).cloned();
+        let mut keys: Vec<_> = keys.collect();
+        for key in &keys {
+            state.index.commit(Decision::Remove { key: Arc::clone(key) });
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        keys.sort();
+        keys
     }
 
     /// How many groups had an accepted push after that revision and are still there.

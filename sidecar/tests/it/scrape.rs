@@ -4,9 +4,9 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-use protocol::LabelSet;
+use protocol::{LabelSet, NameValidation, PathNames};
 use sidecar::exposition::{
-    Count, Extra, Histogram, Kind, Metric, MetricFamily, Value,
+    Count, Created, Extra, Histogram, Kind, Metric, MetricFamily, Value,
     extra::{Exemplar, NativeBuckets, NativeHistogram, Timestamp},
     protobuf, text,
 };
@@ -118,8 +118,8 @@ fn the_store_alone_gives_the_operators_page_too() {
     };
 
     let store = Store::new();
-    let key = GroupingKey::from_path("/metrics/job/j").unwrap();
-    let families = text::decode(b"x 1\n").unwrap();
+    let key = GroupingKey::from_path("/metrics/job/j", PathNames::Legacy).unwrap();
+    let families = text::decode(b"x 1\n", NameValidation::Legacy).unwrap();
     assert_eq!(store.submit(Change::replace(key, families), UnixSeconds(1.5)), Verdict::Done);
     let page = store.page_of(KeyLabels::AsPushed, |name| name == "push_time_seconds");
     let text = String::from_utf8(page.text.to_vec()).unwrap();
@@ -169,7 +169,8 @@ fn a_protobuf_page_gives_back_what_text_cannot_carry() {
     let calls = Calls::new();
     let labels = |labels: &[(&str, &str)]| labels.iter().copied().collect::<LabelSet>();
     let exemplar = Exemplar { labels: labels(&[("trace_id", "1")]), value: 2.0, timestamp: None };
-    let created = Some(Timestamp { seconds: 1_700_000_000, nanos: 5 });
+    let at = Timestamp { seconds: 1_700_000_000, nanos: 5 };
+    let created = Some(Created { at, is_line: false });
     let native = NativeHistogram {
         schema: 3,
         zero_threshold: 1e-9,
@@ -180,8 +181,13 @@ fn a_protobuf_page_gives_back_what_text_cannot_carry() {
     let extra = Extra { created, exemplars: vec![exemplar], native: Some(native), ..Extra::default() };
     let value = Value::Histogram(Histogram { buckets: Vec::new(), sum: 7.0, count: Count::Integer(4) });
     let metric = Metric { labels: labels(&[]), value, timestamp: None, extra: extra.boxed() };
-    let mut family =
-        MetricFamily { name: "n".to_owned(), help: String::new(), kind: Kind::GaugeHistogram, metrics: vec![metric] };
+    let mut family = MetricFamily {
+        name: "n".to_owned(),
+        help: String::new(),
+        unit: String::new(),
+        kind: Kind::GaugeHistogram,
+        metrics: vec![metric],
+    };
     let kind =
         "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
     let body = protobuf::encode(std::slice::from_ref(&family));

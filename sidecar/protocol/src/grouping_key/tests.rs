@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn check(path: &str, expected: &str) {
-    let found = match GroupingKey::from_path(path) {
+    let found = match GroupingKey::from_path(path, PathNames::Legacy) {
         Ok(key) => key.to_string(),
         Err(error) => error.to_string(),
     };
@@ -93,9 +93,9 @@ fn what_is_no_key_is_explained() {
 
 #[test]
 fn a_key_without_instance_is_exposed_with_an_empty_one() {
-    let key = GroupingKey::from_path("/metrics/job/a").unwrap();
+    let key = GroupingKey::from_path("/metrics/job/a", PathNames::Legacy).unwrap();
     assert_eq!(key.exposed_labels().to_string(), r#"{instance="",job="a"}"#);
-    let key = GroupingKey::from_path("/metrics/job/a/instance/b").unwrap();
+    let key = GroupingKey::from_path("/metrics/job/a/instance/b", PathNames::Legacy).unwrap();
     assert_eq!(key.exposed_labels().to_string(), r#"{instance="b",job="a"}"#);
 }
 
@@ -117,13 +117,13 @@ proptest! {
         let key = GroupingKey::from_labels(set).unwrap();
         let path = key.to_path();
         prop_assert!(!path.contains("//"), "{}", path);
-        prop_assert_eq!(GroupingKey::from_path(&path), Ok(key));
+        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Legacy), Ok(key));
     }
 
     #[test]
     fn no_path_breaks_the_parser(path in any::<String>()) {
-        let _ = GroupingKey::from_path(&path);
-        let _ = GroupingKey::from_path(&format!("/metrics/job/{path}"));
+        let _ = GroupingKey::from_path(&path, PathNames::Legacy);
+        let _ = GroupingKey::from_path(&format!("/metrics/job/{path}"), PathNames::Legacy);
     }
 }
 
@@ -138,7 +138,7 @@ fn a_refusal_repeats_only_the_start_of_the_path() {
         format!("/metrics/job/j/{name}/%ff"),
     ];
     for path in paths {
-        let sentence = GroupingKey::from_path(&path).unwrap_err().to_string();
+        let sentence = GroupingKey::from_path(&path, PathNames::Legacy).unwrap_err().to_string();
         assert!(sentence.len() < 1500 && sentence.contains('…'), "{} bytes: {sentence:.200}", sentence.len());
     }
 }

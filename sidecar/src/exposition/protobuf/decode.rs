@@ -15,7 +15,7 @@ use super::{
     message,
 };
 use crate::exposition::{
-    extra::{Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
+    extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
     family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value, is_metric_name},
 };
 
@@ -86,7 +86,8 @@ fn family(frame: &Bytes) -> Result<MetricFamily, Malformed> {
         self::metric(&name, kind, metric.map_err(|fault| Malformed::Metric { name: name.clone(), fault })?)
     });
     let metrics = metrics.collect::<Result<_, _>>()?;
-    Ok(MetricFamily { name, help: found.help.unwrap_or_default(), kind, metrics })
+    let (help, unit) = (found.help.unwrap_or_default(), found.unit.unwrap_or_default());
+    Ok(MetricFamily { name, help, unit, kind, metrics })
 }
 
 fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malformed> {
@@ -94,7 +95,7 @@ fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malf
     let plain = |number: message::Number| (Value::Number(number.value.unwrap_or_default()), Extra::default());
     let value = match kind {
         Kind::Counter => found.counter.map(counter),
-        Kind::Gauge => found.gauge.map(plain),
+        Kind::Gauge | Kind::Info | Kind::StateSet => found.gauge.map(plain),
         Kind::Summary => found.summary.map(summary),
         Kind::Untyped => found.untyped.map(plain),
         Kind::Histogram | Kind::GaugeHistogram => found.histogram.map(histogram),
@@ -117,7 +118,7 @@ fn labels(name: &str, pairs: Vec<message::LabelPair>) -> Result<LabelSet, Malfor
 
 fn counter(found: message::Counter) -> (Value, Extra) {
     let exemplars = found.exemplar.into_iter().map(exemplar).collect();
-    let extra = Extra { created: found.created.map(timestamp), exemplars, ..Extra::default() };
+    let extra = Extra { created: found.created.map(created), exemplars, ..Extra::default() };
     (Value::Number(found.value.unwrap_or_default()), extra)
 }
 
@@ -125,7 +126,7 @@ fn summary(found: message::Summary) -> (Value, Extra) {
     let quantiles = found.quantiles.into_iter();
     let quantiles = quantiles.map(|it| (it.quantile.unwrap_or_default(), it.value.unwrap_or_default())).collect();
     let (sum, count) = (found.sum.unwrap_or_default(), found.count.unwrap_or_default());
-    let extra = Extra { created: found.created.map(timestamp), ..Extra::default() };
+    let extra = Extra { created: found.created.map(created), ..Extra::default() };
     (Value::Summary(Summary { quantiles, sum, count }), extra)
 }
 
@@ -150,7 +151,7 @@ fn histogram(mut found: message::Histogram) -> (Value, Extra) {
         native.zero_count = Count::Float(native.zero_count.as_f64());
     }
     let exemplars = found.exemplars.into_iter().map(exemplar).collect();
-    let extra = Extra { created: found.created.map(timestamp), exemplars, bucket_exemplars, native };
+    let extra = Extra { created: found.created.map(created), exemplars, bucket_exemplars, native };
     (Value::Histogram(histogram), extra)
 }
 
@@ -193,6 +194,10 @@ fn exemplar(found: message::Exemplar) -> Exemplar {
         value: found.value.unwrap_or_default(),
         timestamp: found.timestamp.map(timestamp),
     }
+}
+
+fn created(found: message::Timestamp) -> Created {
+    Created { at: timestamp(found), is_line: false }
 }
 
 fn timestamp(found: message::Timestamp) -> Timestamp {

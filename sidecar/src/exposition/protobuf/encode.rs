@@ -8,7 +8,7 @@ use protocol::LabelSet;
 use super::{decode::KINDS, message};
 use crate::exposition::{
     extra::{Exemplar, Extra, NativeHistogram, Timestamp},
-    family::{Count, Histogram, Kind, MetricFamily, MetricRef, Summary, Value, compare_labels},
+    family::{Count, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, Summary, Value, compare_labels},
 };
 
 /// Writes whole families: sorted by name, their metrics in canonical order, empty ones left out.
@@ -20,24 +20,21 @@ pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
     for family in sorted {
         let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
         metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
-        write_family(&mut out, &family.name, &family.help, family.kind, metrics);
+        write_family(&mut out, family.head(), metrics);
     }
     out
 }
 
 /// Writes one family with its length before it, its metrics in the order given.
-pub fn write_family<'a>(
-    out: &mut Vec<u8>,
-    name: &str,
-    help: &str,
-    kind: Kind,
-    metrics: impl IntoIterator<Item = MetricRef<'a>>,
-) {
+pub fn write_family<'a>(out: &mut Vec<u8>, head: FamilyHead<'_>, metrics: impl IntoIterator<Item = MetricRef<'a>>) {
+    let FamilyHead { name, help, unit, kind } = head;
+    let kind = kind.shown();
     let metrics = metrics.into_iter().map(|metric| Bytes::from(self::metric(kind, metric).encode_to_vec()));
     let number = KINDS.iter().position(|known| *known == kind).and_then(|number| i32::try_from(number).ok());
     let family = message::MetricFamily {
         name: Some(name.to_owned()),
         help: Some(help.to_owned()).filter(|help| !help.is_empty()),
+        unit: Some(unit.to_owned()).filter(|unit| !unit.is_empty()),
         kind: number,
         metrics: metrics.collect(),
     };
@@ -46,7 +43,7 @@ pub fn write_family<'a>(
 }
 
 fn metric(kind: Kind, metric: MetricRef<'_>) -> message::Metric {
-    let created = metric.extra.and_then(|extra| extra.created).map(timestamp);
+    let created = metric.extra.and_then(|extra| extra.created).map(|created| timestamp(created.at));
     let mut made =
         message::Metric { labels: labels(metric.labels), timestamp_ms: metric.timestamp, ..message::Metric::default() };
     match metric.value {

@@ -17,6 +17,8 @@ pub(super) struct MetricFamily {
     pub(super) kind: Option<i32>,
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub(super) metrics: Vec<Bytes>,
+    #[prost(string, optional, tag = "5")]
+    pub(super) unit: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,7 +5,7 @@ use prost::{Message, bytes::Bytes};
 
 use super::*;
 use crate::exposition::{
-    extra::{Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
+    extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
     family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value},
     text,
 };
@@ -143,10 +143,13 @@ fn every_field_is_where_others_write_it() {
         value: number as f64,
         timestamp: Some(Timestamp { seconds: number, nanos: i32::try_from(number).unwrap() + 1 }),
     };
-    let created = |seconds: i64| Some(Timestamp { seconds, nanos: i32::try_from(seconds).unwrap() + 1 });
+    let created = |seconds: i64| {
+        let at = Timestamp { seconds, nanos: i32::try_from(seconds).unwrap() + 1 };
+        Some(Created { at, is_line: false })
+    };
     let family = |name: &str, kind, value, extra: Extra| {
         let metric = Metric { labels: protocol::LabelSet::new(), value, timestamp: None, extra: extra.boxed() };
-        MetricFamily { name: name.to_owned(), help: String::new(), kind, metrics: vec![metric] }
+        MetricFamily { name: name.to_owned(), help: String::new(), unit: String::new(), kind, metrics: vec![metric] }
     };
     let none = Extra::default;
 
@@ -208,6 +211,10 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
     (any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
 }
 
+fn created() -> impl Strategy<Value = Created> {
+    timestamp().prop_map(|at| Created { at, is_line: false })
+}
+
 fn exemplar() -> impl Strategy<Value = Exemplar> {
     (labels(), number(), prop::option::of(timestamp())).prop_map(|(labels, value, timestamp)| Exemplar {
         labels,
@@ -245,7 +252,7 @@ fn histogram() -> impl Strategy<Value = (Value, Extra)> {
     any::<bool>().prop_flat_map(|is_float| {
         let buckets = prop::collection::vec((number(), count(is_float), prop::option::of(exemplar())), 0..4);
         let exemplars = prop::collection::vec(exemplar(), 0..3);
-        let rest = (exemplars, prop::option::of(timestamp()), prop::option::of(native(is_float)));
+        let rest = (exemplars, prop::option::of(created()), prop::option::of(native(is_float)));
         (buckets, number(), count(is_float), rest).prop_map(|(buckets, sum, count, (exemplars, created, native))| {
             let bucket_exemplars = buckets.iter().enumerate();
             let bucket_exemplars =
@@ -258,14 +265,16 @@ fn histogram() -> impl Strategy<Value = (Value, Extra)> {
 }
 
 fn value(kind: Kind) -> BoxedStrategy<(Value, Extra)> {
-    let created = prop::option::of(timestamp());
+    let created = prop::option::of(created());
     match kind {
         Kind::Counter => (number(), created, prop::collection::vec(exemplar(), 0..2))
             .prop_map(|(value, created, exemplars)| {
                 (Value::Number(value), Extra { created, exemplars, ..Extra::default() })
             })
             .boxed(),
-        Kind::Gauge | Kind::Untyped => number().prop_map(|value| (Value::Number(value), Extra::default())).boxed(),
+        Kind::Gauge | Kind::Untyped | Kind::Info | Kind::StateSet => {
+            number().prop_map(|value| (Value::Number(value), Extra::default())).boxed()
+        }
         Kind::Summary => (prop::collection::vec((number(), number()), 0..3), number(), any::<u64>(), created)
             .prop_map(|(quantiles, sum, count, created)| {
                 (Value::Summary(Summary { quantiles, sum, count }), Extra { created, ..Extra::default() })
@@ -288,7 +297,7 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
             });
             let mut metrics: Vec<_> = metrics.collect();
             metrics.sort_by(|left, right| crate::exposition::family::compare_labels(&left.labels, &right.labels));
-            MetricFamily { name: name.to_owned(), help, kind, metrics }
+            MetricFamily { name: name.to_owned(), help, unit: String::new(), kind, metrics }
         })
     })
 }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use protocol::{
-    LabelSet,
+    LabelSet, NameValidation,
     label_set::{LabelBlock, is_label_name, parse_block},
 };
 
@@ -45,7 +45,8 @@ struct Sample {
 ///
 /// # Errors
 /// The first fault.
-pub fn decode(body: &[u8]) -> Result<Vec<MetricFamily>, TextError> {
+pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, TextError> {
+    let _ = names;
     let text = std::str::from_utf8(body).map_err(|error| not_utf8(body, error.valid_up_to()))?;
     let mut families = Families::default();
     for (index, line) in text.split_inclusive('\n').enumerate() {

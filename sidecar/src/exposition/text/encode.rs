@@ -7,9 +7,20 @@ use std::fmt::{self, Write};
 use protocol::{LabelSet, label_set::write_quoted};
 
 use super::number::write_number;
-use crate::exposition::family::{
-    BUCKET_LABEL, Histogram, Kind, MetricFamily, QUANTILE_LABEL, Summary, Value, compare_labels,
+use crate::exposition::{
+    escaping::Escaping,
+    family::{
+        BUCKET_LABEL, FamilyHead, Histogram, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value, compare_labels,
+    },
 };
+
+/// What the lines of one metric have in common.
+#[derive(Clone, Copy)]
+struct Lines<'a> {
+    name: &'a str,
+    labels: &'a LabelSet,
+    timestamp: Option<i64>,
+}
 
 /// Prints whole families: sorted by name, their metrics in canonical order, empty ones left out.
 #[must_use]
@@ -18,18 +29,19 @@ pub fn encode(families: &[MetricFamily]) -> String {
     let mut sorted: Vec<_> = families.iter().filter(|family| !family.metrics.is_empty()).collect();
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for family in sorted {
-        write_header(&mut out, &family.name, &family.help, family.kind);
+        write_header(&mut out, family.head(), Escaping::default());
         let mut metrics: Vec<_> = family.metrics.iter().collect();
         metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
         for metric in metrics {
-            write_series(&mut out, &family.name, &metric.labels, &metric.value);
+            write_series(&mut out, &family.name, metric.into(), Escaping::default());
         }
     }
     out
 }
 
 /// Prints the lines before the samples of a family: `HELP` if there is help, and `TYPE`.
-pub fn write_header(out: &mut String, name: &str, help: &str, kind: Kind) {
+pub fn write_header(out: &mut String, head: FamilyHead<'_>, _escaping: Escaping) {
+    let FamilyHead { name, help, unit: _, kind } = head;
     if !help.is_empty() {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         written(writeln!(out, "# HELP {name} {help}"));
@@ -38,42 +50,37 @@ pub fn write_header(out: &mut String, name: &str, help: &str, kind: Kind) {
 }
 
 /// Prints the lines of one metric.
-pub fn write_series(out: &mut String, name: &str, labels: &LabelSet, value: &Value) {
-    written(match value {
-        Value::Number(number) => line(out, name, "", labels, None, *number),
-        Value::Summary(summary) => write_summary(out, name, labels, summary),
-        Value::Histogram(histogram) => write_histogram(out, name, labels, histogram),
+pub fn write_series(out: &mut String, name: &str, metric: MetricRef<'_>, _escaping: Escaping) {
+    let series = Lines { name, labels: metric.labels, timestamp: metric.timestamp };
+    written(match metric.value {
+        Value::Number(number) => line(out, series, "", None, *number),
+        Value::Summary(summary) => write_summary(out, series, summary),
+        Value::Histogram(histogram) => write_histogram(out, series, histogram),
     });
 }
 
-fn write_summary(out: &mut String, name: &str, labels: &LabelSet, summary: &Summary) -> fmt::Result {
+fn write_summary(out: &mut String, series: Lines<'_>, summary: &Summary) -> fmt::Result {
     for (quantile, value) in &summary.quantiles {
-        line(out, name, "", labels, Some((QUANTILE_LABEL, *quantile)), *value)?;
+        line(out, series, "", Some((QUANTILE_LABEL, *quantile)), *value)?;
     }
-    line(out, name, "_sum", labels, None, summary.sum)?;
-    line(out, name, "_count", labels, None, summary.count as f64)
+    line(out, series, "_sum", None, summary.sum)?;
+    line(out, series, "_count", None, summary.count as f64)
 }
 
-fn write_histogram(out: &mut String, name: &str, labels: &LabelSet, histogram: &Histogram) -> fmt::Result {
+fn write_histogram(out: &mut String, series: Lines<'_>, histogram: &Histogram) -> fmt::Result {
     let count = histogram.count.as_f64();
     for (bound, bucket) in &histogram.buckets {
-        line(out, name, "_bucket", labels, Some((BUCKET_LABEL, *bound)), bucket.as_f64())?;
+        line(out, series, "_bucket", Some((BUCKET_LABEL, *bound)), bucket.as_f64())?;
     }
     if !histogram.buckets.iter().any(|(bound, _)| *bound == f64::INFINITY) {
-        line(out, name, "_bucket", labels, Some((BUCKET_LABEL, f64::INFINITY)), count)?;
+        line(out, series, "_bucket", Some((BUCKET_LABEL, f64::INFINITY)), count)?;
     }
-    line(out, name, "_sum", labels, None, histogram.sum)?;
-    line(out, name, "_count", labels, None, count)
+    line(out, series, "_sum", None, histogram.sum)?;
+    line(out, series, "_count", None, count)
 }
 
-fn line(
-    out: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &LabelSet,
-    inner: Option<(&str, f64)>,
-    value: f64,
-) -> fmt::Result {
+fn line(out: &mut String, series: Lines<'_>, suffix: &str, inner: Option<(&str, f64)>, value: f64) -> fmt::Result {
+    let Lines { name, labels, timestamp } = series;
     out.push_str(name);
     out.push_str(suffix);
     let mut before = '{';
@@ -97,6 +104,9 @@ fn line(
     }
     out.push(' ');
     write_number(out, value)?;
+    if let Some(timestamp) = timestamp {
+        write!(out, " {timestamp}")?;
+    }
     out.push('\n');
     Ok(())
 }
@@ -109,14 +119,14 @@ fn written(result: fmt::Result) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::family::{Count, Metric};
+    use crate::exposition::family::{Count, Kind, Metric};
 
     fn metric(labels: &[(&str, &str)], value: Value) -> Metric {
         Metric { labels: labels.iter().copied().collect(), value, timestamp: None, extra: None }
     }
 
     fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFamily {
-        MetricFamily { name: name.to_owned(), help: help.to_owned(), kind, metrics }
+        MetricFamily { name: name.to_owned(), help: help.to_owned(), unit: String::new(), kind, metrics }
     }
 
     #[test]

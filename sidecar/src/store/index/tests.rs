@@ -1,6 +1,6 @@
 //! The index, by changes in and page, times and objections out.
 
-use protocol::LabelSet;
+use protocol::{LabelSet, NameValidation, PathNames};
 
 use super::*;
 use crate::{
@@ -28,11 +28,11 @@ impl Fixture {
     }
 
     fn put(&mut self, key: &str, body: &str) -> Verdict {
-        self.submit(Change::replace(path(key), text::decode(body.as_bytes()).unwrap()))
+        self.submit(Change::replace(path(key), text::decode(body.as_bytes(), NameValidation::Legacy).unwrap()))
     }
 
     fn post(&mut self, key: &str, body: &str) -> Verdict {
-        self.submit(Change::merge(path(key), text::decode(body.as_bytes()).unwrap()))
+        self.submit(Change::merge(path(key), text::decode(body.as_bytes(), NameValidation::Legacy).unwrap()))
     }
 
     fn page(&self) -> String {
@@ -62,7 +62,7 @@ impl Fixture {
 }
 
 fn path(key: &str) -> GroupingKey {
-    GroupingKey::from_path(&format!("/metrics/job/{key}")).unwrap()
+    GroupingKey::from_path(&format!("/metrics/job/{key}"), PathNames::Legacy).unwrap()
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn help_that_its_giver_keeps_no_longer_makes_room() {
 
 #[test]
 fn of_two_families_of_one_name_in_a_push_the_later_one_counts() {
-    let families = |body: &str| text::decode(body.as_bytes()).unwrap();
+    let families = |body: &str| text::decode(body.as_bytes(), NameValidation::Legacy).unwrap();
     for change in [Change::replace, Change::merge] {
         let mut it = Fixture::new();
         let twice =
@@ -426,7 +426,7 @@ mod law {
                 }
             }
             let page = it.page();
-            let families = text::decode(page.as_bytes()).unwrap();
+            let families = text::decode(page.as_bytes(), NameValidation::Legacy).unwrap();
             prop_assert_eq!(text::encode(&families), page);
             let mut seen = std::collections::BTreeSet::<(String, LabelSet)>::new();
             for family in &families {

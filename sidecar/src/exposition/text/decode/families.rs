@@ -67,7 +67,7 @@ impl Families {
                 }
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            MetricFamily { name: family.name, help: family.help, kind, metrics: family.metrics }
+            MetricFamily { name: family.name, help: family.help, unit: String::new(), kind, metrics: family.metrics }
         });
         finished.collect()
     }

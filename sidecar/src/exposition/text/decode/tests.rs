@@ -10,7 +10,7 @@ use crate::exposition::{
 
 /// The families as the canonical page shows them, or the fault.
 fn check(body: &str, expected: &str) {
-    let found = match decode(body.as_bytes()) {
+    let found = match decode(body.as_bytes(), NameValidation::Legacy) {
         Ok(families) => encode(&families),
         Err(error) => error.to_string(),
     };
@@ -18,7 +18,7 @@ fn check(body: &str, expected: &str) {
 }
 
 fn fault(body: &str, expected: &str) {
-    let error = decode(body.as_bytes()).unwrap_err();
+    let error = decode(body.as_bytes(), NameValidation::Legacy).unwrap_err();
     assert_eq!(error.to_string(), format!("text format parsing error in {expected}"), "{body:?}");
 }
 
@@ -83,7 +83,7 @@ fn a_suffix_counts_only_after_the_type_is_known() {
 
 #[test]
 fn timestamps_are_read() {
-    let families = decode(b"a 1 -123\nb 1\t5").unwrap();
+    let families = decode(b"a 1 -123\nb 1\t5", NameValidation::Legacy).unwrap();
     let times: Vec<_> = families.iter().flat_map(|family| &family.metrics).map(|metric| metric.timestamp).collect();
     assert_eq!(times, [Some(-123), Some(5)]);
 }
@@ -179,7 +179,7 @@ fn a_fault_repeats_only_the_start_of_what_was_found() {
         format!("# TYPE h histogram\nh_count -{}\n", "1".repeat(200)),
     ];
     for body in bodies {
-        let sentence = decode(body.as_bytes()).unwrap_err().to_string();
+        let sentence = decode(body.as_bytes(), NameValidation::Legacy).unwrap_err().to_string();
         assert!(sentence.len() < 700 && sentence.contains('…'), "{} bytes: {sentence:.200}", sentence.len());
     }
 }
@@ -188,13 +188,13 @@ fn a_fault_repeats_only_the_start_of_what_was_found() {
 #[test]
 fn many_labels_in_falling_order_are_read_at_once() {
     let labels: String = (0..200_000).rev().map(|n| format!("l{n:06}=\"\",")).collect();
-    let families = decode(format!("a{{{labels}}} 1\n").as_bytes()).unwrap();
+    let families = decode(format!("a{{{labels}}} 1\n").as_bytes(), NameValidation::Legacy).unwrap();
     assert_eq!(families[0].metrics[0].labels.len(), 200_000);
 }
 
 #[test]
 fn other_bytes_than_utf8_have_a_place_too() {
-    let error = decode(b"a 1\nb{c=\"\xff\"} 1\n").unwrap_err();
+    let error = decode(b"a 1\nb{c=\"\xff\"} 1\n", NameValidation::Legacy).unwrap_err();
     assert_eq!((error.line, error.column, error.fault), (2, 6, Malformed::NotUtf8));
 }
 
@@ -236,7 +236,9 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Histogram | Kind::GaugeHistogram => (buckets, any_number(), any_count())
             .prop_map(|(buckets, sum, count)| Value::Histogram(Histogram { buckets, sum, count }))
             .boxed(),
-        Kind::Counter | Kind::Gauge | Kind::Untyped => any_number().prop_map(Value::Number).boxed(),
+        Kind::Counter | Kind::Gauge | Kind::Untyped | Kind::Info | Kind::StateSet => {
+            any_number().prop_map(Value::Number).boxed()
+        }
     }
 }
 
@@ -246,7 +248,7 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
         (any_text(), metrics).prop_map(move |(help, metrics)| {
             let metrics =
                 metrics.into_iter().map(|(labels, value)| Metric { labels, value, timestamp: None, extra: None });
-            MetricFamily { name: name.to_owned(), help, kind, metrics: metrics.collect() }
+            MetricFamily { name: name.to_owned(), help, unit: String::new(), kind, metrics: metrics.collect() }
         })
     })
 }
@@ -308,13 +310,13 @@ proptest! {
     fn printed_families_read_back(one in any_family("one"), two in any_family("two")) {
         let families = vec![two, one];
         let printed = encode(&families);
-        let read = decode(printed.as_bytes()).unwrap();
+        let read = decode(printed.as_bytes(), NameValidation::Legacy).unwrap();
         prop_assert_eq!(format!("{:#?}", read), format!("{:#?}", canonical(families)));
     }
 
     #[test]
     fn no_body_breaks_the_decoder(body in prop::collection::vec(any::<u8>(), 0..200), text in "[#a{}\"=, \\\\\nTYPEHLhistogram_bucketle0-9.]{0,80}") {
-        let _ = decode(&body);
-        let _ = decode(text.as_bytes());
+        let _ = decode(&body, NameValidation::Legacy);
+        let _ = decode(text.as_bytes(), NameValidation::Legacy);
     }
 }

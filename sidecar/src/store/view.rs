@@ -1,0 +1,79 @@
+//! The groups at one revision, one by one, for whoever shows them as groups and not as a page.
+//!
+//! It shares the series with the store, so that taking it costs a pointer a series.
+//!
+//! *Never:* formats, what is done with it.
+
+use std::sync::Arc;
+
+use protocol::GroupingKey;
+
+use super::group::{Group, GroupFamily};
+use crate::{
+    clock::UnixSeconds,
+    exposition::{FamilyHead, MetricRef},
+};
+
+/// One group.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// Its key.
+    pub key: Arc<GroupingKey>,
+    /// When a push was last accepted; [`UnixSeconds::NEVER`] if none was.
+    pub push_time: UnixSeconds,
+    /// When a push was last refused; [`UnixSeconds::NEVER`] if none was.
+    pub failure_time: UnixSeconds,
+    families: Vec<GroupFamily>,
+}
+
+/// One family of a group.
+#[derive(Clone, Copy, Debug)]
+pub struct FamilyView<'a> {
+    family: &'a GroupFamily,
+}
+
+// === impl GroupView ===
+
+impl GroupView {
+    pub(super) fn of(key: &Arc<GroupingKey>, group: &Group) -> Self {
+        Self {
+            key: Arc::clone(key),
+            push_time: group.push_time,
+            failure_time: group.failure_time,
+            families: group.families.values().cloned().collect(),
+        }
+    }
+
+    /// Its families by name, empty ones too; the two push times are not among them.
+    pub fn families(&self) -> impl Iterator<Item = FamilyView<'_>> {
+        self.families.iter().map(|family| FamilyView { family })
+    }
+
+    /// Whether the last push was accepted, as far as is known.
+    #[must_use]
+    pub fn is_last_push_successful(&self) -> bool {
+        self.failure_time <= self.push_time
+    }
+}
+
+// === impl FamilyView ===
+
+impl<'a> FamilyView<'a> {
+    /// What is said before its series.
+    #[must_use]
+    pub fn head(&self) -> FamilyHead<'a> {
+        let GroupFamily { name, kind, help, unit, .. } = self.family;
+        FamilyHead { name, help, unit, kind: *kind }
+    }
+
+    /// When it was last pushed.
+    #[must_use]
+    pub fn pushed_at(&self) -> UnixSeconds {
+        self.family.time
+    }
+
+    /// Its series in the order pushed, with all their labels.
+    pub fn metrics(&self) -> impl Iterator<Item = MetricRef<'a>> + use<'a> {
+        self.family.series.iter().map(|series| series.0.metric())
+    }
+}
