@@ -147,23 +147,30 @@ impl AppState {
     /// call a router without a process around it.
     #[must_use]
     pub fn around(store: Store) -> Self {
-        Self::with_access(store, OperatorAccess::default())
+        Self::limited(store, crate::config::DEFAULT_MAX_BODY_BYTES)
+    }
+
+    /// The same, taking bodies of at most that many bytes.
+    #[must_use]
+    pub fn limited(store: Store, max_body_bytes: usize) -> Self {
+        Self::with(store, OperatorAccess::default(), max_body_bytes)
     }
 
     /// The same for the pod with that UID, which takes what was signed by the keys in the folder.
     #[must_use]
     pub fn trusting(store: Store, trust_dir: PathBuf, pod_uid: String) -> Self {
-        Self::with_access(store, OperatorAccess::new(Some(trust_dir), Some(pod_uid)))
+        let operator = OperatorAccess::new(Some(trust_dir), Some(pod_uid));
+        Self::with(store, operator, crate::config::DEFAULT_MAX_BODY_BYTES)
     }
 
-    fn with_access(store: Store, operator: OperatorAccess) -> Self {
+    fn with(store: Store, operator: OperatorAccess, max_body_bytes: usize) -> Self {
         Self::new(Parts {
             store,
             scrapes: Scrapes::default(),
             readiness: Readiness::default(),
             operator,
             route_prefix: String::new(),
-            max_body_bytes: crate::config::DEFAULT_MAX_BODY_BYTES,
+            max_body_bytes,
         })
     }
 
