@@ -23,7 +23,7 @@ pub use grouping_key::grouping_key;
 /// Holds for any bytes, or panics.
 pub type Law = fn(&[u8]);
 
-/// All of them, by the name of their target.
+/// All of them, by the name of their target. OpenMetrics joins them with its decoder.
 pub const LAWS: [(&str, Law); 4] =
     [("body", body), ("grouping_key", grouping_key), ("protobuf", protobuf), ("text", text)];
 
