@@ -35,7 +35,10 @@ impl FromRequest<AppState> for Plain {
             return Ok(Self(body));
         };
         match encoding.undo(&body, limit) {
-            Ok(plain) => Ok(Self(plain.into())),
+            Ok(plain) => {
+                debug_assert!(plain.len() <= limit, "{encoding} made {} bytes of at most {limit}", plain.len());
+                Ok(Self(plain.into()))
+            }
             Err(Fault::TooLarge) => Err(HttpError::TooLargeDecompressed { limit }),
             Err(Fault::Malformed(fault)) => Err(HttpError::Compression { encoding, fault }),
         }

@@ -4,8 +4,13 @@
 
 mod call;
 mod delete;
+mod fuzz_corpus;
 mod gateway;
 mod process;
 mod push;
 mod scrape;
 mod signed_delete;
+
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
+mod laws;

@@ -101,6 +101,9 @@ fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malf
         Kind::Histogram | Kind::GaugeHistogram => found.histogram.map(histogram),
     };
     let (value, extra) = value.ok_or_else(|| Malformed::NoValue { name: name.to_owned(), kind })?;
+    if has_nan_bound(&value) {
+        return Err(Malformed::Bound(name.to_owned()));
+    }
     Ok(Metric { labels, value, timestamp: found.timestamp_ms, extra: extra.boxed() })
 }
 
@@ -114,6 +117,15 @@ fn labels(name: &str, pairs: Vec<message::LabelPair>) -> Result<LabelSet, Malfor
         named.push((label, pair.value.unwrap_or_default()));
     }
     LabelSet::from_pairs(named).map_err(|label| Malformed::DuplicateLabel { name: name.to_owned(), label })
+}
+
+/// On a page of text that would be a label that no reader of text takes.
+fn has_nan_bound(value: &Value) -> bool {
+    match value {
+        Value::Number(_) => false,
+        Value::Summary(summary) => summary.quantiles.iter().any(|(quantile, _)| quantile.is_nan()),
+        Value::Histogram(histogram) => histogram.buckets.iter().any(|(bound, _)| bound.is_nan()),
+    }
 }
 
 fn counter(found: message::Counter) -> (Value, Extra) {

@@ -67,6 +67,9 @@ pub enum Malformed {
         /// Its type.
         kind: Kind,
     },
+    /// A bucket or a quantile of which nobody can say where it ends.
+    #[error("expected a number as bound of each bucket or quantile of {:?}, found NaN", Excerpt::of(.0))]
+    Bound(String),
     /// A label name of other characters, or none.
     #[error("expected a label name of letters, digits and `_` on {:?}, found {:?}", Excerpt::of(.name), Excerpt::of(.label))]
     LabelName {

@@ -107,6 +107,10 @@ fn what_would_break_the_page_is_refused() {
         &family(b"a", 2, &[GAUGE]),
         "1: expected each metric of \"a\" to have the value of a summary, found one without",
     );
+    let nan = b"\x3a\x0b\x1a\x09\x11\0\0\0\0\0\0\xf8\x7f";
+    fault(&family(b"a", 4, &[nan]), "1: expected a number as bound of each bucket or quantile of \"a\", found NaN");
+    let nan = b"\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf8\x7f";
+    fault(&family(b"a", 2, &[nan]), "1: expected a number as bound of each bucket or quantile of \"a\", found NaN");
     let labelled = |labels: &[u8]| family(b"a", 1, &[&[labels, GAUGE].concat()]);
     fault(&labelled(b"\x0a\x03\x12\x01x"), "1: expected a label name of letters, digits and `_` on \"a\", found \"\"");
     fault(&labelled(b"\x0a\x03\x0a\x01x\x0a\x03\x0a\x01x"), "1: expected each label once on \"a\", found \"x\" again");
