@@ -3,10 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod call;
+mod curl;
 mod delete;
+mod deviations;
 mod gateway;
+mod guides;
+mod known_systems;
 mod paths;
 mod process;
 mod push;
+mod readme;
 mod scrape;
 mod signed_delete;
