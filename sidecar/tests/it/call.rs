@@ -1,5 +1,7 @@
 //! Calling a router without sockets.
 
+use std::path::PathBuf;
+
 use axum::{
     Router,
     body::Body,
@@ -34,7 +36,15 @@ impl Calls {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let state = AppState::with(Store::new(), settings);
+        Self::around(AppState::with(Store::new(), settings))
+    }
+
+    /// For the pod with that UID, with the operator's keys in that folder.
+    pub(crate) fn trusting(trust_dir: PathBuf, pod_uid: &str) -> Self {
+        Self::around(AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
+    }
+
+    fn around(state: AppState) -> Self {
         Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state) }
     }
 

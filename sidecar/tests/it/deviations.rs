@@ -201,16 +201,19 @@ const ROWS: &[Row] = &[
     Row {
         name: "a CR elsewhere",
         shown: here(
-            &[(
-                "PUT",
-                "/metrics/job/j",
-                &[],
-                b"x 1\ry 2\n",
-                400,
-                "text format parsing error in line 1, column 3: expected a number as value, found \"1\\ry\"\n",
-            )],
-            &[],
-            &["push_time_seconds{"],
+            &[
+                push("/metrics/job/k", b"# HELP y a\rb\ny{a=\"b\rc\"} 1\n"),
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[],
+                    b"x 1\ry 2\n",
+                    400,
+                    "text format parsing error in line 1, column 3: expected a number as value, found \"1\\ry\"\n",
+                ),
+            ],
+            &["# HELP y a\rb\n", "y{a=\"b\rc\",instance=\"\",job=\"k\"} 1\n"],
+            &["job=\"j\""],
         ),
     },
     Row {

@@ -48,7 +48,7 @@ impl Gateway {
 
     /// Waits for the line that says where a listener is.
     pub(crate) fn address(&mut self, listener: &str) -> SocketAddr {
-        self.addresses(listener, 1)[0]
+        self.addresses(listener, 1).remove(0)
     }
 
     /// Waits for the lines that say where the listeners of this name are.

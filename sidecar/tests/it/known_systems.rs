@@ -53,9 +53,10 @@ fn bluekings_tokens_are_ignored_where_none_is_asked_for() {
         push(to, "POST", &format!("/metrics/job/demo/n/{n}"), headers, "request_total 1\n");
     }
     for query in ["X-BK-TOKEN=t", "X-BK-TOKEN=", "X-BK-TOKEN", "X-Tps-TenantID=t", "X-BK-TOKEN=%ff&X-Tps-TenantID=b"] {
-        push(to, "PUT", &format!("/metrics/job/demo/q/1?{query}"), &[], format!("by_query{{q=\"{query}\"}} 1\n"));
-        let shown = format!("by_query{{instance=\"\",job=\"demo\",q=\"1\"}} 1\n");
-        assert!(scrape(page).contains(&shown), "{query}");
+        push(to, "PUT", &format!("/metrics/job/demo/q/1?{query}"), &[], "by_query 1\n");
+        assert!(scrape(page).contains("by_query{instance=\"\",job=\"demo\",q=\"1\"} 1\n"), "{query}");
+        assert_eq!(request(to, "DELETE", &format!("/metrics/job/demo/q/1?{query}"), &[], "").0, 202);
+        assert!(!scrape(page).contains("by_query"), "{query}");
     }
     let delete = "/metrics/job/demo/n/0?X-BK-TOKEN=t";
     assert_eq!(request(to, "DELETE", delete, &["X-BK-TOKEN: t"], "").0, 202);

@@ -14,4 +14,5 @@ mod process;
 mod push;
 mod readme;
 mod scrape;
+mod sentences;
 mod signed_delete;
