@@ -48,10 +48,22 @@ impl Gateway {
 
     /// Waits for the line that says where a listener is.
     pub(crate) fn address(&mut self, listener: &str) -> SocketAddr {
+        self.addresses(listener, 1).remove(0)
+    }
+
+    /// Waits for the lines that say where the listeners of this name are.
+    pub(crate) fn addresses(&mut self, listener: &str, count: usize) -> Vec<SocketAddr> {
         let end = format!(" listener={listener}");
-        let line = self.line(|line| line.contains("msg=listening address=") && line.ends_with(&end));
-        let address = line.split_once("address=").unwrap().1;
-        address.split(' ').next().unwrap().parse().unwrap()
+        let mut lines: Vec<String> = Vec::new();
+        while lines.len() < count {
+            let is_new = |line: &str| lines.iter().all(|known| known != line);
+            let is_one = |line: &str| line.contains("msg=listening address=") && line.ends_with(&end);
+            let line = self.line(|line| is_one(line) && is_new(line));
+            lines.push(line);
+        }
+        let address =
+            |line: &String| line.split_once("address=").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        lines.iter().map(address).collect()
     }
 
     /// Waits for a line of the log; lines that were read before count too.
@@ -100,13 +112,20 @@ impl Drop for Gateway {
 }
 
 /// Sends a request on a connection of its own and returns status and body.
-pub(crate) fn request(to: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
+pub(crate) fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: impl AsRef<[u8]>,
+) -> (u16, String) {
+    let body = body.as_ref();
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
+    stream.write_all(&[format!("{head}{headers}\r\n").as_bytes(), body].concat()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

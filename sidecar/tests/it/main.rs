@@ -3,12 +3,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod call;
+mod curl;
 mod delete;
+mod deviations;
 mod fuzz_corpus;
 mod gateway;
+mod guides;
+mod known_systems;
+mod paths;
 mod process;
 mod push;
+mod readme;
 mod scrape;
+mod sentences;
 mod signed_delete;
 
 #[path = "../../fuzz/src/lib.rs"]

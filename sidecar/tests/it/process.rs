@@ -235,3 +235,23 @@ fn an_interrupt_ends_the_wait() {
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("signal=SIGINT reason=\"interrupted, 1 groups unseen\""), "{log}");
 }
+
+/// Upstream drops the connection, and its client does not know whether the push was taken.
+#[test]
+fn a_push_under_way_at_the_end_is_answered() {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let mut slow = TcpStream::connect(gateway.address("all")).unwrap();
+    let head = "PUT /metrics/job/j HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    // The handler is at work once it asks for the body.
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    gateway.signal("TERM");
+    gateway.line(|line| line.contains("msg=leaving"));
+    slow.write_all(b"x 1\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(gateway.wait().0.code(), Some(0));
+}
