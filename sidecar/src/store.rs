@@ -14,16 +14,20 @@
 
 mod change;
 mod consistency;
+mod family;
 mod group;
 mod index;
 mod page;
+mod rules;
 mod series;
 mod snapshot;
+mod staleness;
 mod view;
 mod writer;
 
-pub use change::{Change, Objection, Verdict};
+pub use change::{Change, Objection, Times, Verdict};
 pub use page::{KeyLabels, Page, Section};
+pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};
 pub use view::{FamilyView, GroupView};
 pub use writer::Store;
