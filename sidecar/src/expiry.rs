@@ -32,8 +32,8 @@ pub(crate) async fn run(store: Store, now: impl Fn() -> UnixSeconds, expired: im
         }
         let count = remove(&store, now()).await;
         if count != 0 {
-            tracing::info!(groups = count, "stale groups removed");
             expired(count);
+            tracing::info!(groups = count, "stale groups removed");
         }
     }
 }

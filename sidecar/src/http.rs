@@ -21,6 +21,7 @@ mod page;
 mod push;
 mod scrape;
 mod settings;
+mod terms;
 
 use std::{path::PathBuf, sync::Arc};
 

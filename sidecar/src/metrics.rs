@@ -45,7 +45,10 @@ pub(crate) enum Handler {
 pub(crate) enum Refusal {
     Body,
     Encoding,
+    Header,
     Inconsistent,
+    Measurement,
+    Outdated,
     Path,
     Syntax,
     Timestamp,
@@ -98,14 +101,27 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 7] =
-        [Self::Body, Self::Encoding, Self::Inconsistent, Self::Path, Self::Syntax, Self::Timestamp, Self::TooLarge];
+    const ALL: [Self; 10] = [
+        Self::Body,
+        Self::Encoding,
+        Self::Header,
+        Self::Inconsistent,
+        Self::Measurement,
+        Self::Outdated,
+        Self::Path,
+        Self::Syntax,
+        Self::Timestamp,
+        Self::TooLarge,
+    ];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Body => "body",
             Self::Encoding => "encoding",
+            Self::Header => "header",
             Self::Inconsistent => "inconsistent",
+            Self::Measurement => "measurement",
+            Self::Outdated => "outdated",
             Self::Path => "path",
             Self::Syntax => "syntax",
             Self::Timestamp => "timestamp",

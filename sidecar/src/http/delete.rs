@@ -66,6 +66,5 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn push_time(written: &str) -> Result<UnixSeconds, HttpError> {
-    let seconds = written.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && 0.0 <= *seconds);
-    seconds.map(UnixSeconds).ok_or_else(|| HttpError::BadPushTime(written.to_owned()))
+    UnixSeconds::parse(written).ok_or_else(|| HttpError::BadPushTime(written.to_owned()))
 }

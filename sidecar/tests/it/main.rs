@@ -5,7 +5,12 @@
 mod call;
 mod delete;
 mod gateway;
+mod measurement;
 mod process;
 mod push;
 mod scrape;
 mod signed_delete;
+mod times;
+mod timestamps;
+mod ttl;
+mod unchecked;
