@@ -15,6 +15,7 @@ mod body;
 mod delete;
 mod error;
 mod grouping;
+mod headers;
 mod health;
 mod observe;
 mod page;

@@ -10,6 +10,9 @@
 //!
 //! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
 //!
+//! Groups with a limit are kept in the order in which they grow stale; somebody else asks when the next one does, and
+//! has it removed.
+//!
 //! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
 
 mod change;

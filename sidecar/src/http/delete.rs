@@ -8,7 +8,7 @@ use axum::{
 };
 use protocol::endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER};
 
-use super::{AppState, error::HttpError, grouping::Key};
+use super::{AppState, error::HttpError, grouping::Key, headers::text};
 use crate::{
     clock::{self, UnixSeconds},
     metrics::SignedDelete,
@@ -59,10 +59,6 @@ fn carry_out(state: &AppState, change: Change, expected: UnixSeconds) -> Result<
         Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
         Verdict::PushedSince { push_time } => Err(HttpError::PushedSince { expected, found: push_time }),
     }
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 fn push_time(written: &str) -> Result<UnixSeconds, HttpError> {

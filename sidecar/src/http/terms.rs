@@ -13,7 +13,7 @@ use axum::{
 };
 use protocol::endpoints::{PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, STALE_AFTER_HEADER};
 
-use super::{AppState, error::HttpError};
+use super::{AppState, error::HttpError, headers::text};
 use crate::{
     clock::{self, UnixSeconds},
     config,
@@ -46,10 +46,6 @@ struct Reader<'a> {
     headers: &'a HeaderMap,
     is_allowed: bool,
     now: UnixSeconds,
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 fn duration(written: String) -> Result<Duration, HttpError> {

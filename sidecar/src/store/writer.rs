@@ -21,7 +21,7 @@ use super::{
 use crate::{clock::UnixSeconds, metrics};
 
 /// How many stale groups go at a time, so that nobody waits long.
-const MOST_AT_A_TIME: usize = 1000;
+const MOST_AT_A_TIME: usize = 100;
 
 /// Everything that was pushed. Clones are handles of the same store.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Store {
         self.sooner.notified().await;
     }
 
-    /// Removes stale groups, the one that was so first comes first: all, or a thousand if there are more. After it
+    /// Removes stale groups, the one that was so first comes first: all, or a hundred if there are more. After it
     /// returns, no page shows them.
     pub fn remove_stale(&self, now: UnixSeconds) -> Vec<Arc<GroupingKey>> {
         let mut state = self.lock();

@@ -1,5 +1,6 @@
 //! Timestamps in a push, by the rule of the store.
 
+use axum::body::Body;
 use sidecar::{
     http::Settings,
     store::{Rules, Store, Timestamps},
@@ -50,6 +51,20 @@ fn honored_timestamps_are_shown_and_push_times_have_none() {
     }
     let times = page.lines().filter(|line| line.starts_with("push_"));
     assert!(times.into_iter().all(|line| line.split(' ').count() == 2), "{page}");
+}
+
+#[test]
+fn honored_timestamps_are_shown_in_protobuf_too() {
+    let accept = "accept: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    // Of a metric, the field 6 with 1000 in it.
+    let timestamp = [0x30, 0xe8, 0x07];
+    for (rule, is_shown) in [(Timestamps::Honor, true), (Timestamps::Strip, false)] {
+        let calls = with(rule);
+        calls.put("/metrics/job/j", "x 1 1000\n").is(200, "");
+        let page = calls.push_listener("GET", "/metrics", &[accept], Body::empty());
+        assert!(page.header("content-type").starts_with("application/vnd.google.protobuf"));
+        assert_eq!(page.bytes.windows(3).any(|bytes| bytes == timestamp), is_shown);
+    }
 }
 
 #[test]
