@@ -13,7 +13,9 @@ use tokio::{
 
 use crate::{
     args::Args,
+    clock,
     config::{Config, ListenAddress, Role, Sidecar},
+    expiry,
     http::{self, AppState, Listener, Parts},
     lifecycle::{self, Readiness, Scrapes, Signals},
     listen::{self, Closing, Endpoint},
@@ -86,6 +88,7 @@ async fn run(config: Config) -> Result<(), AppError> {
 
 async fn run_alone(state: AppState, addresses: &[ListenAddress], mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
+    start_expiry(state.clone());
     let router = http::router(state);
     let mut listeners = Vec::new();
     for &address in addresses {
@@ -117,6 +120,7 @@ async fn run_sidecar(
     let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
     let store = parts.store.clone();
     let state = AppState::new(parts);
+    start_expiry(state.clone());
 
     let router = http::router(state.on(Listener::Push));
     for address in push {
@@ -140,6 +144,12 @@ async fn run_sidecar(
     tracing::info!(signal, %reason, "leaving");
     scraped.drain().await;
     lifecycle::last_word(&hold_open, &store, &mut seen);
+}
+
+/// Removes what grows stale for as long as the process runs.
+fn start_expiry(state: AppState) {
+    let store = state.store().clone();
+    tokio::spawn(expiry::run(store, clock::now, move |groups| state.metrics().expired(groups)));
 }
 
 // === impl Servers ===

@@ -16,6 +16,7 @@ use crate::{
     lifecycle::HoldOpen,
     telemetry,
 };
+pub(crate) use duration::stale_after;
 pub(crate) use listen_address::ListenAddress;
 
 /// What `--push.max-body-bytes` is by default.

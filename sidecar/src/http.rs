@@ -17,6 +17,7 @@ mod body;
 mod delete;
 mod error;
 mod grouping;
+mod headers;
 mod health;
 mod observe;
 mod page;
@@ -25,6 +26,7 @@ mod redirect;
 mod routes;
 mod scrape;
 mod settings;
+mod terms;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -197,11 +199,11 @@ impl AppState {
         &self.settings
     }
 
-    fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.shared.store
     }
 
-    fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 }

@@ -16,6 +16,7 @@ use crate::exposition::{Kind, Metric, MetricFamily, Value};
 
 const BUILD_INFO: &str = "pushgateway_build_info";
 const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
+const GROUPS_EXPIRED: &str = "sidegate_groups_expired_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
 const SCRAPES: &str = "sidegate_scrapes_total";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
@@ -24,6 +25,7 @@ const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (BUILD_INFO, Kind::Gauge),
     (HTTP_REQUESTS, Kind::Counter),
+    (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
@@ -43,7 +45,10 @@ pub(crate) enum Handler {
 pub(crate) enum Refusal {
     Body,
     Encoding,
+    Header,
     Inconsistent,
+    Measurement,
+    Outdated,
     Path,
     Syntax,
     Timestamp,
@@ -77,6 +82,7 @@ struct Counts {
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
     scrapes: u64,
+    expired: u64,
 }
 
 // === impl Handler ===
@@ -95,14 +101,27 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 7] =
-        [Self::Body, Self::Encoding, Self::Inconsistent, Self::Path, Self::Syntax, Self::Timestamp, Self::TooLarge];
+    const ALL: [Self; 10] = [
+        Self::Body,
+        Self::Encoding,
+        Self::Header,
+        Self::Inconsistent,
+        Self::Measurement,
+        Self::Outdated,
+        Self::Path,
+        Self::Syntax,
+        Self::Timestamp,
+        Self::TooLarge,
+    ];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Body => "body",
             Self::Encoding => "encoding",
+            Self::Header => "header",
             Self::Inconsistent => "inconsistent",
+            Self::Measurement => "measurement",
+            Self::Outdated => "outdated",
             Self::Path => "path",
             Self::Syntax => "syntax",
             Self::Timestamp => "timestamp",
@@ -163,6 +182,11 @@ impl Metrics {
         self.count(|counts| counts.scrapes += 1);
     }
 
+    /// So many groups were removed since they were stale.
+    pub(crate) fn expired(&self, groups: usize) {
+        self.count(|counts| counts.expired = counts.expired.saturating_add(groups.try_into().unwrap_or(u64::MAX)));
+    }
+
     /// All families, sorted by name.
     pub(crate) fn gather(&self) -> Vec<MetricFamily> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,6 +213,12 @@ impl Metrics {
                 "Total HTTP requests processed by the Pushgateway, excluding scrapes.",
                 Kind::Counter,
                 requests.collect(),
+            ),
+            family(
+                GROUPS_EXPIRED,
+                "Groups that were removed since their last push was too long ago.",
+                Kind::Counter,
+                vec![metric(&[], counts.expired)],
             ),
             family(PUSHES_REFUSED, "Pushes that were answered with an error.", Kind::Counter, refused.collect()),
             family(

@@ -21,7 +21,7 @@ pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
         let reason = refusal.label();
-        if matches!(refusal, Refusal::Inconsistent | Refusal::Timestamp) {
+        if matches!(refusal, Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(path, reason, error = %sentence, "push refused");
         } else {
             tracing::debug!(path, reason, error = %sentence, "push malformed");

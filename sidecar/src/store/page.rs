@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
 
-use super::index::{Family, Index};
+use super::{family::Family, index::Index};
 use crate::exposition::{
     Escaping, FamilyHead, MetricRef,
     text::{write_header, write_series},

@@ -32,20 +32,25 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        Self::with(Settings::default())
+        Self::of(&AppState::around(Store::new()))
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        Self::around(AppState::with(Store::new(), settings))
+        Self::around(Store::new(), settings)
+    }
+
+    /// The routers around a store that a test fills.
+    pub(crate) fn around(store: Store, settings: Settings) -> Self {
+        Self::of(&AppState::with(store, settings))
     }
 
     /// For the pod with that UID, with the operator's keys in that folder.
     pub(crate) fn trusting(trust_dir: PathBuf, pod_uid: &str) -> Self {
-        Self::around(AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
+        Self::of(&AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
     }
 
-    fn around(state: AppState) -> Self {
-        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state) }
+    fn of(state: &AppState) -> Self {
+        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state.clone()) }
     }
 
     /// A request with headers written as `name: value`.

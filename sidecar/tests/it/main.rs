@@ -10,6 +10,7 @@ mod fuzz_corpus;
 mod gateway;
 mod guides;
 mod known_systems;
+mod measurement;
 mod paths;
 mod process;
 mod push;
@@ -17,6 +18,10 @@ mod readme;
 mod scrape;
 mod sentences;
 mod signed_delete;
+mod times;
+mod timestamps;
+mod ttl;
+mod unchecked;
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
