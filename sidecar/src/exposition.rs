@@ -10,6 +10,7 @@ pub mod escaping;
 pub mod extra;
 pub mod family;
 pub mod negotiate;
+pub mod openmetrics;
 pub mod protobuf;
 pub mod text;
 

@@ -18,6 +18,7 @@ mod group;
 mod index;
 mod page;
 mod series;
+mod shown;
 mod snapshot;
 mod view;
 mod writer;
