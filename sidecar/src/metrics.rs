@@ -200,8 +200,8 @@ impl Metrics {
             ),
             family(
                 ESCAPED_SERIES_HIDDEN,
-                "Series that were left out of a page, summed over all pages handed out, because the names that the \
-                 reader can take made them like others.",
+                "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \
+                 them like others.",
                 Kind::Counter,
                 vec![metric(&[], counts.hidden)],
             ),

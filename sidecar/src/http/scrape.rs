@@ -128,7 +128,6 @@ fn wanted_names(query: &str) -> Vec<String> {
     pairs.filter(|(name, _)| decoded(name) == NAME_PARAMETER).map(|(_, value)| decoded(value)).collect()
 }
 
-/// Whether gzip is weighed above no compression, which wins ties and is what `*` means.
 // === impl Reader ===
 
 impl<W: Fn(&str) -> bool> Reader<W> {

@@ -129,7 +129,8 @@ impl<'a, W: Fn(&str) -> bool> Merge<'a, W> {
             let first = *families.first()?;
             let is_whole = families.len() == 1 && first.series.keys().all(|series| series.0.lines.is_some());
             let series = if is_whole { ShownSeries::All } else { ShownSeries::Picked(self.pick(&families)) };
-            Some(ShownFamily { name, first, series })
+            let is_empty = matches!(&series, ShownSeries::Picked(picked) if picked.is_empty());
+            (!is_empty).then_some(ShownFamily { name, first, series })
         });
         let families = families.collect();
         Shown { families, hidden: self.hidden, is_classic: false }

@@ -73,6 +73,9 @@ fn length(rest: &mut Bytes) -> Result<u64, Malformed> {
 fn family(frame: &Bytes) -> Result<MetricFamily, Malformed> {
     let found = message::MetricFamily::decode(frame.clone()).map_err(Malformed::Family)?;
     let name = found.name.filter(|name| !name.is_empty()).ok_or(Malformed::NoName)?;
+    if name.contains('\0') {
+        return Err(Malformed::NulInName(name));
+    }
     let number = found.kind.unwrap_or_default();
     let kind = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
     let Some(kind) = kind.copied() else {
@@ -107,6 +110,9 @@ fn labels(name: &str, pairs: Vec<message::LabelPair>) -> Result<LabelSet, Malfor
         let Some(label) = pair.name.filter(|label| !label.is_empty()) else {
             return Err(Malformed::NoLabelName { name: name.to_owned() });
         };
+        if label.contains('\0') {
+            return Err(Malformed::NulInName(label));
+        }
         named.push((label, pair.value.unwrap_or_default()));
     }
     LabelSet::from_pairs(named).map_err(|label| Malformed::DuplicateLabel { name: name.to_owned(), label })

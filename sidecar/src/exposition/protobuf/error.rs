@@ -64,6 +64,9 @@ pub enum Malformed {
         /// Its type.
         kind: Kind,
     },
+    /// A name that would make the page unreadable.
+    #[error("expected names without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
+    NulInName(String),
     /// A label without a name, or with an empty one.
     #[error("expected each label of {:?} to have a name, found one without", Excerpt::of(.name))]
     NoLabelName {

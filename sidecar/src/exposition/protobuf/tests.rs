@@ -107,8 +107,16 @@ fn what_would_break_the_page_is_refused() {
         &family(b"a", 2, &[GAUGE]),
         "1: expected each metric of \"a\" to have the value of a summary, found one without",
     );
+    fault(
+        &family(b"a\0b", 1, &[GAUGE]),
+        "1: expected names without U+0000, which no scraper can read, found \"a\\0b\"",
+    );
     let labelled = |labels: &[u8]| family(b"a", 1, &[&[labels, GAUGE].concat()]);
     fault(&labelled(b"\x0a\x03\x12\x01x"), "1: expected each label of \"a\" to have a name, found one without");
+    fault(
+        &labelled(b"\x0a\x04\x0a\x02\0x"),
+        "1: expected names without U+0000, which no scraper can read, found \"\\0x\"",
+    );
     fault(&labelled(b"\x0a\x03\x0a\x01x\x0a\x03\x0a\x01x"), "1: expected each label once on \"a\", found \"x\" again");
 }
 
@@ -204,7 +212,7 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn labels() -> impl Strategy<Value = protocol::LabelSet> {
-    let name = prop_oneof!["[a-d]", ".{1,4}"];
+    let name = prop_oneof!["[a-d]", "[^\0]{1,4}"];
     prop::collection::vec((name, any::<String>()), 0..3).prop_map(|labels| labels.into_iter().collect())
 }
 
@@ -290,7 +298,7 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
     prop::sample::select(decode::KINDS.to_vec()).prop_flat_map(move |kind| {
         let metric = (labels(), value(kind), prop::option::of(any::<i64>()));
         let metrics = prop::collection::vec(metric, 1..4);
-        (any::<String>(), ".{0,3}", any::<String>(), metrics).prop_map(move |(help, start, unit, metrics)| {
+        (any::<String>(), "[^\0]{0,3}", any::<String>(), metrics).prop_map(move |(help, start, unit, metrics)| {
             let metrics = metrics.into_iter().map(|(labels, (value, extra), timestamp)| Metric {
                 labels,
                 value,

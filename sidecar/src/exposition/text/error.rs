@@ -47,6 +47,9 @@ pub enum Malformed {
     /// Nothing in quotes where a label name is expected.
     #[error("expected a label name in the quotes, found nothing")]
     EmptyLabelName,
+    /// A name that would make the page unreadable.
+    #[error("expected a name without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
+    NulInName(String),
     /// Labels without a metric name.
     #[error("expected a metric name before or inside the braces, found none")]
     NoMetricName,

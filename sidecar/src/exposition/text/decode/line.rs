@@ -137,6 +137,7 @@ impl<'a> Line<'a> {
         match name {
             name if allows_metric(self.names, &name) => Ok(name),
             name if name.is_empty() => Err(Fault { at, what: Malformed::EmptyMetricName }),
+            name if name.contains('\0') => Err(Fault { at, what: Malformed::NulInName(name) }),
             name => Err(Fault { at, what: Malformed::MetricNameAlphabet(name) }),
         }
     }
@@ -175,11 +176,13 @@ impl<'a> Line<'a> {
             if name == "__name__" {
                 return Err(Fault { at: start, what: Malformed::NameAsLabel });
             }
-            if name.is_empty() {
-                return Err(Fault { at: start, what: Malformed::EmptyLabelName });
-            }
             if !self.names.allows_label(name) {
-                return Err(Fault { at: start, what: Malformed::LabelNameAlphabet(name.clone()) });
+                let what = match name {
+                    name if name.is_empty() => Malformed::EmptyLabelName,
+                    name if name.contains('\0') => Malformed::NulInName(name.clone()),
+                    name => Malformed::LabelNameAlphabet(name.clone()),
+                };
+                return Err(Fault { at: start, what });
             }
         }
         let set =

@@ -195,6 +195,10 @@ fn names_in_quotes_may_be_any_text_where_that_is_allowed() {
     check("{\"\"} 1\n", &format!("{place} 1: expected a metric name in the quotes, found nothing"));
     check("# TYPE \"\" gauge\n", &format!("{place} 8: expected a metric name in the quotes, found nothing"));
     check("a{\"\"=\"\"} 1\n", &format!("{place} 2: expected a label name in the quotes, found nothing"));
+    let sentence = "expected a name without U+0000, which no scraper can read, found";
+    check("{\"a\0\"} 1\n", &format!("{place} 1: {sentence} \"a\\0\""));
+    check("# HELP \"a\0\" b\n", &format!("{place} 8: {sentence} \"a\\0\""));
+    check("a{\"\0\"=\"1\"} 1\n", &format!("{place} 2: {sentence} \"\\0\""));
     check("größe 1\n", &format!("{place} 3: expected a number as value, found \"öße\""));
     check(
         "{\"a.b\",\"__name__\"=\"x\"} 1\n",
@@ -249,7 +253,11 @@ fn any_text() -> impl Strategy<Value = String> {
 fn any_name() -> impl Strategy<Value = String> {
     let hostile = any_text().prop_filter("parts of others", |name| {
         let is_part = Kind::WORDS.iter().flat_map(|(_, kind)| kind.suffixes()).any(|suffix| name.ends_with(suffix));
-        !name.is_empty() && name != "le" && name != "quantile" && name != "__name__" && !is_part
+        allows_metric(NameValidation::Utf8, name)
+            && name != "le"
+            && name != "quantile"
+            && name != "__name__"
+            && !is_part
     });
     prop_oneof!["[a-d]", hostile]
 }
