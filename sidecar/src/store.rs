@@ -10,7 +10,7 @@
 //!
 //! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
 //!
-//! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
+//! *Never:* HTTP, formats other than those of text, the clock (`now` is an argument).
 
 mod change;
 mod consistency;

@@ -2,14 +2,14 @@
 //!
 //! The stored text is not copied: the answer is made of slices of it, with the few lines of our own between them, so
 //! that families stay sorted by name. Where a client has pushed to a family of ours, the header is ours and the
-//! samples are both's. Pages in other formats are made anew each time: they are not kept as the text is.
+//! samples are both's. The page of messages is made anew each time: it is not kept as the text is.
 //!
 //! *Never:* headers, compression, which families are wanted: both sources hold those alone.
 
 use bytes::Bytes;
 
 use crate::{
-    exposition::{FamilyHead, MetricFamily, MetricRef, family::compare_labels, text},
+    exposition::{Escaping, FamilyHead, MetricFamily, MetricRef, family::compare_labels, openmetrics, text},
     store::{Page, Snapshot},
 };
 
@@ -19,9 +19,28 @@ struct Own {
     text: String,
 }
 
-/// The pieces of the page as text, in order.
+/// The pieces of the page in the text format, in order.
 pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
-    let mut own = filled(own).map(Own::of).peekable();
+    let written = |family: &MetricFamily| text::encode(std::slice::from_ref(family));
+    merged(page, own, written)
+}
+
+/// The pieces of the page in OpenMetrics, in order.
+pub(super) fn openmetrics_pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
+    let written = |family: &MetricFamily| {
+        let mut text = String::new();
+        let metrics = family.metrics.iter().map(MetricRef::from);
+        openmetrics::write_family(&mut text, family.head(), metrics, Escaping::AllowUtf8);
+        text
+    };
+    let mut pieces = merged(page, own, written);
+    pieces.push(Bytes::from_static(openmetrics::END.as_bytes()));
+    pieces
+}
+
+fn merged(page: &Page, own: Vec<MetricFamily>, written: impl Fn(&MetricFamily) -> String) -> Vec<Bytes> {
+    let own = filled(own).map(sorted);
+    let mut own = own.map(|family| Own { text: written(&family), name: family.name }).peekable();
     let mut pieces = Pieces { page, done: Vec::new(), run: 0..0 };
     for section in &page.sections {
         while let Some(before) = own.next_if(|own| *own.name < *section.name) {
@@ -74,15 +93,6 @@ struct Pieces<'a> {
     done: Vec<Bytes>,
     /// What of the page's text comes next, not yet among the pieces.
     run: std::ops::Range<usize>,
-}
-
-// === impl Own ===
-
-impl Own {
-    fn of(family: MetricFamily) -> Self {
-        let text = text::encode(std::slice::from_ref(&family));
-        Self { name: family.name, text }
-    }
 }
 
 // === impl Pieces ===

@@ -33,7 +33,7 @@ use crate::{
     exposition::{
         MetricFamily,
         negotiate::{self, Choice, PageFormat},
-        openmetrics, protobuf,
+        protobuf,
     },
     listen::Delivery,
     store::{KeyLabels, Page},
@@ -140,13 +140,9 @@ impl<W: Fn(&str) -> bool> Reader<W> {
                 Made { revision: stored.revision, pieces }
             }
             PageFormat::OpenMetrics(_) => {
-                let stored = state.store().snapshot(escaping, &self.wanted);
-                let mut out = String::new();
-                page::for_each_family(&stored, self.own(state, stored.hidden), |head, metrics| {
-                    openmetrics::write_family(&mut out, head, metrics, escaping);
-                });
-                out.push_str(openmetrics::END);
-                Made { revision: stored.revision, pieces: vec![out.into()] }
+                let stored = self.stored_openmetrics(state);
+                let pieces = page::openmetrics_pieces(&stored, self.own(state, stored.hidden));
+                Made { revision: stored.revision, pieces }
             }
             PageFormat::Protobuf(form) => {
                 let stored = state.store().snapshot(escaping, &self.wanted);
@@ -166,6 +162,15 @@ impl<W: Fn(&str) -> bool> Reader<W> {
             (true, _) => Arc::new(store.page_of(KeyLabels::AsPushed, escaping, &self.wanted)),
             (false, true) => store.page(escaping),
             (false, false) => Arc::new(store.page_of(KeyLabels::Shown, escaping, &self.wanted)),
+        }
+    }
+
+    fn stored_openmetrics(&self, state: &AppState) -> Arc<Page> {
+        let (store, escaping) = (state.store(), self.choice.escaping);
+        if self.wants_all {
+            store.openmetrics_page(escaping)
+        } else {
+            Arc::new(Page::openmetrics(&store.snapshot(escaping, &self.wanted), escaping))
         }
     }
 

@@ -1,6 +1,8 @@
 //! The page of a revision: the lines of all families, put together when asked for and kept until the revision changes.
 //!
-//! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic.
+//! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic;
+//! the same again in OpenMetrics, which is what most scrapers ask for. The text is put together from lines that are
+//! there, so that it can be done under the store's lock; OpenMetrics is written from a snapshot.
 //!
 //! *Never:* the process's own families, compression, who reads.
 
@@ -12,9 +14,10 @@ use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
 use super::{
     index::Index,
     shown::{Shown, ShownFamily},
+    snapshot::Snapshot,
 };
 use crate::exposition::{
-    Escaping, FamilyHead, MetricRef,
+    Escaping, FamilyHead, MetricRef, openmetrics,
     text::{write_header, write_series},
 };
 
@@ -29,8 +32,8 @@ pub struct Page {
     pub sections: Vec<Section>,
     /// How many series are left out, because escaping made them like others.
     pub hidden: usize,
-    /// The scheme it was made for.
-    escaping: Escaping,
+    /// What it was made for.
+    form: Form,
     /// Whether it is the same in all of them.
     is_classic: bool,
 }
@@ -55,6 +58,14 @@ pub enum KeyLabels {
     Shown,
     /// As the key was pushed, so that a reader can name the group.
     AsPushed,
+}
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text(Escaping),
+    /// Without the mark of its end.
+    OpenMetrics(Escaping),
 }
 
 /// The pages of one revision that somebody asked for.
@@ -85,8 +96,28 @@ impl Page {
             sections.push(Section { name: Arc::clone(name), start, samples, end: text.len() });
         }
         let Shown { hidden, is_classic, .. } = shown;
-        Self { revision: index.revision, text: text.into(), sections, hidden, escaping, is_classic }
+        Self { revision: index.revision, text: text.into(), sections, hidden, is_classic, form: Form::Text(escaping) }
     }
+
+    /// The same in OpenMetrics, without the mark of its end.
+    #[must_use]
+    pub fn openmetrics(stored: &Snapshot, escaping: Escaping) -> Self {
+        let mut text = String::new();
+        let mut sections = Vec::with_capacity(stored.families.len());
+        for family in &stored.families {
+            let start = text.len();
+            openmetrics::write_family(&mut text, family.head(), family.metrics(), escaping);
+            let samples = start + header_length(text.get(start..).unwrap_or_default());
+            sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
+        }
+        let Snapshot { revision, hidden, is_classic, .. } = *stored;
+        Self { revision, text: text.into(), sections, hidden, is_classic, form: Form::OpenMetrics(escaping) }
+    }
+}
+
+/// The lines before the first sample; no sample starts like them.
+fn header_length(family: &str) -> usize {
+    family.split_inclusive('\n').take_while(|line| line.starts_with("# ")).map(str::len).sum()
 }
 
 fn write_lines(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
@@ -105,17 +136,33 @@ fn write_keys(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
     }
 }
 
+// === impl Form ===
+
+impl Form {
+    /// Whether both are of one format, whatever the scheme.
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Text(_), Self::Text(_)) | (Self::OpenMetrics(_), Self::OpenMetrics(_)) => true,
+            (Self::Text(_), Self::OpenMetrics(_)) | (Self::OpenMetrics(_), Self::Text(_)) => false,
+        }
+    }
+}
+
 // === impl Pages ===
 
 impl Pages {
-    /// The page of the current revision.
-    pub(super) fn page(&mut self, index: &Index, escaping: Escaping) -> Arc<Page> {
-        self.made.retain(|page| page.revision == index.revision);
-        let found = self.made.iter().find(|page| page.is_classic || page.escaping == escaping).cloned();
-        found.unwrap_or_else(|| {
-            let page = Arc::new(Page::of(index, KeyLabels::Shown, escaping, |_| true));
-            self.made.push(Arc::clone(&page));
-            page
-        })
+    /// The page of that revision, if it was made.
+    pub(super) fn find(&mut self, revision: u64, form: Form) -> Option<Arc<Page>> {
+        self.made.retain(|page| page.revision == revision);
+        let fits = |page: &&Arc<Page>| page.form == form || (page.is_classic && page.form.is_like(form));
+        self.made.iter().find(fits).cloned()
+    }
+
+    /// Keeps a page until another revision is asked for.
+    pub(super) fn keep(&mut self, page: Page) -> Arc<Page> {
+        let page = Arc::new(page);
+        self.made.retain(|known| known.form != page.form);
+        self.made.push(Arc::clone(&page));
+        page
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A scheme may give two names the same letters. Upstream then prints the name twice, which no scraper accepts. Here
 //! families of one shown name are one family, and what does not fit beside what is there already is left out and
-//! counted: a family of another type, or one whose name is that of a part of another; a series that would come twice,
-//! or have a label twice. Who needed escaping loses against who did not; else the order of the names decides.
+//! counted: a family of another type, one whose name is that of a part of another, or of a push time; a series that
+//! would come twice, or have a label twice. Who needed escaping loses against who did not; else the order of the names
+//! decides.
 //!
 //! Where all names are classic, which is nearly always, nothing is sorted or compared.
 //!
@@ -11,7 +12,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use protocol::{GroupingKey, LabelSet};
+use protocol::{
+    GroupingKey, LabelSet,
+    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+};
 
 use super::{
     consistency::SUFFIXES,
@@ -110,7 +114,8 @@ impl<'a, W: Fn(&str) -> bool> Merge<'a, W> {
             let whole = shown.strip_suffix(*suffix).and_then(|whole| self.kind_of(whole));
             whole.is_some_and(|whole| whole.suffixes().contains(suffix))
         };
-        if is_other_type || family.kind.suffixes().iter().any(has_part) || SUFFIXES.iter().any(is_part) {
+        let is_time = shown == PUSH_TIME_SECONDS || shown == PUSH_FAILURE_TIME_SECONDS;
+        if is_other_type || is_time || family.kind.suffixes().iter().any(has_part) || SUFFIXES.iter().any(is_part) {
             self.hidden += family.series.len();
         } else {
             self.families.entry(Arc::from(&*shown)).or_default().push(family);

@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub families: Vec<StoredFamily>,
     /// How many series are left out, because escaping made them like others.
     pub hidden: usize,
+    /// Whether every other scheme shows the same.
+    pub(super) is_classic: bool,
 }
 
 /// A family over all groups.
@@ -48,7 +50,12 @@ impl Snapshot {
             kind: family.first.kind,
             series: family.series().map(|(series, _)| Arc::clone(series)).collect(),
         });
-        Self { revision: index.revision, families: families.collect(), hidden: shown.hidden }
+        Self {
+            revision: index.revision,
+            families: families.collect(),
+            hidden: shown.hidden,
+            is_classic: shown.is_classic,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, futures::Notified};
 use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
-    page::{KeyLabels, Page, Pages},
+    page::{Form, KeyLabels, Page, Pages},
     snapshot::Snapshot,
     view::GroupView,
 };
@@ -66,7 +66,22 @@ impl Store {
     #[must_use]
     pub fn page(&self, escaping: Escaping) -> Arc<Page> {
         let state = &mut *self.lock();
-        state.pages.page(&state.index, escaping)
+        let known = state.pages.find(state.index.revision, Form::Text(escaping));
+        known.unwrap_or_else(|| state.pages.keep(Page::of(&state.index, KeyLabels::Shown, escaping, |_| true)))
+    }
+
+    /// The page of the current revision in OpenMetrics, without the mark of its end.
+    #[must_use]
+    pub fn openmetrics_page(&self, escaping: Escaping) -> Arc<Page> {
+        let mut state = self.lock();
+        let revision = state.index.revision;
+        if let Some(known) = state.pages.find(revision, Form::OpenMetrics(escaping)) {
+            return known;
+        }
+        let stored = Snapshot::of(&state.index, escaping, |_| true);
+        drop(state);
+        let page = Page::openmetrics(&stored, escaping);
+        self.lock().pages.keep(page)
     }
 
     /// A page made for one reader: of the wanted families only, with push times labelled in either way.

@@ -133,6 +133,19 @@ fn an_openmetrics_page_ends_with_its_mark() {
 }
 
 #[test]
+fn an_openmetrics_page_has_own_and_pushed_series_of_a_family_under_one_header() {
+    let calls = Calls::new();
+    calls.put("/metrics/job/j", "# TYPE sidegate_scrapes_total counter\nsidegate_scrapes_total 4\n").is(200, "");
+    for query in ["", "name[]=sidegate_scrapes_total"] {
+        let page = get(&calls, query, "application/openmetrics-text").text();
+        let merged = "\nsidegate_scrapes_total 0\nsidegate_scrapes_total{instance=\"\",job=\"j\"} 4\n";
+        assert!(page.contains(merged), "{page}");
+        assert_eq!(page.matches("# TYPE sidegate_scrapes").count(), 1, "{page}");
+        assert_eq!(page.matches("# EOF").count(), 1, "{page}");
+    }
+}
+
+#[test]
 fn what_escaping_makes_alike_is_shown_once_and_counted() {
     let calls = with_names();
     calls.put("/metrics/job/k", "# TYPE a_b counter\na_b 5\n").is(200, "");

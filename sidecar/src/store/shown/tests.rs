@@ -110,6 +110,14 @@ fn families_of_the_process_itself_come_first_too() {
 }
 
 #[test]
+fn no_name_is_escaped_to_a_push_time() {
+    let store = holding(&["# TYPE \"push.time_seconds\" gauge\n{\"push.time_seconds\",a=\"b\"} 1\n"]);
+    let page = store.page(Escaping::Underscores);
+    assert_eq!((page.sections.len(), page.hidden), (2, 1));
+    assert_eq!(store.page(Escaping::AllowUtf8).sections.len(), 3);
+}
+
+#[test]
 fn a_series_that_would_come_twice_is_left_out() {
     let header = "# TYPE a untyped\n";
     let series = ["a{\"x.y\"=\"1\"} 1\na{x_y=\"1\"} 2\na{\"x-y\"=\"1\"} 3\na{\"x.y\"=\"2\"} 4\n"];
@@ -142,6 +150,22 @@ fn one_page_is_kept_for_all_schemes_while_names_are_classic_and_one_for_each_lat
     assert!(classic.revision < underscores.revision && underscores.text != unescaped.text);
     assert!(Arc::ptr_eq(&underscores, &store.page(Escaping::Underscores)));
     assert!(Arc::ptr_eq(&unescaped, &store.page(Escaping::AllowUtf8)));
+}
+
+#[test]
+fn an_openmetrics_page_is_kept_beside_that_in_text() {
+    let store = holding(&["a 1\n"]);
+    let (text, openmetrics) = (store.page(Escaping::Underscores), store.openmetrics_page(Escaping::Underscores));
+    assert!(!Arc::ptr_eq(&text, &openmetrics));
+    assert!(Arc::ptr_eq(&text, &store.page(Escaping::Dots)));
+    assert!(Arc::ptr_eq(&openmetrics, &store.openmetrics_page(Escaping::Dots)));
+    let samples = |page: &Page, at: usize| {
+        let section = &page.sections[at];
+        String::from_utf8(page.text.slice(section.samples..section.end).to_vec()).unwrap()
+    };
+    assert_eq!(samples(&openmetrics, 0), "a{instance=\"\",job=\"0\"} 1\n");
+    submit(&store, "/metrics/job/1", text::decode(b"a 2\n", NameValidation::Utf8).unwrap());
+    assert_eq!(samples(&store.openmetrics_page(Escaping::Dots), 0).lines().count(), 2);
 }
 
 /// Names that schemes make alike in every way they can.
