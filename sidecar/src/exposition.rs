@@ -12,6 +12,7 @@ pub mod extra;
 pub mod family;
 pub mod measurement;
 pub mod negotiate;
+pub mod openmetrics;
 pub mod protobuf;
 pub mod text;
 

@@ -13,7 +13,7 @@
 //! Groups with a limit are kept in the order in which they grow stale; somebody else asks when the next one does, and
 //! has it removed.
 //!
-//! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
+//! *Never:* HTTP, formats other than those of text, the clock (`now` is an argument).
 
 mod change;
 mod consistency;
@@ -23,6 +23,7 @@ mod index;
 mod page;
 mod rules;
 mod series;
+mod shown;
 mod snapshot;
 mod staleness;
 mod view;

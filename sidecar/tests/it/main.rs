@@ -6,6 +6,7 @@ mod call;
 mod curl;
 mod delete;
 mod deviations;
+mod formats;
 mod fuzz_corpus;
 mod gateway;
 mod guides;
