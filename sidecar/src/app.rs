@@ -19,6 +19,7 @@ use crate::{
     http::{self, AppState, Listener, Parts},
     lifecycle::{self, Readiness, Scrapes, Signals},
     listen::{self, Closing, Endpoint, SystemdError},
+    metrics::Metrics,
     operator_access::OperatorAccess,
     store::Store,
     telemetry,
@@ -76,7 +77,8 @@ async fn run(config: Config) -> Result<(), AppError> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     // The rules and the naming are for the store.
     let Config { log_level: _, log_format: _, settings, rules: _, naming: _, role } = config;
-    let parts = |readiness, operator, scrapes| Parts { store: Store::new(), scrapes, readiness, operator, settings };
+    let (store, metrics) = (Store::new(), Metrics::of_process());
+    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings };
     match role {
         Role::Alone(sockets) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());

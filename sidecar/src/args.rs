@@ -31,6 +31,12 @@ const ALIASES: [(&str, &str); 4] = [
     ("measurement.keep-metric-name", "ENV_INPUT_PUSHGATEWAY_KEEP_EXIST_METRIC_NAME"),
 ];
 
+const ABOUT: &str = "\
+A Prometheus Pushgateway for localhost: a sidecar for pods, or a drop-in gateway on its own.
+
+Alone, it has one listener that takes pushes and is scraped. As a sidecar, it takes pushes on loopback, is scraped on \
+a read-only port, and holds its pod open until what was pushed has been scraped.";
+
 /// What holds for all flags and would be noise at each.
 const AFTER_HELP: &str = "\
 Every flag is an environment variable too: --push.stale-after is SIDEGATE_PUSH_STALE_AFTER. The flag wins over the \
@@ -39,14 +45,11 @@ _MEASUREMENT_NAME, _JOB_AS_MEASUREMENT and _KEEP_EXIST_METRIC_NAME are understoo
 
 A flag that shows [=<BOOL>] is set by --flag or --flag=true, unset by --no-flag or --flag=false.";
 
-/// A Prometheus Pushgateway for localhost: a sidecar for pods, or a drop-in gateway on its own.
-///
-/// Alone, it has one listener that takes pushes and is scraped. As a sidecar (`sidegate sidecar`), it takes pushes on
-/// loopback, is scraped on a read-only port, and holds its pod open until what was pushed has been scraped.
+/// The command line, of both roles.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(disable_help_flag = true, disable_version_flag = true, arg = help_flag(), arg = version_flag())]
-#[command(mut_args = completed, after_help = AFTER_HELP, max_term_width = 120)]
+#[command(mut_args = completed, about = ABOUT, after_help = AFTER_HELP, next_line_help = true, max_term_width = 120)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
@@ -79,11 +82,11 @@ impl Args {
 }
 
 fn help_flag() -> Arg {
-    Arg::new("help").long("help").short('h').action(ArgAction::HelpShort).help("Print this.").help_heading("Other")
+    Arg::new("help").long("help").short('h').action(ArgAction::HelpShort).help("Print this help").help_heading("Other")
 }
 
 fn version_flag() -> Arg {
-    Arg::new("version").long("version").action(ArgAction::Version).help("Print the version.").help_heading("Other")
+    Arg::new("version").long("version").action(ArgAction::Version).help("Print the version").help_heading("Other")
 }
 
 /// `--no-flag` as `--flag=false`, if it is a switch.

@@ -77,7 +77,8 @@ pub(crate) struct PushArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Measurement")]
 pub(crate) struct MeasurementArgs {
-    /// Give every series a label `measurement`: the fixed name, else the job, else what precedes the first `_`.
+    /// Give every series a label `measurement`: the fixed name, else the job if it is to be, else what
+    /// precedes the first `_`.
     #[arg(long = "measurement.enabled", env = "SIDEGATE_MEASUREMENT_ENABLED", default_value = "false")]
     pub(crate) measurement_enabled: String,
 

@@ -5,6 +5,7 @@
 mod call;
 mod delete;
 mod gateway;
+mod own_metrics;
 mod process;
 mod push;
 mod scrape;
