@@ -94,9 +94,9 @@ pub(crate) struct Naming {
     /// The measurement of all series.
     pub(crate) name: Option<String>,
     /// Whether the job is the measurement, where no name is given.
-    pub(crate) is_job: bool,
+    pub(crate) job_as_measurement: bool,
     /// Whether the metric name stays whole where the measurement is a part of it.
-    pub(crate) keeps_metric_name: bool,
+    pub(crate) keep_metric_name: bool,
 }
 
 /// Every mistake, a line each.
@@ -244,10 +244,9 @@ fn read_naming(reader: &mut Reader, measurement: MeasurementArgs) -> Option<Opti
     let MeasurementArgs { measurement_enabled, measurement_name, job_as_measurement, keep_metric_name } = measurement;
     let is_enabled = reader.switch("--measurement.enabled", &measurement_enabled);
     let is_job = reader.switch("--measurement.job-as-measurement", &job_as_measurement);
-    let keeps_metric_name = reader.switch("--measurement.keep-metric-name", &keep_metric_name);
-    let naming =
-        Naming { name: reader::given(measurement_name), is_job: is_job?, keeps_metric_name: keeps_metric_name? };
-    let is_on = is_enabled? || naming.name.is_some() || naming.is_job || !naming.keeps_metric_name;
+    let keep = reader.switch("--measurement.keep-metric-name", &keep_metric_name);
+    let naming = Naming { name: reader::given(measurement_name), job_as_measurement: is_job?, keep_metric_name: keep? };
+    let is_on = is_enabled? || naming.name.is_some() || naming.job_as_measurement || !naming.keep_metric_name;
     Some(is_on.then_some(naming))
 }
 

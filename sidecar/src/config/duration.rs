@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// As Prometheus reads them, and longer than nothing: groups that are stale at once would never be scraped.
-pub(super) fn stale_after(text: &str) -> Result<Duration, String> {
+pub(crate) fn stale_after(text: &str) -> Result<Duration, String> {
     parse_long(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "a duration longer than 0, such as 1h30m or 7d, or nothing to keep groups".to_owned())

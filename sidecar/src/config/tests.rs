@@ -159,12 +159,15 @@ fn a_switch_is_set_and_unset() {
 #[test]
 fn what_only_makes_sense_with_measurements_turns_them_on() {
     let naming = |args: &[&str]| config(args).unwrap().naming;
-    let plain = Naming { name: None, is_job: false, keeps_metric_name: true };
+    let plain = Naming { name: None, job_as_measurement: false, keep_metric_name: true };
     assert_eq!(naming(&["--measurement.enabled"]), Some(plain.clone()));
     let name = Some("m".to_owned());
     assert_eq!(naming(&["--measurement.name=m"]), Some(Naming { name, ..plain.clone() }));
-    assert_eq!(naming(&["--measurement.job-as-measurement"]), Some(Naming { is_job: true, ..plain.clone() }));
-    let parted = Some(Naming { keeps_metric_name: false, ..plain });
+    assert_eq!(
+        naming(&["--measurement.job-as-measurement"]),
+        Some(Naming { job_as_measurement: true, ..plain.clone() })
+    );
+    let parted = Some(Naming { keep_metric_name: false, ..plain });
     assert_eq!(naming(&["--no-measurement.keep-metric-name"]), parted);
     assert_eq!(naming(&["sidecar", "--measurement.keep-metric-name=false"]), parted);
     assert_eq!(naming(&["--measurement.name=", "--no-measurement.job-as-measurement"]), None);
