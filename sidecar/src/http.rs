@@ -87,6 +87,7 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
     pub(crate) scrapes: Scrapes,
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
@@ -179,12 +180,12 @@ impl AppState {
     }
 
     fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
-        Self::new(Parts { store, scrapes: Scrapes::default(), readiness: Readiness::default(), operator, settings })
+        let (metrics, scrapes, readiness) = (Metrics::default(), Scrapes::default(), Readiness::default());
+        Self::new(Parts { store, metrics, scrapes, readiness, operator, settings })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scrapes, readiness, operator, settings } = parts;
-        let metrics = Metrics::default();
+        let Parts { store, metrics, scrapes, readiness, operator, settings } = parts;
         let shared = Shared { store, metrics, scrapes, readiness, operator };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }

@@ -2,7 +2,10 @@
 //!
 //! *Never:* what lasts that long.
 
-use std::time::Duration;
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 const UNITS: [(&str, f64); 7] =
     [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
@@ -49,6 +52,14 @@ pub(crate) fn stale_after(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a duration longer than 0, such as 1h30m or 7d, or nothing to keep groups".to_owned())
 }
 
+/// As Go writes them.
+pub(super) fn shown(duration: Duration) -> String {
+    let mut text = String::new();
+    let written = write_shown(&mut text, duration);
+    debug_assert!(written.is_ok());
+    text
+}
+
 fn parse_long(text: &str) -> Option<Duration> {
     let (mut rest, mut millis, mut units) = (text, 0_u64, LONG_UNITS.iter());
     while !rest.is_empty() {
@@ -59,6 +70,32 @@ fn parse_long(text: &str) -> Option<Duration> {
         rest = after;
     }
     Some(Duration::from_millis(millis))
+}
+
+fn write_shown(out: &mut impl Write, duration: Duration) -> fmt::Result {
+    let whole = duration.as_secs();
+    if whole == 0 {
+        let nanos = f64::from(duration.subsec_nanos());
+        return match nanos {
+            0.0 => out.write_str("0s"),
+            nanos if 1e6 <= nanos => write!(out, "{}ms", nanos / 1e6),
+            nanos if 1e3 <= nanos => write!(out, "{}µs", nanos / 1e3),
+            nanos => write!(out, "{nanos}ns"),
+        };
+    }
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if 0 < hours {
+        write!(out, "{hours}h")?;
+    }
+    if 60 <= whole {
+        write!(out, "{minutes}m")?;
+    }
+    write!(out, "{seconds}")?;
+    let fraction = format!("{:09}", duration.subsec_nanos());
+    match fraction.trim_end_matches('0') {
+        "" => out.write_str("s"),
+        digits => write!(out, ".{digits}s"),
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +110,26 @@ mod tests {
         }
         for bad in ["", "s", "30", "1d", "-1s", "1s ", "1..5s", "99999999999999999999h"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_as_go_does() {
+        let rows = [
+            ("0", "0s"),
+            ("5m", "5m0s"),
+            ("90s", "1m30s"),
+            ("1h", "1h0m0s"),
+            ("100h", "100h0m0s"),
+            ("1.5s", "1.5s"),
+            ("1m0.25s", "1m0.25s"),
+            ("250ms", "250ms"),
+            ("1.5ms", "1.5ms"),
+            ("20us", "20µs"),
+            ("7ns", "7ns"),
+        ];
+        for (written, expected) in rows {
+            assert_eq!(shown(parse(written).unwrap()), expected);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -29,8 +30,22 @@ impl Gateway {
     /// Starts it with environment variables of its own.
     pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        command.args(args).envs(variables.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        command.args(args).envs(variables.iter().copied()).stdout(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Starts it as systemd does, with two sockets from file descriptor 3 on, of which it is told so many. A shell puts
+    /// them there, and becomes the process that `LISTEN_PID` names.
+    pub(crate) fn passed(args: &[&str], count: &str, first: OwnedFd, second: OwnedFd) -> Self {
+        let script = "exec 3<&0 4<&1 0</dev/null 1>/dev/null; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_sidegate")]).args(args).env("LISTEN_FDS", count);
+        command.stdin(first).stdout(second);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

@@ -12,6 +12,7 @@ mod gateway;
 mod guides;
 mod known_systems;
 mod measurement;
+mod own_metrics;
 mod paths;
 mod process;
 mod push;
