@@ -9,6 +9,7 @@
 pub mod escaping;
 pub mod extra;
 pub mod family;
+pub mod native;
 pub mod negotiate;
 pub mod protobuf;
 pub mod text;

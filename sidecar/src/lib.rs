@@ -24,6 +24,7 @@ mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod selector;
 mod telemetry;
 
 pub mod clock;
