@@ -5,12 +5,17 @@
 //! | `P/metrics` | GET | GET |
 //! | `P/metrics/job/…`, `P/metrics/job@base64/…` | PUT, POST, DELETE | DELETE, signed by the operator |
 //! | `P/-/healthy`, `P/-/ready` | GET | GET |
+//! | `P/api/v1/…` | see `api` and `admin` | |
+//! | `P/-/quit` | PUT, POST | |
+//! | `P/`, `P/status` | GET | |
 //!
 //! `P` is the route prefix; the scrape listener has none. Paths are taken as sent and never cleaned, decoded or
 //! redirected here: a push path is data.
 //!
 //! *Never:* any rule about groups, labels or signatures.
 
+mod admin;
+mod api;
 mod body;
 mod delete;
 mod error;
@@ -19,8 +24,10 @@ mod health;
 mod observe;
 mod page;
 mod push;
+mod rfc3339;
 mod scrape;
 mod settings;
+mod ui;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,7 +42,7 @@ use axum::{
 use protocol::endpoints::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
 
 use crate::{
-    lifecycle::{Readiness, Scrapes},
+    lifecycle::{Quit, Readiness, Scrapes},
     metrics::{Handler, Metrics},
     operator_access::OperatorAccess,
     store::Store,
@@ -75,6 +82,7 @@ struct Shared {
     scrapes: Scrapes,
     readiness: Readiness,
     operator: OperatorAccess,
+    quit: Quit,
 }
 
 /// What a state is made from.
@@ -85,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
     pub(crate) settings: Settings,
+    pub(crate) quit: Quit,
 }
 
 /// The whole API, as the push listener and the only listener serve it.
@@ -92,7 +101,8 @@ pub fn router(state: AppState) -> Router {
     let pushes = put(push::push).post(push::push).route_layer(from_fn_with_state(state.clone(), observe::push));
     let deletes = delete(delete::delete).route_layer(from_fn_with_state(state.clone(), observe::delete));
     let groups = pushes.merge(deletes);
-    common(groups, "DELETE, OPTIONS, POST, PUT", state)
+    let beside = api::routes(&state).merge(admin::routes(&state)).merge(ui::routes(&state)).with_state(state.clone());
+    common(groups, "DELETE, OPTIONS, POST, PUT", state).merge(beside)
 }
 
 /// The read-only API of the scrape listener.
@@ -137,7 +147,7 @@ fn allowing(methods: MethodRouter<AppState>, allow: &'static str) -> MethodRoute
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         response
     };
-    let methods = if allow == GET_ONLY { methods.head(other) } else { methods };
+    let methods = if allow.starts_with("GET") { methods.head(other) } else { methods };
     methods.fallback(other)
 }
 
@@ -164,13 +174,14 @@ impl AppState {
     }
 
     fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
-        Self::new(Parts { store, scrapes: Scrapes::default(), readiness: Readiness::default(), operator, settings })
+        let (scrapes, readiness, quit) = (Scrapes::default(), Readiness::default(), Quit::default());
+        Self::new(Parts { store, scrapes, readiness, operator, settings, quit })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scrapes, readiness, operator, settings } = parts;
+        let Parts { store, scrapes, readiness, operator, settings, quit } = parts;
         let metrics = Metrics::default();
-        let shared = Shared { store, metrics, scrapes, readiness, operator };
+        let shared = Shared { store, metrics, scrapes, readiness, operator, quit };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 

@@ -19,6 +19,7 @@
 
 mod app;
 mod args;
+mod build_info;
 mod config;
 mod lifecycle;
 mod listen;

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 
@@ -71,6 +71,10 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
+
+/// A client's wish that the process ends. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quit(Arc<Notify>);
 
 pub(crate) use linger::Reason;
 
@@ -213,6 +217,23 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+// === impl Quit ===
+
+impl Quit {
+    /// A second wish while leaving changes nothing.
+    pub(crate) fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits for a signal or for the wish, and tells which it was.
+    pub(crate) async fn or(&self, signals: &mut Signals) -> &'static str {
+        tokio::select! {
+            signal = signals.recv() => signal,
+            () = self.0.notified() => "quit",
         }
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use protocol::LabelSet;
 
-use crate::exposition::{Kind, Metric, MetricFamily, Value};
+use crate::{
+    build_info,
+    exposition::{Kind, Metric, MetricFamily, Value},
+};
 
 const BUILD_INFO: &str = "pushgateway_build_info";
 const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
@@ -32,10 +35,17 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
 /// Which handler answered, in upstream's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Handler {
+    ApiGroups,
+    ApiMetrics,
+    ApiOptions,
+    ApiStatus,
     Delete,
     Healthy,
     Push,
     Ready,
+    /// The status page.
+    Status,
+    Wipe,
 }
 
 /// Why a push was refused.
@@ -84,10 +94,16 @@ struct Counts {
 impl Handler {
     fn label(self) -> &'static str {
         match self {
+            Self::ApiGroups => "api/v1/groups",
+            Self::ApiMetrics => "api/v1/metrics",
+            Self::ApiOptions => "api/v1/options",
+            Self::ApiStatus => "api/v1/status",
             Self::Delete => "delete",
             Self::Healthy => "healthy",
             Self::Push => "push",
             Self::Ready => "ready",
+            Self::Status => "status",
+            Self::Wipe => "wipe",
         }
     }
 }
@@ -232,13 +248,13 @@ fn build_info() -> Metric {
         other => other,
     };
     let labels: LabelSet = [
-        ("branch", ""),
+        ("branch", build_info::BRANCH),
         ("goarch", goarch),
         ("goos", std::env::consts::OS),
         ("goversion", ""),
-        ("revision", ""),
+        ("revision", build_info::REVISION),
         ("tags", ""),
-        ("version", env!("CARGO_PKG_VERSION")),
+        ("version", build_info::VERSION),
     ]
     .into_iter()
     .collect();

@@ -41,6 +41,13 @@ pub enum Closed {
     Both,
 }
 
+/// The buckets of what counts as native: some span is there, and something is known about the schema.
+#[must_use]
+pub fn shown_buckets(native: &NativeHistogram) -> Option<Vec<Bucket>> {
+    let has_spans = !native.negative.spans.is_empty() || !native.positive.spans.is_empty();
+    if has_spans { buckets(native) } else { None }
+}
+
 /// The buckets that are not empty, from the lowest to the highest; `None` if nothing is known about the schema.
 #[must_use]
 pub fn buckets(native: &NativeHistogram) -> Option<Vec<Bucket>> {

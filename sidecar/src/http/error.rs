@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use protocol::{
-    Excerpt, GroupingKeyError,
+    Excerpt, GroupingKey, GroupingKeyError,
     endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
 };
 
@@ -26,6 +26,7 @@ use crate::{
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
+    selector::SelectorError,
     store::Objection,
 };
 
@@ -66,6 +67,20 @@ pub(super) enum HttpError {
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
     #[error("{0}")]
     Denied(Denial),
+    #[error("expected the key of a group that is here, found {}, which is not", Excerpt::of(.0))]
+    UnknownGroup(GroupingKey),
+    #[error("{0}")]
+    Selector(SelectorError),
+    #[error("expected at least one `match[]` with a selector such as {{job=\"a\"}}, found none")]
+    NoSelector,
+    #[error("expected no parameters but `match[]` and `dryRun`, found {:?}", Excerpt::of(.0))]
+    UnknownParameter(String),
+    #[error("expected `dryRun` to be 1, true, 0 or false, found {:?}", Excerpt::of(.0))]
+    BadDryRun(String),
+    #[error("Lifecycle API is not enabled.")]
+    LifecycleDisabled,
+    #[error("Only POST or PUT requests allowed.")]
+    QuitNotAllowed,
 }
 
 /// What there is to count and to log about a failure; an extension of the response.
@@ -99,8 +114,9 @@ fn printed(time: &UnixSeconds) -> String {
 impl HttpError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotFound | Self::UnknownGroup(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed | Self::QuitNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LifecycleDisabled => StatusCode::FORBIDDEN,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
@@ -109,13 +125,22 @@ impl HttpError {
             | Self::Incomplete(_)
             | Self::Refused(_)
             | Self::BadPushTime(_)
-            | Self::NoPushTime => StatusCode::BAD_REQUEST,
+            | Self::NoPushTime
+            | Self::Selector(_)
+            | Self::NoSelector
+            | Self::UnknownParameter(_)
+            | Self::BadDryRun(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PushedSince { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
         }
+    }
+
+    /// Upstream's two sentences about quitting are no lines.
+    fn ends_line(&self) -> bool {
+        !matches!(self, Self::LifecycleDisabled | Self::QuitNotAllowed)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -133,7 +158,14 @@ impl HttpError {
             | Self::BadPushTime(_)
             | Self::NoPushTime
             | Self::PushedSince { .. }
-            | Self::Denied(_) => None,
+            | Self::Denied(_)
+            | Self::UnknownGroup(_)
+            | Self::Selector(_)
+            | Self::NoSelector
+            | Self::UnknownParameter(_)
+            | Self::BadDryRun(_)
+            | Self::LifecycleDisabled
+            | Self::QuitNotAllowed => None,
         }
     }
 
@@ -152,7 +184,14 @@ impl HttpError {
             | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
-            | Self::Refused(_) => None,
+            | Self::Refused(_)
+            | Self::UnknownGroup(_)
+            | Self::Selector(_)
+            | Self::NoSelector
+            | Self::UnknownParameter(_)
+            | Self::BadDryRun(_)
+            | Self::LifecycleDisabled
+            | Self::QuitNotAllowed => None,
         }
     }
 }
@@ -160,7 +199,8 @@ impl HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let sentence = self.to_string();
-        let mut response = (self.status(), [NO_SNIFF], format!("{sentence}\n")).into_response();
+        let end = if self.ends_line() { "\n" } else { "" };
+        let mut response = (self.status(), [NO_SNIFF], format!("{sentence}{end}")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
@@ -181,6 +221,12 @@ impl From<TextError> for HttpError {
 impl From<ProtobufError> for HttpError {
     fn from(error: ProtobufError) -> Self {
         Self::Protobuf(error)
+    }
+}
+
+impl From<SelectorError> for HttpError {
+    fn from(error: SelectorError) -> Self {
+        Self::Selector(error)
     }
 }
 

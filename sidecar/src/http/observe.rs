@@ -8,8 +8,9 @@
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::Response,
+    routing::MethodRouter,
 };
 
 use super::{AppState, Listener, error::Reason};
@@ -52,6 +53,12 @@ pub(super) async fn count(State(app): State<AppState>, handler: Handler, request
     response
 }
 
+/// The methods given so far, counted under that handler.
+pub(super) fn counted(state: &AppState, handler: Handler, methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    let count = move |state, request, next| count(state, handler, request, next);
+    methods.route_layer(from_fn_with_state(state.clone(), count))
+}
+
 /// One of the few methods that reach a handler.
 fn method(method: &Method) -> &'static str {
     match method.as_str() {
@@ -59,6 +66,7 @@ fn method(method: &Method) -> &'static str {
         "PUT" => "put",
         "POST" => "post",
         "DELETE" => "delete",
+        "OPTIONS" => "options",
         _ => "other",
     }
 }
