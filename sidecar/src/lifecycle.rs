@@ -260,6 +260,20 @@ mod tests {
         check(Some(3), 1, 0);
     }
 
+    #[tokio::test]
+    async fn a_wish_to_quit_ends_the_wait_even_when_it_came_before() {
+        let (quit, mut signals) = (Quit::default(), Signals::catch().unwrap());
+        let client = quit.clone();
+        client.ask();
+        client.ask();
+        assert_eq!(quit.or(&mut signals).await, "quit");
+        let (reason, ()) = tokio::join!(quit.or(&mut signals), async {
+            settle().await;
+            client.ask();
+        });
+        assert_eq!(reason, "quit");
+    }
+
     fn changes(store: &Store, body: &[u8], job: &str) {
         let key =
             protocol::GroupingKey::from_path(&format!("/metrics/job/{job}"), protocol::PathNames::Legacy).unwrap();

@@ -7,7 +7,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use sidecar::{
-    http::{AppState, Listener, router, scrape_router},
+    http::{AppState, Listener, Settings, router, scrape_router},
     store::Store,
 };
 use tower::ServiceExt;
@@ -30,8 +30,16 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        let state = AppState::around(Store::new());
-        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state) }
+        Self::of(&AppState::around(Store::new()))
+    }
+
+    /// The routers around a store that a test fills, with settings of its own.
+    pub(crate) fn with(store: Store, settings: Settings) -> Self {
+        Self::of(&AppState::with(store, settings))
+    }
+
+    fn of(state: &AppState) -> Self {
+        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state.clone()) }
     }
 
     /// A request with headers written as `name: value`.

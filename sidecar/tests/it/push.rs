@@ -65,7 +65,7 @@ fn a_path_that_names_no_group_is_explained() {
 #[test]
 fn other_paths_and_methods_are_answered_as_upstream_does() {
     let calls = Calls::new();
-    for path in ["/metrics/jobs/x", "/metrics/job", "/nothing", "/METRICS/job/x", "/metrics/", "/-/quit"] {
+    for path in ["/metrics/jobs/x", "/metrics/job", "/nothing", "/METRICS/job/x", "/metrics/"] {
         calls.put(path, "").is(404, "404 page not found\n");
     }
     let check = |method: &str, path: &str, status: u16, allow: &str| {
