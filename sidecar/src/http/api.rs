@@ -20,10 +20,10 @@ use axum::{
     Router,
     body::Body,
     extract::{Query, State},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::map_response,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, options},
+    routing::{MethodRouter, any, get, options},
 };
 use protocol::{
     GroupingKey, GroupingKeyError,
@@ -80,7 +80,10 @@ struct BuildInformation {
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     let base = format!("{}{API_PATH}", state.settings().route_prefix);
     let read = |methods, handler| allowing(open(state, methods, handler).merge(preflight(state)), GET_ONLY);
-    let elsewhere = preflight(state).fallback(async || HttpError::NotFound);
+    // Not a route for OPTIONS with 404 for the rest: a path that is nowhere allows nothing.
+    let elsewhere =
+        any(async |method: Method| if method == Method::OPTIONS { Ok(OPEN_HEADERS) } else { Err(HttpError::NotFound) });
+    let elsewhere = counted(state, Handler::ApiOptions, elsewhere);
     Router::new()
         .route(&format!("{base}/status"), read(get(status), Handler::ApiStatus))
         .route(&format!("{base}/metrics"), read(get(metrics), Handler::ApiMetrics))

@@ -56,7 +56,7 @@ pub(super) async fn count(State(app): State<AppState>, handler: Handler, request
 /// The methods given so far, counted under that handler.
 pub(super) fn counted(state: &AppState, handler: Handler, methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
     let count = move |state, request, next| count(state, handler, request, next);
-    methods.route_layer(from_fn_with_state(state.clone(), count))
+    methods.layer(from_fn_with_state(state.clone(), count))
 }
 
 /// One of the few methods that reach a handler.

@@ -31,7 +31,7 @@ const GROUPS_A_PAGE: usize = 200;
 const POLICY: (HeaderName, &str) = (
     header::CONTENT_SECURITY_POLICY,
     "default-src 'none'; script-src 'sha256-DbbGfmc0tN7J98YN4us0eU/YMPmX4MJDSCderOu5ZpI='; \
-     style-src 'sha256-CVZCQl6aZXxE34jQSAvtYwHr1UVva75GV2tXwN/tOVc='; connect-src 'self'; form-action 'self'; \
+     style-src 'sha256-o/jdf7aXzNrMYXFk/AVhtRAgj7nadnF2dhNKnvStVR0='; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
 );
 

@@ -294,6 +294,7 @@ fn answers_may_be_read_by_other_sites_and_not_kept() {
         let answer = of("GET", path);
         answer.is(404, "404 page not found\n");
         assert!(open.iter().all(|(name, _)| answer.header(name).is_empty()), "{answer:?}");
+        assert_eq!(answer.header("allow"), "");
     }
 }
 
