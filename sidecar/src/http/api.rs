@@ -26,7 +26,7 @@ use axum::{
     routing::{MethodRouter, any, get, options},
 };
 use protocol::{
-    GroupingKey, GroupingKeyError,
+    GroupingKey,
     endpoints::{API_PATH, METRICS_PATH},
 };
 use serde::{Serialize, Serializer};
@@ -142,11 +142,13 @@ async fn metrics(State(state): State<AppState>, Query(parameters): Parameters) -
 }
 
 fn group_key(state: &AppState, written: &str) -> Result<GroupingKey, HttpError> {
-    let names = state.settings().path_names();
-    let rest = written.trim_start_matches('/');
-    let is_whole = written.starts_with('/') && rest.starts_with(METRICS_PATH.trim_start_matches('/'));
-    let path = if is_whole { written.to_owned() } else { format!("{METRICS_PATH}/{rest}") };
-    GroupingKey::from_path(&path, names).map_err(|error: GroupingKeyError| HttpError::Key(error))
+    let is_whole = written.strip_prefix(METRICS_PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let path = if is_whole {
+        written.to_owned()
+    } else {
+        format!("{METRICS_PATH}/{}", written.strip_prefix('/').unwrap_or(written))
+    };
+    GroupingKey::from_path(&path, state.settings().path_names()).map_err(HttpError::Key)
 }
 
 /// Flags by name, as upstream has them.
