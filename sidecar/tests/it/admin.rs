@@ -5,7 +5,7 @@ use sidecar::{http::Settings, store::Store};
 use crate::call::{Answer, Calls};
 
 fn calls() -> Calls {
-    let calls = Calls::with(Store::new(), Settings { has_admin_api: true, ..Settings::default() });
+    let calls = Calls::holding(Store::new(), Settings { has_admin_api: true, ..Settings::default() });
     for path in ["job/a", "job/a/instance/i1", "job/b/instance/i2", "job/c/zone@base64/PC9hPg"] {
         calls.put(&format!("/metrics/{path}"), "x 1\n").is(200, "");
     }

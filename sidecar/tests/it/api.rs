@@ -35,7 +35,7 @@ fn get(calls: &Calls, path: &str) -> Answer {
 
 #[track_caller]
 fn check(store: &Store, query: &str, expected: &str) {
-    let calls = Calls::with(store.clone(), Settings::default());
+    let calls = Calls::holding(store.clone(), Settings::default());
     get(&calls, &format!("/api/v1/metrics{query}")).is(200, expected);
 }
 
@@ -90,7 +90,7 @@ fn groups_are_sorted_by_key_however_many_there_are() {
     for job in (0..2000).rev() {
         push(&store, &format!("/metrics/job/{job:04}"), "x 1\n");
     }
-    let calls = Calls::with(store, Settings::default());
+    let calls = Calls::holding(store, Settings::default());
     let answer = get(&calls, "/api/v1/metrics").text();
     assert!(answer.starts_with(r#"{"status":"success","data":[{"#) && answer.ends_with("}]}"), "{answer}");
     let jobs: Vec<_> = answer.split(r#"{"labels":{"job":""#).skip(1).map(|group| group.get(..4).unwrap()).collect();
@@ -101,7 +101,7 @@ fn groups_are_sorted_by_key_however_many_there_are() {
 /// What a family's object has in `metrics`.
 #[track_caller]
 fn check_metrics(store: &Store, family: &str, expected: &str) {
-    let calls = Calls::with(store.clone(), Settings::default());
+    let calls = Calls::holding(store.clone(), Settings::default());
     let answer = get(&calls, "/api/v1/metrics").text();
     let (_, family) = answer.split_once(&format!(r#""{family}":{{"#)).unwrap();
     let (_, metrics) = family.split_once(r#""metrics":"#).unwrap();
@@ -178,7 +178,7 @@ fn a_unit_is_shown_where_there_is_one_and_kinds_have_upstreams_words() {
     };
     let families = vec![native(0, vec![]), number("i", Kind::Info), number("s", Kind::StateSet)];
     store.submit(Change::replace(key("/metrics/job/j"), families), PUSHED);
-    let calls = Calls::with(store, Settings::default());
+    let calls = Calls::holding(store, Settings::default());
     let answer = get(&calls, "/api/v1/metrics").text();
     let stamp = r#""time_stamp":"2026-01-02T03:04:05.25Z""#;
     for (name, head) in [("h", r#""type":"GAUGE_HISTOGRAM","unit":"seconds""#), ("i", r#""type":"GAUGE""#)] {
@@ -191,7 +191,7 @@ fn a_unit_is_shown_where_there_is_one_and_kinds_have_upstreams_words() {
 fn hostile_values_stay_texts() {
     let store = Store::new();
     push(&store, "/metrics/job/a%3Cb%3E%26%22%5C", "# HELP x a <b> & \"c\"\nx{v=\"</script>\\n\u{2028}\u{1}\"} 1\n");
-    let calls = Calls::with(store, Settings::default());
+    let calls = Calls::holding(store, Settings::default());
     let answer = get(&calls, "/api/v1/metrics").text();
     assert!(answer.contains(r#""labels":{"job":"a\u003cb\u003e\u0026\"\\"}"#), "{answer}");
     assert!(answer.contains(r#""v":"\u003c/script\u003e\n\u2028\u0001""#), "{answer}");
@@ -202,7 +202,7 @@ fn hostile_values_stay_texts() {
 fn families_with_the_names_of_a_groups_keys_do_not_take_their_place() {
     let store = Store::new();
     push(&store, "/metrics/job/j", "labels 1\nlast_push_successful 0\nlabels_too 5\n");
-    let calls = Calls::with(store, Settings::default());
+    let calls = Calls::holding(store, Settings::default());
     let answer = get(&calls, "/api/v1/metrics").text();
     assert_eq!(answer.matches(r#""labels":{"job":"j"},"#).count(), 1, "{answer}");
     assert!(answer.contains(r#""last_push_successful":true"#) && !answer.contains(r#""value":"1""#), "{answer}");
@@ -255,7 +255,7 @@ fn a_group_that_is_not_there_is_404_and_a_bad_key_is_400() {
 fn the_status_tells_build_flags_and_start() {
     let flags = [("web.route-prefix", "/p<"), ("log.format", "logfmt")];
     let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let calls = Calls::with(Store::new(), Settings { flags, started: PUSHED, ..Settings::default() });
+    let calls = Calls::holding(Store::new(), Settings { flags, started: PUSHED, ..Settings::default() });
     let expected = format!(
         r#"{{"status":"success","data":{{"build_information":{{"branch":"","buildDate":"","buildUser":"","goVersion":"","revision":"","version":"{}"}},"flags":{{"log.format":"logfmt","web.route-prefix":"/p\u003c"}},"start_time":"2026-01-02T03:04:05.25Z"}}}}"#,
         env!("CARGO_PKG_VERSION")
@@ -300,7 +300,7 @@ fn answers_may_be_read_by_other_sites_and_not_kept() {
 
 #[test]
 fn the_api_is_behind_the_route_prefix_and_counted() {
-    let calls = Calls::with(Store::new(), Settings { route_prefix: "/p".into(), ..Settings::default() });
+    let calls = Calls::holding(Store::new(), Settings { route_prefix: "/p".into(), ..Settings::default() });
     for (method, path) in [("GET", "metrics"), ("GET", "status"), ("OPTIONS", "x"), ("PUT", "status"), ("GET", "x")] {
         calls.push_listener(method, &format!("/p/api/v1/{path}"), &[], "");
     }

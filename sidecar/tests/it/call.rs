@@ -34,7 +34,7 @@ impl Calls {
     }
 
     /// The routers around a store that a test fills, with settings of its own.
-    pub(crate) fn with(store: Store, settings: Settings) -> Self {
+    pub(crate) fn holding(store: Store, settings: Settings) -> Self {
         Self::of(&AppState::with(store, settings))
     }
 

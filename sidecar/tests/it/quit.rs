@@ -5,7 +5,10 @@ use sidecar::{http::Settings, store::Store};
 use crate::call::Calls;
 
 fn with(route_prefix: &str, has_lifecycle_api: bool) -> Calls {
-    Calls::with(Store::new(), Settings { route_prefix: route_prefix.into(), has_lifecycle_api, ..Settings::default() })
+    Calls::holding(
+        Store::new(),
+        Settings { route_prefix: route_prefix.into(), has_lifecycle_api, ..Settings::default() },
+    )
 }
 
 #[test]

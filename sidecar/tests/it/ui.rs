@@ -19,7 +19,7 @@ fn push(store: &Store, path: &str, body: &str) {
 }
 
 fn calls(store: &Store) -> Calls {
-    Calls::with(store.clone(), Settings::default())
+    Calls::holding(store.clone(), Settings::default())
 }
 
 fn get(calls: &Calls, path: &str) -> Answer {
@@ -102,7 +102,7 @@ fn the_buttons_name_what_they_ask_for() {
     let store = Store::new();
     push(&store, "/metrics/job/a%2Fb/x/%22", "x 1\n");
     let settings = Settings { has_admin_api: true, link_prefix: "/ext".into(), ..Settings::default() };
-    let admin = get(&Calls::with(store.clone(), settings), "/").text();
+    let admin = get(&Calls::holding(store.clone(), settings), "/").text();
     has(&admin, "data-method=\"DELETE\" data-path=\"/ext/metrics/job@base64/YS9i/x/%22\"");
     has(&admin, "data-question=\"Delete the group {job=&#34;a/b&#34;,x=&#34;\\&#34;&#34;}?\"");
     has(&admin, "data-method=\"PUT\" data-path=\"/ext/api/v1/admin/wipe\" data-question=\"Delete all 1 groups?\"");
@@ -168,7 +168,7 @@ fn a_place_to_go_on_from_that_is_no_key_is_400() {
 fn the_status_has_version_start_and_flags() {
     let flags = vec![("log.level".to_owned(), "<info>".to_owned())];
     let settings = Settings { flags, started: PUSHED, route_prefix: "/p".into(), ..Settings::default() };
-    let calls = Calls::with(Store::new(), settings);
+    let calls = Calls::holding(Store::new(), settings);
     let page = get(&calls, "/p/status").text();
     has(&page, &format!("<td>Version</td><td>{}</td>", env!("CARGO_PKG_VERSION")));
     has(&page, "<td>Started</td><td><time datetime=\"2026-01-02T03:04:05.25Z\">");
@@ -191,5 +191,5 @@ fn other_methods_are_told_what_is_allowed() {
 #[test]
 fn a_scrape_page_in_the_place_of_the_status_page_keeps_it() {
     let settings = Settings { telemetry_path: "/status".into(), ..Settings::default() };
-    has(&get(&Calls::with(Store::new(), settings), "/").text(), "<h2>Status</h2>");
+    has(&get(&Calls::holding(Store::new(), settings), "/").text(), "<h2>Status</h2>");
 }
