@@ -15,7 +15,7 @@ use crate::{
     args::Args,
     config::{Config, ListenAddress, Role, Sidecar},
     http::{self, AppState, Listener, Parts},
-    lifecycle::{self, Quit, Readiness, Scrapes, Signals},
+    lifecycle::{self, Readiness, Scrapes, Signals},
     listen::{self, Closing, Endpoint},
     operator_access::OperatorAccess,
     store::Store,
@@ -71,34 +71,22 @@ async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let Config { log_level: _, log_format: _, settings, role } = config;
-    let quit = Quit::default();
-    let asked = quit.clone();
-    let parts = |readiness, operator, scrapes| Parts {
-        store: Store::new(),
-        scrapes,
-        readiness,
-        operator,
-        settings,
-        quit: asked,
-    };
+    let quit = signals.quit();
+    let parts =
+        |readiness, operator, scrapes| Parts { store: Store::new(), scrapes, readiness, operator, settings, quit };
     match role {
         Role::Alone { listen } => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
-            run_alone(AppState::new(parts), &listen, signals, quit).await
+            run_alone(AppState::new(parts), &listen, signals).await
         }
         Role::Sidecar(sidecar) => {
-            run_sidecar(*sidecar, parts, signals, quit).await;
+            run_sidecar(*sidecar, parts, signals).await;
             Ok(())
         }
     }
 }
 
-async fn run_alone(
-    state: AppState,
-    addresses: &[ListenAddress],
-    mut signals: Signals,
-    quit: Quit,
-) -> Result<(), AppError> {
+async fn run_alone(state: AppState, addresses: &[ListenAddress], mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
     let router = http::router(state);
     let mut listeners = Vec::new();
@@ -109,7 +97,7 @@ async fn run_alone(
     for listener in listeners {
         servers.tasks.spawn(listen::serve(listener, router.clone(), servers.closing.clone()));
     }
-    let signal = quit.or(&mut signals).await;
+    let signal = signals.recv().await;
     tracing::info!(signal, "leaving");
     servers.drain().await;
     Ok(())
@@ -119,7 +107,6 @@ async fn run_sidecar(
     sidecar: Sidecar,
     parts: impl FnOnce(Readiness, OperatorAccess, Scrapes) -> Parts,
     mut signals: Signals,
-    quit: Quit,
 ) {
     let started = Instant::now();
     let Sidecar { push, scrape, hold_open, trust_dir, pod_name, pod_namespace, pod_uid } = sidecar;
@@ -142,7 +129,7 @@ async fn run_sidecar(
     let endpoint = Endpoint { address: scrape, name: "scrape", router };
     scraped.tasks.spawn(listen::serve_patiently(endpoint, scraped.closing.clone(), starting));
 
-    let signal = quit.or(&mut signals).await;
+    let signal = signals.recv().await;
     let deadline = hold_open.until(started, Instant::now());
     let reason = loop {
         let reason = lifecycle::hold_open(&hold_open, deadline, &store, &mut seen, &mut signals).await;
