@@ -35,7 +35,7 @@ use serde::Serialize;
 use super::{
     AppState, allowing,
     api::{self, Parameters, groups::Labels},
-    error::HttpError,
+    error::{ApiError, HttpError},
     observe::counted,
 };
 use crate::{metrics::Handler, selector::Selector};
@@ -69,7 +69,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
     let settings = state.settings();
     let prefix = &settings.route_prefix;
     let quit = put(quit).post(quit);
-    let refused = get(async || HttpError::QuitNotAllowed);
+    let refused = get(async || HttpError::Api(ApiError::QuitNotAllowed));
     // Upstream answers a GET of quit where it is without a prefix, wherever quit itself is.
     let router = if prefix.is_empty() {
         Router::new().route(QUIT_PATH, allowing(quit.merge(refused), "GET, OPTIONS, POST, PUT"))
@@ -111,7 +111,7 @@ async fn remove(State(state): State<AppState>, Query(parameters): Parameters) ->
 
 async fn quit(State(state): State<AppState>) -> Result<&'static str, HttpError> {
     if !state.settings().has_lifecycle_api {
-        return Err(HttpError::LifecycleDisabled);
+        return Err(ApiError::LifecycleDisabled.into());
     }
     state.shared.quit.ask();
     Ok("Requesting termination... Goodbye!")
@@ -120,7 +120,7 @@ async fn quit(State(state): State<AppState>) -> Result<&'static str, HttpError> 
 // === impl Removal ===
 
 impl Removal {
-    fn from_parameters(parameters: &[(String, String)]) -> Result<Self, HttpError> {
+    fn from_parameters(parameters: &[(String, String)]) -> Result<Self, ApiError> {
         let mut removal = Self { selectors: Vec::new(), is_dry_run: false };
         for (name, value) in parameters {
             match name.as_str() {
@@ -129,12 +129,12 @@ impl Removal {
                     removal.is_dry_run = match value.as_str() {
                         "1" | "true" => true,
                         "0" | "false" => false,
-                        _ => return Err(HttpError::BadDryRun(value.clone())),
+                        _ => return Err(ApiError::BadDryRun(value.clone())),
                     }
                 }
-                _ => return Err(HttpError::UnknownParameter(name.clone())),
+                _ => return Err(ApiError::UnknownParameter(name.clone())),
             }
         }
-        if removal.selectors.is_empty() { Err(HttpError::NoSelector) } else { Ok(removal) }
+        if removal.selectors.is_empty() { Err(ApiError::NoSelector) } else { Ok(removal) }
     }
 }

@@ -31,7 +31,12 @@ use protocol::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{AppState, GET_ONLY, allowing, error::HttpError, observe::counted, rfc3339::Rfc3339};
+use super::{
+    AppState, GET_ONLY, allowing,
+    error::{ApiError, HttpError},
+    observe::counted,
+    rfc3339::Rfc3339,
+};
 use crate::{build_info, metrics::Handler};
 
 /// What every answer of the read-only API says to browsers and caches; errors of its handlers too.
@@ -135,7 +140,7 @@ async fn metrics(State(state): State<AppState>, Query(parameters): Parameters) -
         None => state.store().groups(),
         Some((_, written)) => {
             let key = group_key(&state, written)?;
-            vec![state.store().group(&key).ok_or(HttpError::UnknownGroup(key))?]
+            vec![state.store().group(&key).ok_or(ApiError::UnknownGroup(key))?]
         }
     };
     Ok(json_response(groups::body(groups)))

@@ -6,6 +6,8 @@
 //!
 //! *Never:* success paths.
 
+mod api;
+
 use std::sync::Arc;
 
 use axum::{
@@ -13,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use protocol::{
-    Excerpt, GroupingKey, GroupingKeyError,
+    Excerpt, GroupingKeyError,
     endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
 };
 
@@ -26,9 +28,9 @@ use crate::{
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
-    selector::SelectorError,
     store::Objection,
 };
+pub(super) use api::ApiError;
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -67,20 +69,8 @@ pub(super) enum HttpError {
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
     #[error("{0}")]
     Denied(Denial),
-    #[error("expected the key of a group that is here, found {}, which is not", Excerpt::of(.0))]
-    UnknownGroup(GroupingKey),
     #[error("{0}")]
-    Selector(SelectorError),
-    #[error("expected at least one `match[]` with a selector such as {{job=\"a\"}}, found none")]
-    NoSelector,
-    #[error("expected no parameters but `match[]` and `dryRun`, found {:?}", Excerpt::of(.0))]
-    UnknownParameter(String),
-    #[error("expected `dryRun` to be 1, true, 0 or false, found {:?}", Excerpt::of(.0))]
-    BadDryRun(String),
-    #[error("Lifecycle API is not enabled.")]
-    LifecycleDisabled,
-    #[error("Only POST or PUT requests allowed.")]
-    QuitNotAllowed,
+    Api(ApiError),
 }
 
 /// What there is to count and to log about a failure; an extension of the response.
@@ -114,9 +104,8 @@ fn printed(time: &UnixSeconds) -> String {
 impl HttpError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::UnknownGroup(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed | Self::QuitNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::LifecycleDisabled => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
@@ -125,22 +114,14 @@ impl HttpError {
             | Self::Incomplete(_)
             | Self::Refused(_)
             | Self::BadPushTime(_)
-            | Self::NoPushTime
-            | Self::Selector(_)
-            | Self::NoSelector
-            | Self::UnknownParameter(_)
-            | Self::BadDryRun(_) => StatusCode::BAD_REQUEST,
+            | Self::NoPushTime => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PushedSince { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Api(error) => error.status(),
         }
-    }
-
-    /// Upstream's two sentences about quitting are no lines.
-    fn ends_line(&self) -> bool {
-        !matches!(self, Self::LifecycleDisabled | Self::QuitNotAllowed)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -159,13 +140,7 @@ impl HttpError {
             | Self::NoPushTime
             | Self::PushedSince { .. }
             | Self::Denied(_)
-            | Self::UnknownGroup(_)
-            | Self::Selector(_)
-            | Self::NoSelector
-            | Self::UnknownParameter(_)
-            | Self::BadDryRun(_)
-            | Self::LifecycleDisabled
-            | Self::QuitNotAllowed => None,
+            | Self::Api(_) => None,
         }
     }
 
@@ -177,6 +152,7 @@ impl HttpError {
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
+            | Self::Api(_)
             | Self::Text(_)
             | Self::Protobuf(_)
             | Self::TooLarge { .. }
@@ -184,14 +160,7 @@ impl HttpError {
             | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
-            | Self::Refused(_)
-            | Self::UnknownGroup(_)
-            | Self::Selector(_)
-            | Self::NoSelector
-            | Self::UnknownParameter(_)
-            | Self::BadDryRun(_)
-            | Self::LifecycleDisabled
-            | Self::QuitNotAllowed => None,
+            | Self::Refused(_) => None,
         }
     }
 }
@@ -199,7 +168,7 @@ impl HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let sentence = self.to_string();
-        let end = if self.ends_line() { "\n" } else { "" };
+        let end = if matches!(&self, Self::Api(error) if !error.ends_line()) { "" } else { "\n" };
         let mut response = (self.status(), [NO_SNIFF], format!("{sentence}{end}")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
@@ -224,9 +193,9 @@ impl From<ProtobufError> for HttpError {
     }
 }
 
-impl From<SelectorError> for HttpError {
-    fn from(error: SelectorError) -> Self {
-        Self::Selector(error)
+impl From<ApiError> for HttpError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
     }
 }
 
