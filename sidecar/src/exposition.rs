@@ -11,6 +11,7 @@ pub mod escaping;
 pub mod extra;
 pub mod family;
 pub mod measurement;
+pub mod native;
 pub mod negotiate;
 pub mod openmetrics;
 pub mod protobuf;

@@ -6,6 +6,8 @@
 //!
 //! *Never:* success paths.
 
+mod api;
+
 use std::sync::Arc;
 
 use axum::{
@@ -32,6 +34,7 @@ use crate::{
     operator_access::Denial,
     store::{Objection, Times},
 };
+pub(super) use api::ApiError;
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -91,6 +94,8 @@ pub(super) enum HttpError {
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
     #[error("{0}")]
     Denied(Denial),
+    #[error("{0}")]
+    Api(ApiError),
 }
 
 /// What there is to count and to log about a failure; an extension of the response.
@@ -166,6 +171,7 @@ impl HttpError {
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Api(error) => error.status(),
         }
     }
 
@@ -192,7 +198,8 @@ impl HttpError {
             | Self::BadPushTime(_)
             | Self::NoPushTime
             | Self::PushedSince { .. }
-            | Self::Denied(_) => None,
+            | Self::Denied(_)
+            | Self::Api(_) => None,
         }
     }
 
@@ -204,6 +211,7 @@ impl HttpError {
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
+            | Self::Api(_)
             | Self::Text(_)
             | Self::Protobuf(_)
             | Self::TooLarge { .. }
@@ -233,8 +241,9 @@ impl HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
+        let end = if matches!(&self, Self::Api(error) if !error.ends_line()) { "" } else { "\n" };
         let mut response =
-            (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}\n")).into_response();
+            (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}{end}")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
@@ -257,6 +266,12 @@ impl From<ProtobufError> for HttpError {
 impl From<MeasurementError> for HttpError {
     fn from(error: MeasurementError) -> Self {
         Self::Measurement(error)
+    }
+}
+
+impl From<ApiError> for HttpError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
     }
 }
 
