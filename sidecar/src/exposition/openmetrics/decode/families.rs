@@ -56,8 +56,12 @@ struct CreatedLine {
 // === impl Families ===
 
 impl Families {
+    /// Help for a part of a family is no help for the family.
     pub(super) fn help(&mut self, name: &str, help: String) -> Result<(), Malformed> {
         let header = self.declared(name);
+        if header.name != name {
+            return Ok(());
+        }
         if !header.help.is_empty() {
             return Err(text::Malformed::SecondHelp(header.name.clone()).into());
         }
@@ -67,6 +71,9 @@ impl Families {
 
     pub(super) fn unit(&mut self, name: &str, unit: &str) -> Result<(), Malformed> {
         let header = self.declared(name);
+        if header.name != name {
+            return Ok(());
+        }
         if !header.unit.is_empty() {
             return Err(Malformed::SecondUnit(header.name.clone()));
         }

@@ -201,6 +201,8 @@ fn help_and_unit_belong_to_the_family_whatever_the_order_of_the_lines() {
     assert_eq!((found.help.as_str(), found.unit.as_str()), ("Some \"time\"\n", "seconds"));
     let late = families("# TYPE x_s gauge\nx_s 1\n# HELP x_s text\n# UNIT x_s s\n").remove(0);
     assert_eq!((late.help.as_str(), late.unit.as_str()), ("text", "s"));
+    let part = families("# TYPE x summary\n# HELP x_sum a\n# UNIT x_sum b\nx_sum 1\n# HELP x_sum c\n").remove(0);
+    assert_eq!((part.help.as_str(), part.unit.as_str()), ("", ""));
 }
 
 /// A gateway that knows no OpenMetrics reads these as the text format.
@@ -223,7 +225,7 @@ fn what_is_fine_as_text_is_read_as_there() {
         "# TYPE x histogram\nx_count 1\n# TYPE x_created gauge\nx_created 5\n",
         "x_created 1\nx_info 2\nx_total 3\nx_gsum 4\nx_count 5\n",
         "x_count 1\n# TYPE x summary\nx_sum 1\n",
-        "# TYPE h histogram\n# HELP h_count its help\nh_bucket{le=\"1e3\",a=\"x\"} 1\nh_count{a=\"x\"} 3.5\nh_sum{a=\"y\"} 9\n",
+        "# TYPE h histogram\nh_bucket{le=\"1e3\",a=\"x\"} 1\nh_count{a=\"x\"} 3.5\nh_sum{a=\"y\"} 9\n",
         "# TYPE s summary\ns{quantile=\".50\"} 1\ns_sum 2\ns_count 3.7\ns_bucket 4\n",
     ];
     for body in bodies {
@@ -463,7 +465,7 @@ proptest! {
         let _ = decode(text.as_bytes(), NameValidation::Utf8);
     }
 
-    /// Of bodies without what the text format does not have.
+    /// Text reads the second of two equal series, which no store takes; here one is enough to refuse it.
     #[test]
     fn a_body_that_is_fine_as_text_is_fine(
         lines in prop::collection::vec(
@@ -472,9 +474,10 @@ proptest! {
         ),
     ) {
         let body = lines.join("\n");
-        if let Ok(expected) = text::decode(body.as_bytes(), NameValidation::Legacy) {
+        if text::decode(body.as_bytes(), NameValidation::Legacy).is_ok() {
             let found = decode(body.as_bytes(), NameValidation::Legacy);
-            prop_assert!(found.is_ok(), "{} {:?} {:?}", body, found, expected);
+            let is_twice = matches!(&found, Err(error) if matches!(error.fault, Malformed::SecondCreated(_)));
+            prop_assert!(found.is_ok() || is_twice, "{:?}", found);
         }
     }
 }

@@ -311,8 +311,7 @@ fn any_family() -> impl Strategy<Value = MetricFamily> {
         metrics.dedup_by(|left, right| left.labels == right.labels);
         let unit = if has_unit { unit } else { "" };
         // Blanks before help are no part of it, and a carriage return at the end is the line's.
-        let help = help.trim_start_matches([' ', '\t']);
-        let help = help.strip_suffix('\r').unwrap_or(help).to_owned();
+        let help = help.trim_start_matches([' ', '\t']).trim_end_matches('\r').to_owned();
         MetricFamily { name: name.to_owned(), help, unit: unit.to_owned(), kind, metrics }
     })
 }
