@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     fmt::{self, Write},
 };
 
@@ -48,7 +49,7 @@ pub fn encode(families: &[MetricFamily]) -> String {
     for family in &sorted {
         let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
         metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
-        let has_family = |name: &str| sorted.iter().any(|family| family.name == name);
+        let has_family = |name: &str| sorted.binary_search_by(|family| (*family.name).cmp(name)).is_ok();
         write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, has_family);
     }
     out.push_str(END);
@@ -237,13 +238,13 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// One that is too long is left out, and so is one with a label without a name: no parser takes them.
+    /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name.
     fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
         let Exemplar { labels, value, timestamp } = exemplar;
-        let characters =
-            |(name, value): (&str, &str)| label_name(self.escaping, name).chars().count() + value.chars().count();
-        let is_short = labels.iter().map(characters).sum::<usize>() <= MOST_EXEMPLAR_CHARACTERS;
-        if !is_short || labels.contains("") {
+        let names: BTreeSet<_> = labels.iter().map(|(name, _)| label_name(self.escaping, name)).collect();
+        let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
+        let characters: usize = texts.map(|text| text.chars().count()).sum();
+        if MOST_EXEMPLAR_CHARACTERS < characters || names.contains("") || names.len() < labels.len() {
             return Ok(());
         }
         out.push_str(" # ");
