@@ -16,6 +16,7 @@ use crate::exposition::{Kind, Metric, MetricFamily, Value};
 
 const BUILD_INFO: &str = "pushgateway_build_info";
 const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
+const ESCAPED_SERIES_HIDDEN: &str = "sidegate_escaped_series_hidden_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
 const SCRAPES: &str = "sidegate_scrapes_total";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
@@ -24,6 +25,7 @@ const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (BUILD_INFO, Kind::Gauge),
     (HTTP_REQUESTS, Kind::Counter),
+    (ESCAPED_SERIES_HIDDEN, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
@@ -77,6 +79,7 @@ struct Counts {
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
     scrapes: u64,
+    hidden: u64,
 }
 
 // === impl Handler ===
@@ -163,6 +166,11 @@ impl Metrics {
         self.count(|counts| counts.scrapes += 1);
     }
 
+    /// Series that a page is handed out without.
+    pub(crate) fn hidden(&self, series: usize) {
+        self.count(|counts| counts.hidden += u64::try_from(series).unwrap_or(u64::MAX));
+    }
+
     /// All families, sorted by name.
     pub(crate) fn gather(&self) -> Vec<MetricFamily> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,6 +197,13 @@ impl Metrics {
                 "Total HTTP requests processed by the Pushgateway, excluding scrapes.",
                 Kind::Counter,
                 requests.collect(),
+            ),
+            family(
+                ESCAPED_SERIES_HIDDEN,
+                "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \
+                 them like others.",
+                Kind::Counter,
+                vec![metric(&[], counts.hidden)],
             ),
             family(PUSHES_REFUSED, "Pushes that were answered with an error.", Kind::Counter, refused.collect()),
             family(

@@ -10,7 +10,7 @@
 //!
 //! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
 //!
-//! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
+//! *Never:* HTTP, formats other than those of text, the clock (`now` is an argument).
 
 mod change;
 mod consistency;
@@ -18,6 +18,7 @@ mod group;
 mod index;
 mod page;
 mod series;
+mod shown;
 mod snapshot;
 mod view;
 mod writer;

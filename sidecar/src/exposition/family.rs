@@ -139,7 +139,7 @@ pub enum Count {
 pub fn allows_metric(names: NameValidation, name: &str) -> bool {
     match names {
         NameValidation::Legacy => is_metric_name(name),
-        NameValidation::Utf8 => !name.is_empty(),
+        NameValidation::Utf8 => !name.is_empty() && !name.contains('\0'),
     }
 }
 

@@ -21,6 +21,7 @@ use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
     clock::UnixSeconds,
     exposition::{
+        openmetrics::OpenMetricsError,
         protobuf::ProtobufError,
         text::{TextError, write_number},
     },
@@ -44,6 +45,8 @@ pub(super) enum HttpError {
     Key(GroupingKeyError),
     #[error("{0}")]
     Text(TextError),
+    #[error("{0}")]
+    OpenMetrics(OpenMetricsError),
     #[error("{0}")]
     Protobuf(ProtobufError),
     #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
@@ -104,6 +107,7 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::Compression { .. }
             | Self::Incomplete(_)
@@ -121,7 +125,7 @@ impl HttpError {
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Key(_) => Some(Refusal::Path),
-            Self::Text(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
+            Self::Text(_) | Self::OpenMetrics(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
@@ -146,6 +150,7 @@ impl HttpError {
             | Self::MethodNotAllowed
             | Self::NotReady
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
@@ -175,6 +180,12 @@ impl IntoResponse for HttpError {
 impl From<TextError> for HttpError {
     fn from(error: TextError) -> Self {
         Self::Text(error)
+    }
+}
+
+impl From<OpenMetricsError> for HttpError {
+    fn from(error: OpenMetricsError) -> Self {
+        Self::OpenMetrics(error)
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
 use super::{AppState, body::Plain, error::HttpError, grouping::Key};
 use crate::{
     clock,
-    exposition::{Format, negotiate, protobuf, text},
+    exposition::{Format, negotiate, openmetrics, protobuf, text},
     store::{Change, Verdict},
 };
 
@@ -24,6 +24,7 @@ pub(super) async fn push(
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let families = match negotiate::pushed(content_type.unwrap_or_default()) {
         Format::Text => text::decode(&body, state.settings().names)?,
+        Format::OpenMetrics => openmetrics::decode(&body, state.settings().names)?,
         Format::Protobuf => protobuf::decode(&body)?,
     };
     let change = if method == Method::PUT { Change::replace(key, families) } else { Change::merge(key, families) };

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, futures::Notified};
 use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
-    page::{KeyLabels, Page},
+    page::{Form, KeyLabels, Page, Pages},
     snapshot::Snapshot,
     view::GroupView,
 };
-use crate::{clock::UnixSeconds, metrics};
+use crate::{clock::UnixSeconds, exposition::Escaping, metrics};
 
 /// Everything that was pushed. Clones are handles of the same store.
 #[derive(Clone, Debug)]
@@ -29,8 +29,7 @@ pub struct Store {
 #[derive(Debug)]
 struct State {
     index: Index,
-    /// The last page made; it may be of an older revision.
-    page: Option<Arc<Page>>,
+    pages: Pages,
 }
 
 // === impl Store ===
@@ -43,7 +42,7 @@ impl Store {
     }
 
     fn guarding(own: &'static [OwnFamily]) -> Self {
-        let state = State { index: Index::new(own), page: None };
+        let state = State { index: Index::new(own), pages: Pages::default() };
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
 
@@ -65,28 +64,36 @@ impl Store {
 
     /// The page of the current revision.
     #[must_use]
-    pub fn page(&self) -> Arc<Page> {
+    pub fn page(&self, escaping: Escaping) -> Arc<Page> {
         let state = &mut *self.lock();
-        match &state.page {
-            Some(page) if page.revision == state.index.revision => Arc::clone(page),
-            _ => {
-                let page = Arc::new(Page::of(&state.index, KeyLabels::Shown, |_| true));
-                state.page = Some(Arc::clone(&page));
-                page
-            }
+        let known = state.pages.find(state.index.revision, Form::Text(escaping));
+        known.unwrap_or_else(|| state.pages.keep(Page::of(&state.index, KeyLabels::Shown, escaping, |_| true)))
+    }
+
+    /// The page of the current revision in OpenMetrics, without the mark of its end.
+    #[must_use]
+    pub fn openmetrics_page(&self, escaping: Escaping) -> Arc<Page> {
+        let mut state = self.lock();
+        let revision = state.index.revision;
+        if let Some(known) = state.pages.find(revision, Form::OpenMetrics(escaping)) {
+            return known;
         }
+        let stored = Snapshot::of(&state.index, escaping, |_| true);
+        drop(state);
+        let page = Page::openmetrics(&stored, escaping);
+        self.lock().pages.keep(page)
     }
 
     /// A page made for one reader: of the wanted families only, with push times labelled in either way.
     #[must_use]
-    pub fn page_of(&self, labels: KeyLabels, wanted: impl Fn(&str) -> bool) -> Page {
-        Page::of(&self.lock().index, labels, wanted)
+    pub fn page_of(&self, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Page {
+        Page::of(&self.lock().index, labels, escaping, wanted)
     }
 
     /// The values of the current revision, of the wanted families only.
     #[must_use]
-    pub fn snapshot(&self, wanted: impl Fn(&str) -> bool) -> Snapshot {
-        Snapshot::of(&self.lock().index, wanted)
+    pub fn snapshot(&self, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Snapshot {
+        Snapshot::of(&self.lock().index, escaping, wanted)
     }
 
     /// All groups, in no particular order.

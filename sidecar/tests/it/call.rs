@@ -7,7 +7,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use sidecar::{
-    http::{AppState, Listener, router, scrape_router},
+    http::{AppState, Listener, Settings, router, scrape_router},
     store::Store,
 };
 use tower::ServiceExt;
@@ -30,7 +30,11 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        let state = AppState::around(Store::new());
+        Self::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let state = AppState::with(Store::new(), settings);
         Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state) }
     }
 

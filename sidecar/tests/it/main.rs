@@ -4,6 +4,7 @@
 
 mod call;
 mod delete;
+mod formats;
 mod gateway;
 mod process;
 mod push;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::exposition::{
     extra::{Created, Exemplar, Timestamp},
-    family::{Kind, Metric, MetricFamily, Value, allows_metric},
+    family::{Kind, Metric, MetricFamily, Value},
     text::{
         self,
         decode::{Sample, each_line, families::Family, families::Part, line::Line},
@@ -53,7 +53,7 @@ pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, O
 
 impl Body {
     fn line(&mut self, text: &str) -> Result<(), Fault> {
-        let mut line = Line::new(text);
+        let mut line = Line::new(text, self.names);
         line.skip_blanks();
         let at = line.at();
         match line.peek() {
@@ -80,13 +80,9 @@ impl Body {
             self.is_ended = keyword == "EOF" && line.rest().is_empty();
             return Ok(());
         }
-        let start = line.at();
         let Some(name) = line.comment_name()? else {
             return Ok(());
         };
-        if !allows_metric(self.names, &name) {
-            return Err(Fault { at: start, what: text::Malformed::MetricNameAlphabet(name).into() });
-        }
         let at = line.at();
         let declared = match keyword {
             "HELP" => self.families.help(&name, line.help()?),

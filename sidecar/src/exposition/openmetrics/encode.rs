@@ -89,7 +89,7 @@ impl<'a> Shape<'a> {
         has_family: impl Fn(&str) -> bool,
     ) -> Self {
         let FamilyHead { name, kind, .. } = head;
-        let escaped = metric_name(escaping, name);
+        let escaped = escaping.metric_name(name);
         let short = |suffix| {
             let short = name.strip_suffix(suffix).filter(|short| !short.is_empty() && !has_family(short))?;
             escaped.strip_suffix(suffix).map(|header| (short, header.len()))
@@ -98,7 +98,7 @@ impl<'a> Shape<'a> {
             metrics.iter().all(|metric| matches!(metric.value, Value::Number(number) if allowed.contains(number)))
         };
         let has_state = |metric: &MetricRef<'_>| {
-            let mut labels = metric.labels.iter().map(|(label, _)| label_name(escaping, label));
+            let mut labels = metric.labels.iter().map(|(label, _)| escaping.label_name(label));
             labels.any(|label| label == escaped)
         };
         let whole = escaped.len();
@@ -241,7 +241,7 @@ impl<'a> Shape<'a> {
     /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name.
     fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
         let Exemplar { labels, value, timestamp } = exemplar;
-        let names: BTreeSet<_> = labels.iter().map(|(name, _)| label_name(self.escaping, name)).collect();
+        let names: BTreeSet<_> = labels.iter().map(|(name, _)| self.escaping.label_name(name)).collect();
         let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
         let characters: usize = texts.map(|text| text.chars().count()).sum();
         if MOST_EXEMPLAR_CHARACTERS < characters || names.contains("") || names.len() < labels.len() {
@@ -277,7 +277,7 @@ impl Block<'_> {
 
     fn labels(&mut self, labels: &LabelSet, escaping: Escaping) -> fmt::Result {
         for (name, value) in labels.iter() {
-            write_name(self.item(), &label_name(escaping, name), is_label_name)?;
+            write_name(self.item(), &escaping.label_name(name), is_label_name)?;
             self.out.push('=');
             write_quoted(self.out, value)?;
         }
@@ -289,14 +289,6 @@ impl Block<'_> {
             self.out.push('}');
         }
     }
-}
-
-fn metric_name(_escaping: Escaping, name: &str) -> Cow<'_, str> {
-    Cow::Borrowed(name)
-}
-
-fn label_name(_escaping: Escaping, name: &str) -> Cow<'_, str> {
-    Cow::Borrowed(name)
 }
 
 /// Prints a name, in quotes where it is not of the classic alphabet.

@@ -48,9 +48,6 @@ pub enum Malformed {
     /// A family without a name, or with an empty one.
     #[error("expected a family name, found none")]
     NoName,
-    /// A family name of other characters.
-    #[error("expected a family name of letters, digits, `_` and `:`, found {:?}", Excerpt::of(.0))]
-    NameAlphabet(String),
     /// The number of no type.
     #[error("expected a type from 0 to 5 for {:?}, found {}", Excerpt::of(.name), .found)]
     Type {
@@ -67,13 +64,14 @@ pub enum Malformed {
         /// Its type.
         kind: Kind,
     },
-    /// A label name of other characters, or none.
-    #[error("expected a label name of letters, digits and `_` on {:?}, found {:?}", Excerpt::of(.name), Excerpt::of(.label))]
-    LabelName {
+    /// A name that would make the page unreadable.
+    #[error("expected names without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
+    NulInName(String),
+    /// A label without a name, or with an empty one.
+    #[error("expected each label of {:?} to have a name, found one without", Excerpt::of(.name))]
+    NoLabelName {
         /// The family.
         name: String,
-        /// The label.
-        label: String,
     },
     /// A label twice on one metric.
     #[error("expected each label once on {:?}, found {:?} again", Excerpt::of(.name), Excerpt::of(.label))]

@@ -10,14 +10,14 @@ use std::collections::HashMap;
 
 use protocol::{
     LabelSet, NameValidation,
-    label_set::{LabelBlock, is_label_name, parse_block},
+    label_set::{LabelBlock, parse_block},
 };
 
 use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, is_metric_name};
+use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name};
 
 pub(in crate::exposition) mod families;
 pub(in crate::exposition) mod line;
@@ -41,15 +41,15 @@ pub(in crate::exposition) struct Sample {
     pub(in crate::exposition) timestamp: Option<i64>,
 }
 
-/// Reads a body. Families come in the order of their first line; those without samples are left out.
+/// Reads a body whose names in quotes may be what `names` allows. Families come in the order of their first line; those
+/// without samples are left out.
 ///
 /// # Errors
 /// The first fault.
 pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, TextError> {
-    let _ = names;
     let mut families = Families::default();
     let error = |line, column, fault| TextError { line, column, fault };
-    each_line(body, |line| read_line(&mut families, line), error)?;
+    each_line(body, |line| read_line(&mut families, Line::new(line, names)), error)?;
     Ok(families.finish())
 }
 
@@ -73,8 +73,7 @@ pub(in crate::exposition) fn each_line<W: From<Malformed>, E>(
     Ok(())
 }
 
-fn read_line(families: &mut Families, text: &str) -> Result<(), Fault> {
-    let mut line = Line::new(text);
+fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
     line.skip_blanks();
     match line.peek() {
         None => Ok(()),
@@ -96,14 +95,9 @@ fn read_comment(families: &mut Families, line: &mut Line<'_>) -> Result<(), Faul
         return Ok(());
     }
     line.skip_blanks();
-    let start = line.at();
     let Some(name) = line.comment_name()? else {
         return Ok(());
     };
-    let is_legal = is_metric_name(&name);
-    if !is_legal {
-        return Err(Fault { at: start, what: Malformed::MetricNameAlphabet(name) });
-    }
     let at = line.at();
     let declared =
         if keyword == "HELP" { families.help(&name, line.help()?) } else { families.kind(&name, line.rest()) };

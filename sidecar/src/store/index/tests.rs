@@ -4,7 +4,7 @@ use protocol::{LabelSet, NameValidation, PathNames};
 
 use super::*;
 use crate::{
-    exposition::text,
+    exposition::{Escaping, text},
     store::page::{KeyLabels, Page},
 };
 
@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     fn page(&self) -> String {
-        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, |_| true).text.to_vec()).unwrap()
+        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, Escaping::default(), |_| true).text.to_vec()).unwrap()
     }
 
     /// The page without comments and without push times, which tests of them ask for.
@@ -341,7 +341,7 @@ fn the_operator_sees_keys_as_they_were_pushed() {
     let mut it = Fixture::new();
     it.put("a", "");
     it.put("b/instance/", "");
-    let page = Page::of(&it.index, KeyLabels::AsPushed, |name| name == "push_time_seconds");
+    let page = Page::of(&it.index, KeyLabels::AsPushed, Escaping::AllowUtf8, |name| name == "push_time_seconds");
     let text = String::from_utf8(page.text.to_vec()).unwrap();
     assert!(
         text.ends_with("push_time_seconds{job=\"a\"} 101\npush_time_seconds{instance=\"\",job=\"b\"} 102\n"),

@@ -293,6 +293,32 @@ fn a_created_line_without_its_metric_is_a_family_of_its_own() {
 }
 
 #[test]
+fn names_in_quotes_may_be_any_text_where_that_is_allowed() {
+    let body = "# TYPE \"my.c\" counter\n# UNIT \"my.c\" c\n{\"my.c_total\",\"a.b\"=\"1\"} 2 # {\"d.e\"=\"f\"} 1\n\
+                {\"my.c_created\",\"a.b\"=\"1\"} 5\n# TYPE \"my.h\" histogram\n{\"my.h_bucket\",le=\"1\"} 1\n";
+    let found = decode(body.as_bytes(), NameValidation::Utf8).unwrap();
+    let expected = "# TYPE \"my.c\" counter\n{\"my.c_total\",\"a.b\"=\"1\"} 2 # {\"d.e\"=\"f\"} 1\n{\"my.c_created\",\"a.b\"=\"1\"} 5\n\
+                    # TYPE \"my.h\" histogram\n{\"my.h_bucket\",le=\"1.0\"} 1\n{\"my.h_bucket\",le=\"+Inf\"} 0\n{\"my.h_sum\"} 0\n\
+                    {\"my.h_count\"} 0\n# EOF\n";
+    assert_eq!(encode(&found), expected);
+    let places = [("# UNIT \"a.b\" c\n", 8), ("{\"a.b\"} 1\n", 1)];
+    for (body, column) in places {
+        fault(
+            body,
+            &format!(
+                "line 1, column {column}: expected a metric name of letters, digits, `_` and `:`, found \"a.b\"; \
+                 `--push.enable-utf8-names` allows any"
+            ),
+        );
+    }
+    fault(
+        "# TYPE c counter\nc_total 1 # {\"d.e\"=\"f\"} 1\n",
+        "line 2, column 13: expected a label name of letters, digits and `_`, found \"d.e\"; \
+         `--push.enable-utf8-names` allows any",
+    );
+}
+
+#[test]
 fn nothing_follows_the_end() {
     fault("a 1\n# EOF\nb 1\n", "line 3, column 1: expected nothing after `# EOF`, found \"b 1\"");
     fault("# EOF\n # EOF\n", "line 2, column 2: expected nothing after `# EOF`, found \"# EOF\"");

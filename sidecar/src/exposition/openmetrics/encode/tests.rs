@@ -223,6 +223,55 @@ fn a_name_that_needs_quotes_stands_inside_the_braces() {
     );
 }
 
+#[test]
+fn suffixes_come_behind_the_name_that_was_escaped() {
+    let extra = Extra {
+        created: Some(Created { at: Timestamp::default(), is_line: true }),
+        exemplars: vec![exemplar(&[("x.y", "z")])],
+        ..Extra::default()
+    };
+    let counter =
+        family("my.c_total", Kind::Counter, vec![Metric { extra: extra.boxed(), ..number(&[("a.b", "c")], 1.0) }]);
+    let states = family("my.s", Kind::StateSet, vec![number(&[("my.s", "on")], 1.0)]);
+    let rows = [
+        (
+            Escaping::Underscores,
+            "# TYPE my_c counter\nmy_c_total{a_b=\"c\"} 1 # {x_y=\"z\"} 0.5 3.04\nmy_c_created{a_b=\"c\"} 0\n\
+             # TYPE my_s stateset\nmy_s{my_s=\"on\"} 1\n",
+        ),
+        (
+            Escaping::Dots,
+            "# TYPE my_dot_c_ counter\nmy_dot_c__total{a_dot_b=\"c\"} 1 # {x_dot_y=\"z\"} 0.5 3.04\n\
+             my_dot_c__created{a_dot_b=\"c\"} 0\n# TYPE my_dot_s stateset\nmy_dot_s{my_dot_s=\"on\"} 1\n",
+        ),
+        (
+            Escaping::Values,
+            "# TYPE U__my_2e_c_ counter\nU__my_2e_c__total{U__a_2e_b=\"c\"} 1 # {U__x_2e_y=\"z\"} 0.5 3.04\n\
+             U__my_2e_c__created{U__a_2e_b=\"c\"} 0\n# TYPE U__my_2e_s stateset\nU__my_2e_s{U__my_2e_s=\"on\"} 1\n",
+        ),
+    ];
+    for (escaping, expected) in rows {
+        let mut out = String::new();
+        for family in [&counter, &states] {
+            write_family(&mut out, family.head(), family.metrics.iter().map(MetricRef::from), escaping, |_| false);
+        }
+        assert_eq!(out, expected, "{escaping:?}");
+    }
+}
+
+#[test]
+fn an_exemplar_whose_labels_become_one_is_left_out() {
+    let extra = Extra { exemplars: vec![exemplar(&[("x.y", "1"), ("x_y", "2")])], ..Extra::default() };
+    let counter = family("a_total", Kind::Counter, vec![Metric { extra: extra.boxed(), ..number(&[], 1.0) }]);
+    let written = |escaping| {
+        let mut out = String::new();
+        write_family(&mut out, counter.head(), counter.metrics.iter().map(MetricRef::from), escaping, |_| false);
+        out
+    };
+    assert_eq!(written(Escaping::Underscores), "# TYPE a counter\na_total 1\n");
+    assert!(written(Escaping::AllowUtf8).ends_with(" # {\"x.y\"=\"1\",x_y=\"2\"} 0.5 3.04\n"));
+}
+
 /// Text with everything in it that is escaped or could end a token.
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), r#"["\\\\\n\r\t\u{1}nä{}=, #]{0,6}"#]
