@@ -27,6 +27,7 @@ use crate::{
     clock::UnixSeconds,
     exposition::{
         measurement::MeasurementError,
+        openmetrics::OpenMetricsError,
         protobuf::ProtobufError,
         text::{TextError, write_number},
     },
@@ -51,6 +52,8 @@ pub(super) enum HttpError {
     Key(GroupingKeyError),
     #[error("{0}")]
     Text(TextError),
+    #[error("{0}")]
+    OpenMetrics(OpenMetricsError),
     #[error("{0}")]
     Protobuf(ProtobufError),
     #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
@@ -153,6 +156,7 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::Compression { .. }
             | Self::Incomplete(_)
@@ -178,7 +182,7 @@ impl HttpError {
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Key(_) => Some(Refusal::Path),
-            Self::Text(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
+            Self::Text(_) | Self::OpenMetrics(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
@@ -213,6 +217,7 @@ impl HttpError {
             | Self::NotReady
             | Self::Api(_)
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
@@ -254,6 +259,12 @@ impl IntoResponse for HttpError {
 impl From<TextError> for HttpError {
     fn from(error: TextError) -> Self {
         Self::Text(error)
+    }
+}
+
+impl From<OpenMetricsError> for HttpError {
+    fn from(error: OpenMetricsError) -> Self {
+        Self::OpenMetrics(error)
     }
 }
 
