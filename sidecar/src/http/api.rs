@@ -136,14 +136,19 @@ async fn status(State(state): State<AppState>) -> Response {
 }
 
 async fn metrics(State(state): State<AppState>, Query(parameters): Parameters) -> Result<Response, HttpError> {
-    let groups = match parameters.iter().find(|(name, _)| name == GROUP_PARAMETER) {
-        None => state.store().groups(),
+    let store = state.store();
+    let body = match parameters.iter().find(|(name, _)| name == GROUP_PARAMETER) {
+        None => {
+            // Each group is whole, and as it is when its turn comes: holding all of them would cost as much again.
+            let store = store.clone();
+            groups::body(store.keys().into_iter().filter_map(move |key| store.group(&key)))
+        }
         Some((_, written)) => {
             let key = group_key(&state, written)?;
-            vec![state.store().group(&key).ok_or(ApiError::UnknownGroup(key))?]
+            groups::body(std::iter::once(store.group(&key).ok_or(ApiError::UnknownGroup(key))?))
         }
     };
-    Ok(json_response(groups::body(groups)))
+    Ok(json_response(body))
 }
 
 fn group_key(state: &AppState, written: &str) -> Result<GroupingKey, HttpError> {

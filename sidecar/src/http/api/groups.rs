@@ -1,11 +1,12 @@
-//! All groups as JSON, written group by group while they are sent: the whole document is never in memory.
+//! Groups as JSON, written group by group while they are sent: neither the document nor the groups are in memory as a
+//! whole.
 //!
 //! A group's own keys and the names of its families are keys of one object, sorted. A family of the name of one of
 //! the group's keys (`labels`, `last_push_successful`) is left out: upstream lets it take the key's place, so that
 //! readers of the key fail. It is in every other view of the group.
 //!
-//! Two things go beyond upstream: groups are sorted by their keys, and a family that has a unit shows it. The families
-//! of the push times carry the time of the push they tell of.
+//! One thing goes beyond upstream: a family that has a unit shows it. The families of the push times carry the time
+//! of the push they tell of.
 //!
 //! *Never:* requests, where groups come from.
 
@@ -15,7 +16,6 @@ use std::{
     fmt::{self, Display},
     pin::Pin,
     task::{Context, Poll},
-    vec::IntoIter,
 };
 
 use axum::body::Body;
@@ -50,8 +50,8 @@ const FRAME_BYTES: usize = 64 * 1024;
 pub(in crate::http) struct Labels<'a>(pub(in crate::http) &'a LabelSet);
 
 /// The body that writes groups as it is read.
-struct Groups {
-    left: IntoIter<GroupView>,
+struct Groups<I> {
+    left: I,
     at: At,
 }
 
@@ -92,10 +92,9 @@ struct NativeBuckets(Vec<Bucket>);
 /// Written as a text.
 pub(super) struct Printed<T>(pub(super) T);
 
-/// A body of the groups, sorted by key.
-pub(super) fn body(mut groups: Vec<GroupView>) -> Body {
-    groups.sort_by(|left, right| left.key.cmp(&right.key));
-    Body::new(Groups { left: groups.into_iter(), at: At::Start })
+/// A body of the groups, in that order. Each is asked for when its turn comes.
+pub(super) fn body(groups: impl Iterator<Item = GroupView> + Send + Unpin + 'static) -> Body {
+    Body::new(Groups { left: groups, at: At::Start })
 }
 
 // === impl Labels ===
@@ -108,7 +107,7 @@ impl Serialize for Labels<'_> {
 
 // === impl Groups ===
 
-impl http_body::Body for Groups {
+impl<I: Iterator<Item = GroupView> + Unpin> http_body::Body for Groups<I> {
     type Data = Bytes;
     type Error = Infallible;
 
