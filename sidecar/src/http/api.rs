@@ -33,6 +33,7 @@ use serde::{Serialize, Serializer};
 use super::{
     AppState, GET_ONLY, Routes,
     error::{ApiError, HttpError},
+    grouping::key,
     observe::counted,
     rfc3339::Rfc3339,
 };
@@ -158,7 +159,7 @@ fn group_key(state: &AppState, written: &str) -> Result<GroupingKey, HttpError> 
     } else {
         format!("{METRICS_PATH}/{}", written.strip_prefix('/').unwrap_or(written))
     };
-    GroupingKey::from_path(&path, state.settings().path_names()).map_err(HttpError::Key)
+    key(state, &path).map_err(HttpError::Key)
 }
 
 /// Flags by name, as upstream has them.

@@ -79,7 +79,8 @@ impl Wish {
                 "q" => wish.text = value.trim().to_owned(),
                 // The page itself has written it, from a key.
                 "after" => {
-                    wish.after = Some(GroupingKey::from_path(value, PathNames::Literal).map_err(HttpError::Key)?)
+                    let key = GroupingKey::from_path_without_job(value, PathNames::Literal);
+                    wish.after = Some(key.map_err(HttpError::Key)?);
                 }
                 _ => {}
             }

@@ -2,7 +2,10 @@
 
 use sidecar::{http::Settings, store::Store};
 
-use crate::call::Calls;
+use crate::{
+    call::Calls,
+    gateway::{Gateway, request, scrape},
+};
 
 fn with(route_prefix: &str, has_lifecycle_api: bool) -> Calls {
     Calls::around(
@@ -45,4 +48,25 @@ fn a_look_at_quit_is_told_how_to_ask() {
     let answer = calls.push_listener("GET", "/p/-/quit", &[], "");
     answer.is(405, "Method Not Allowed\n");
     assert_eq!(answer.header("allow"), "OPTIONS, POST, PUT");
+}
+
+#[test]
+fn the_process_answers_and_then_leaves() {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"]);
+    let address = gateway.address("all");
+    let answer = request(address, "POST", "/-/quit", &[], "");
+    assert_eq!(answer, (200, "Requesting termination... Goodbye!".to_owned()));
+    let (status, log) = gateway.wait();
+    assert!(status.success() && log.contains("msg=leaving signal=quit"), "{log}");
+}
+
+#[test]
+fn a_sidecar_that_is_told_to_quit_holds_open_as_on_a_signal() {
+    let (gateway, push, scrape) = Gateway::sidecar(&["--web.enable-lifecycle"]);
+    assert_eq!(request(push, "PUT", "/metrics/job/j", &[], "x 1\n").0, 200);
+    assert_eq!(request(push, "PUT", "/-/quit", &[], "").0, 200);
+    assert_eq!(request(push, "PUT", "/-/quit", &[], "").0, 200);
+    assert!(self::scrape(scrape).contains("x{"));
+    let (status, log) = gateway.wait();
+    assert!(status.success() && log.contains("msg=leaving signal=quit"), "{log}");
 }
