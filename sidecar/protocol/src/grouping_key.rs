@@ -67,6 +67,8 @@ pub enum GroupingKeyError {
         /// The value as written.
         value: String,
     },
+    /// A `%` in a value that is no escape; the label's name.
+    BadEscape(String),
     /// A value that is not UTF-8 once decoded; the label's name.
     NotUtf8(String),
 }
@@ -196,6 +198,10 @@ fn decode_pair(name: &str, value: &str) -> Result<(String, String), GroupingKeyE
 }
 
 fn decode_percent(name: &str, part: &str) -> Result<String, GroupingKeyError> {
+    let is_escape = |after: &str| 1 < after.len() && after.bytes().take(2).all(|digit| digit.is_ascii_hexdigit());
+    if !part.split('%').skip(1).all(is_escape) {
+        return Err(GroupingKeyError::BadEscape(name.to_owned()));
+    }
     let decoded = percent_decode_str(part).decode_utf8();
     decoded.map(|text| text.into_owned()).map_err(|_| GroupingKeyError::NotUtf8(name.to_owned()))
 }
@@ -230,6 +236,12 @@ impl fmt::Display for GroupingKeyError {
                  {BASE64_ADVICE}",
                 Excerpt::of(name),
                 Excerpt::of(value)
+            ),
+            Self::BadEscape(name) => write!(
+                f,
+                "expected two hexadecimal digits after each `%` in the value of label {:?}, found something else; \
+                 `%` itself is `%25`",
+                Excerpt::of(name)
             ),
             Self::NotUtf8(name) => {
                 write!(f, "expected UTF-8 as value of label {:?}, found other bytes", Excerpt::of(name))
