@@ -9,7 +9,7 @@ use protocol::GroupingKey;
 
 use crate::{
     client::Answer,
-    deviations::{Rule, Situation, TABLE},
+    deviations::{Rule, Situation, TABLE, reading::is_group},
     gateways::Gateways,
     page::Difference,
     request::Request,
@@ -116,6 +116,9 @@ impl Run<'_> {
             }
             Rule::Means(_) | Rule::Kills { .. } | Rule::Help | Rule::PastHelp => false,
         });
+        if is_group(request) && (300..400).contains(&ours.status) {
+            return Ok(Err(format!("a push path is redirected: {}", ours.status)));
+        }
         if let Some(difference) = difference(request, &ours, &reference) {
             let Some(name) = answers else { return Ok(Err(difference)) };
             self.used(name);

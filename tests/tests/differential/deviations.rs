@@ -7,7 +7,7 @@
 //! *Never:* how requests are sent.
 
 mod protobuf;
-mod reading;
+pub(crate) mod reading;
 mod text;
 
 use protocol::GroupingKey;
@@ -104,6 +104,15 @@ pub(crate) const TABLE: &[Deviation] = &[
             applies: |it| it.request.coding != Coding::None && !(it.request.is_push() && reading::is_group(it.request)),
             ours: &[200, 202, 400, 404, 405],
             reference: &[400],
+        },
+    },
+    Deviation {
+        name: "paths that are cleaned or respelled, outside of groups",
+        why: "section 3, 22: 307 instead of 301, cleaned as sent instead of decoded; `GET /metrics/` is served",
+        rule: Rule::Answers {
+            applies: |it| !reading::is_group(it.request) && reading::is_unclean(it.request),
+            ours: &[200, 301, 307, 400, 404, 405],
+            reference: &[],
         },
     },
     Deviation {

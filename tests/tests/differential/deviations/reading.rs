@@ -133,6 +133,13 @@ pub(crate) fn is_group(request: &Request) -> bool {
     parts(request).is_some()
 }
 
+/// Whether a part is empty or a step, the last one too, or the letter case is not the usual one.
+pub(crate) fn is_unclean(request: &Request) -> bool {
+    let decoded = codings::percent_decoded(request.path());
+    let is_respelled = decoded.to_ascii_lowercase() != decoded;
+    is_respelled || decoded.split(|byte| *byte == b'/').skip(1).any(|part| [&b""[..], b".", b".."].contains(&part))
+}
+
 pub(crate) fn has_nothing_after_job(request: &Request) -> bool {
     parts(request).is_some_and(|(_, parts)| parts == [b""])
 }

@@ -24,7 +24,7 @@ fn composed(text: &str) -> Vec<(&str, &'static str)> {
         let (keyword, name, kind) = (words.next()?, words.next()?, words.next()?.to_ascii_lowercase());
         let label = match kind.as_str() {
             "summary" => "quantile",
-            "histogram" => "le",
+            "histogram" | "gauge_histogram" | "gaugehistogram" => "le",
             _ => return None,
         };
         (keyword == "TYPE").then_some((name, label))
