@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// So many requests are sent between two looks at the pages.
-const BETWEEN_LOOKS: usize = 3;
+const BETWEEN_LOOKS: usize = 4;
 
 /// How often the pages are compared before there is a pause.
 const QUICK_LOOKS: usize = 3;

@@ -154,8 +154,8 @@ impl Family {
     /// Checks the order, fewer labels first and then by values, and sorts by name what that order leaves open.
     fn settle_ties(&mut self) -> anyhow::Result<()> {
         let by_values = |left: &Series, right: &Series| {
-            let values = |series: &Series| series.labels.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
-            left.labels.len().cmp(&right.labels.len()).then_with(|| values(left).cmp(&values(right)))
+            let values = left.labels.iter().map(|(_, value)| value).cmp(right.labels.iter().map(|(_, value)| value));
+            left.labels.len().cmp(&right.labels.len()).then(values)
         };
         let in_order = self.series.windows(2).all(|pair| by_values(&pair[0], &pair[1]) != Ordering::Greater);
         ensure!(in_order, "series of {} are not in order", self.name);

@@ -176,7 +176,7 @@ fn odd_pair(random: &mut Random, path: &mut Vec<u8>, name: &str, value: &str) {
 
 fn base64_value(random: &mut Random, value: &str) -> Vec<u8> {
     let value = if random.percent(6) { &b"\xff\xfe"[..] } else { value.as_bytes() };
-    let mut encoded = codings::base64(value, !random.percent(20));
+    let mut encoded = codings::base64(value, !random.percent(40));
     match random.below(12) {
         0..4 => {
             while !encoded.len().is_multiple_of(4) {

@@ -15,9 +15,12 @@ const VALUES: [&str; 8] = ["1", "1", "2", "2", "", "größe", "a\nb", "\"q\\"];
 const NUMBERS: [f64; 10] =
     [0.0, 1.0, -1.5, 1e6, 1e-5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 123_456_789.0, 5e-324];
 
+/// What is odd about a body, by a number that the code below tells; some are rarely seen in an answer, and so repeated.
+const ODDITIES: [usize; 18] = [0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 13, 13];
+
 /// A body; odd in so many of a hundred cases.
 pub(super) fn body(random: &mut Random, odd: usize) -> Vec<u8> {
-    let oddity = if random.percent(odd) { random.below(14) } else { usize::MAX };
+    let oddity = if random.percent(odd) { random.pick(&ODDITIES) } else { usize::MAX };
     let mut body = Vec::new();
     for _ in 0..random.below(3) + usize::from(oddity < 12) {
         let family = family(random, oddity);
