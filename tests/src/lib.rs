@@ -6,6 +6,7 @@
 //! | [`image`] | container images, packed without a container engine |
 //! | [`cluster`] | one Kubernetes node: started in seconds, gone with the process that started it |
 //! | [`kubectl`] | `kubectl` and `helm`, as a user calls them |
+//! | [`reference`] | a real Pushgateway to compare ours with |
 //! | [`binaries`] | our two programs, as cargo built them |
 //! | [`install`] | Sidegate by its chart; the Prometheus Operator with a Prometheus |
 //! | [`prometheus`] | questions to a Prometheus, through the API server |
@@ -23,5 +24,6 @@ pub mod install;
 pub mod kubectl;
 pub mod parts;
 pub mod prometheus;
+pub mod reference;
 pub mod sandbox;
 pub mod wait;
