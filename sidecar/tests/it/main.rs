@@ -12,6 +12,7 @@ mod formats;
 mod fuzz_corpus;
 mod gateway;
 mod guides;
+mod import;
 mod known_systems;
 mod measurement;
 mod own_metrics;
