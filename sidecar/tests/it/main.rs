@@ -15,6 +15,7 @@ mod guides;
 mod import;
 mod known_systems;
 mod measurement;
+mod openmetrics;
 mod own_metrics;
 mod paths;
 mod process;
