@@ -104,6 +104,19 @@ fn datakits_paths_are_served_below_its_prefix() {
 }
 
 #[test]
+fn datakits_variables_are_understood() {
+    let variables = [
+        ("ENV_INPUT_PUSHGATEWAY_ROUTE_PREFIX", "/v1/pushgateway"),
+        ("ENV_INPUT_PUSHGATEWAY_JOB_AS_MEASUREMENT", "true"),
+    ];
+    let mut gateway = Gateway::start_with(&["--web.listen-address=127.0.0.1:0"], &variables);
+    let to = gateway.address("all");
+    push(to, "PUT", "/v1/pushgateway/metrics/job/j", &[], "pushgateway_count 1\n");
+    let (_, page) = request(to, "GET", "/v1/pushgateway/metrics", &[], "");
+    assert!(page.contains("\npushgateway_count{instance=\"\",job=\"j\",measurement=\"j\"} 1\n"), "{page}");
+}
+
+#[test]
 fn datakits_bodies_are_text_and_protobuf_plain_and_compressed() {
     let (_gateway, to, page) = Gateway::sidecar(&["--web.route-prefix=/v1/pushgateway"]);
     let gzip = |bytes: &[u8]| {
