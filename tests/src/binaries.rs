@@ -29,13 +29,20 @@ pub const OPERATOR_IMAGE: &str = "localhost/sidegate-operator:dev";
 /// # Errors
 /// When a program was not built, or is older than its sources.
 pub fn images() -> anyhow::Result<[Image; 2]> {
-    let sources = ["sidecar/src", "sidecar/protocol/src"];
-    let sidegate = program("sidegate", &sources)?;
+    let sidegate = sidegate()?;
     let operator = program("sidegate-operator", &["operator/src", "crds/src", "sidecar/protocol/src"])?;
     Ok([
         Image::of_program(SIDECAR_IMAGE, "sidegate", &sidegate),
         Image::of_program(OPERATOR_IMAGE, "sidegate-operator", &operator),
     ])
+}
+
+/// The program of the sidecar, which is also a gateway alone.
+///
+/// # Errors
+/// When it was not built, or is older than its sources.
+pub fn sidegate() -> anyhow::Result<PathBuf> {
+    program("sidegate", &["sidecar/src", "sidecar/protocol/src"])
 }
 
 /// The folder of the repository.
