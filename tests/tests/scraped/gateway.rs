@@ -2,7 +2,7 @@
 //!
 //! *Never:* what is pushed.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use anyhow::Context as _;
 use e2e::{binaries, client, process::Process};
@@ -15,7 +15,7 @@ pub(crate) struct Gateway {
 }
 
 /// A push, and how it is answered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Push {
     pub(crate) path: String,
     pub(crate) content_type: &'static str,
@@ -61,11 +61,16 @@ impl Push {
 
     pub(crate) fn to(&self, address: SocketAddr) -> anyhow::Result<()> {
         let answer = self.answer(address)?;
-        let sent = || format!("{} {}\n{}", self.path, self.content_type, String::from_utf8_lossy(&self.body));
-        answer.text(self.status).map(drop).with_context(sent)
+        answer.text(self.status).map(drop).with_context(|| format!("{self:?}"))
     }
 
     pub(crate) fn answer(&self, address: SocketAddr) -> anyhow::Result<client::Answer> {
         client::call(address, "PUT", &self.path, &[("Content-Type", self.content_type)], &self.body)
+    }
+}
+
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PUT {} as {}\n{}", self.path, self.content_type, String::from_utf8_lossy(&self.body))
     }
 }
