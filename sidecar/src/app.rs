@@ -4,8 +4,9 @@
 
 use std::{ffi::OsString, io, process::ExitCode, time::Duration};
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, error::ErrorKind};
 use tokio::{
+    net::TcpListener,
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout},
@@ -13,10 +14,13 @@ use tokio::{
 
 use crate::{
     args::Args,
-    config::{Config, ListenAddress, Role, Sidecar},
+    clock,
+    config::{Config, ListenAddress, Role, Sidecar, Sockets},
+    expiry,
     http::{self, AppState, Listener, Parts},
     lifecycle::{self, Readiness, Scrapes, Signals},
-    listen::{self, Closing, Endpoint},
+    listen::{self, Closing, Endpoint, SystemdError},
+    metrics::Metrics,
     operator_access::OperatorAccess,
     store::Store,
     telemetry,
@@ -32,6 +36,8 @@ enum AppError {
     Start(#[source] io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: ListenAddress, source: io::Error },
+    #[error("--web.systemd-socket: {0}")]
+    Systemd(#[source] SystemdError),
 }
 
 /// The listeners at work.
@@ -63,19 +69,20 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn read_config(args: impl IntoIterator<Item = OsString>) -> Result<Config, clap::Error> {
-    let args = Args::try_parse_from(args)?;
-    Config::from_args(args).map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
+    let args = Args::read(args)?;
+    Config::from_args(args, clock::now()).map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
 }
 
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, role } = config;
-    let parts = |readiness, operator, scrapes| Parts { store: Store::new(), scrapes, readiness, operator, settings };
+    let Config { log_level: _, log_format: _, settings, rules, role } = config;
+    let (store, metrics) = (Store::with(rules), Metrics::of_process());
+    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings };
     match role {
-        Role::Alone { listen } => {
+        Role::Alone(sockets) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
-            run_alone(AppState::new(parts), &listen, signals).await
+            run_alone(AppState::new(parts), &sockets, signals).await
         }
         Role::Sidecar(sidecar) => {
             run_sidecar(*sidecar, parts, signals).await;
@@ -84,21 +91,30 @@ async fn run(config: Config) -> Result<(), AppError> {
     }
 }
 
-async fn run_alone(state: AppState, addresses: &[ListenAddress], mut signals: Signals) -> Result<(), AppError> {
+async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
+    start_expiry(state.clone());
     let router = http::router(state);
-    let mut listeners = Vec::new();
-    for &address in addresses {
-        let listener = listen::bind(address, "all").await;
-        listeners.push(listener.map_err(|source| AppError::Listen { address, source })?);
-    }
-    for listener in listeners {
+    for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, router.clone(), servers.closing.clone()));
     }
     let signal = signals.recv().await;
     tracing::info!(signal, "leaving");
     servers.drain().await;
     Ok(())
+}
+
+async fn listeners(sockets: &Sockets) -> Result<Vec<TcpListener>, AppError> {
+    let addresses = match sockets {
+        Sockets::Own(addresses) => addresses,
+        Sockets::Systemd => return listen::take_from_systemd("all").map_err(AppError::Systemd),
+    };
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        let listener = listen::bind(address, "all").await;
+        listeners.push(listener.map_err(|source| AppError::Listen { address, source })?);
+    }
+    Ok(listeners)
 }
 
 async fn run_sidecar(
@@ -117,6 +133,7 @@ async fn run_sidecar(
     let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
     let store = parts.store.clone();
     let state = AppState::new(parts);
+    start_expiry(state.clone());
 
     let router = http::router(state.on(Listener::Push));
     for address in push {
@@ -140,6 +157,12 @@ async fn run_sidecar(
     tracing::info!(signal, %reason, "leaving");
     scraped.drain().await;
     lifecycle::last_word(&hold_open, &store, &mut seen);
+}
+
+/// Removes what grows stale for as long as the process runs.
+fn start_expiry(state: AppState) {
+    let store = state.store().clone();
+    tokio::spawn(expiry::run(store, clock::now, move |groups| state.metrics().expired(groups)));
 }
 
 // === impl Servers ===

@@ -2,24 +2,63 @@
 //!
 //! Values stay text here; [`crate::config`] reads them and reports all mistakes at once. Every flag has an environment
 //! variable, named by `protocol::flags::environment_variable`; an empty one counts as not given, as the downward API
-//! and templates give empty texts for what is not there.
+//! and templates give empty texts for what is not there. A few flags have a second variable, which `DataKit` has for the same.
+//!
+//! A flag whose default is `true` or `false` is a switch: `--flag`, `--flag=true`, `--flag=false` and `--no-flag` set it.
 //!
 //! *Never:* what a value means, defaults that depend on the machine.
 
-use clap::{Arg, Parser, Subcommand, builder::Resettable};
+mod alone;
+mod common;
+mod sidecar;
 
-/// A Prometheus Pushgateway for localhost: a sidecar for pods, or a drop-in gateway on its own.
-///
-/// Alone, it has one listener that takes pushes and is scraped. As a sidecar (`sidegate sidecar`), it takes pushes on
-/// loopback, is scraped on a read-only port, and holds its pod open until what was pushed has been scraped.
+use std::ffi::{OsStr, OsString};
+
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
+
+pub(crate) use alone::{ListenArgs, StorageArgs};
+pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
+pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
+
+const TRUE: &str = "true";
+const FALSE: &str = "false";
+
+/// `DataKit`'s variables, for whoever comes from there.
+const ALIASES: [(&str, &str); 4] = [
+    ("web.route-prefix", "ENV_INPUT_PUSHGATEWAY_ROUTE_PREFIX"),
+    ("measurement.name", "ENV_INPUT_PUSHGATEWAY_MEASUREMENT_NAME"),
+    ("measurement.job-as-measurement", "ENV_INPUT_PUSHGATEWAY_JOB_AS_MEASUREMENT"),
+    ("measurement.keep-metric-name", "ENV_INPUT_PUSHGATEWAY_KEEP_EXIST_METRIC_NAME"),
+];
+
+const ABOUT: &str = "\
+A Prometheus Pushgateway for localhost: a sidecar for pods, or a drop-in gateway on its own.
+
+Alone, it has one listener that takes pushes and is scraped. As a sidecar, it takes pushes on loopback, is scraped on \
+a read-only port, and holds its pod open until what was pushed has been scraped.";
+
+/// What holds for all flags and would be noise at each.
+const AFTER_HELP: &str = "\
+Every flag is an environment variable too: --push.stale-after is SIDEGATE_PUSH_STALE_AFTER. The flag wins over the \
+variable; an empty variable counts as not set. Of DataKit's variables, ENV_INPUT_PUSHGATEWAY_ROUTE_PREFIX, \
+_MEASUREMENT_NAME, _JOB_AS_MEASUREMENT and _KEEP_EXIST_METRIC_NAME are understood where ours are not set.
+
+A flag that shows [=<BOOL>] is set by --flag or --flag=true, unset by --no-flag or --flag=false.";
+
+/// The command line, of both roles.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-#[command(mut_args = without_empty_variable)]
+#[command(disable_help_flag = true, disable_version_flag = true, arg = help_flag(), arg = version_flag())]
+#[command(mut_args = completed, about = ABOUT, after_help = AFTER_HELP, next_line_help = true, max_term_width = 120)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) alone: AloneArgs,
+    pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -30,121 +69,78 @@ pub(crate) enum Command {
     Sidecar(Box<SidecarArgs>),
 }
 
-/// Flags of the process alone.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AloneArgs {
-    /// Where to listen, as `host:port`; `:9091` means all addresses. May be repeated.
-    #[arg(
-        long = "web.listen-address",
-        env = "SIDEGATE_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_value = ":9091"
-    )]
-    pub(crate) listen_address: Vec<String>,
+// === impl Args ===
+
+impl Args {
+    /// Reads the command line, the first word of which is the name of the process, and the environment.
+    pub(crate) fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let words: Vec<_> = words.into_iter().map(|word| positive(&command, word.into())).collect();
+        let mut matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
 }
 
-/// Flags of every role.
-#[derive(Debug, clap::Args)]
-pub(crate) struct CommonArgs {
-    /// Put this before all paths; in a sidecar, of the push listener only.
-    #[arg(long = "web.route-prefix", env = "SIDEGATE_WEB_ROUTE_PREFIX", value_name = "PATH", default_value = "/")]
-    pub(crate) route_prefix: String,
-
-    /// Refuse pushed bodies larger than this, before or after decompression.
-    #[arg(
-        long = "push.max-body-bytes",
-        env = "SIDEGATE_PUSH_MAX_BODY_BYTES",
-        value_name = "BYTES",
-        default_value = "16777216"
-    )]
-    pub(crate) max_body_bytes: String,
-
-    /// Log from this level on: debug, info, warn or error.
-    #[arg(long = "log.level", env = "SIDEGATE_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
-    pub(crate) log_level: String,
-
-    /// How to write the log: logfmt or json.
-    #[arg(long = "log.format", env = "SIDEGATE_LOG_FORMAT", value_name = "FORMAT", default_value = "logfmt")]
-    pub(crate) log_format: String,
+fn help_flag() -> Arg {
+    Arg::new("help").long("help").short('h').action(ArgAction::HelpShort).help("Print this help").help_heading("Other")
 }
 
-/// Flags of the sidecar.
-#[derive(Debug, clap::Args)]
-#[command(mut_args = without_empty_variable)]
-pub(crate) struct SidecarArgs {
-    /// Where to take pushes, as `host:port`. May be repeated.
-    #[arg(
-        long = "push.listen-address",
-        env = "SIDEGATE_PUSH_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_values = ["127.0.0.1:9091", "[::1]:9091"]
-    )]
-    pub(crate) push_listen_address: Vec<String>,
+fn version_flag() -> Arg {
+    Arg::new("version").long("version").action(ArgAction::Version).help("Print the version").help_heading("Other")
+}
 
-    /// Where to be scraped, as `host:port`: read-only, except for deletions signed by the operator.
-    #[arg(
-        long = "scrape.listen-address",
-        env = "SIDEGATE_SCRAPE_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = "[::]:19091"
-    )]
-    pub(crate) scrape_listen_address: String,
+/// `--no-flag` as `--flag=false`, if it is a switch.
+fn positive(command: &clap::Command, word: OsString) -> OsString {
+    let is_known = |command: &clap::Command, flag: &str| {
+        command.get_arguments().any(|arg| arg.get_long() == Some(flag) && is_switch(arg))
+    };
+    let flag = word.to_str().and_then(|word| word.strip_prefix("--no-"));
+    match flag.filter(|flag| is_known(command, flag) || command.get_subcommands().any(|sub| is_known(sub, flag))) {
+        Some(flag) => format!("--{flag}={FALSE}").into(),
+        None => word,
+    }
+}
 
-    /// After SIGTERM, stay at most this long for a scrape that has seen the last push; 0s to leave at once.
-    #[arg(
-        long = "hold-open.deadline",
-        env = "SIDEGATE_HOLD_OPEN_DEADLINE",
-        value_name = "DURATION",
-        default_value = "30s"
-    )]
-    pub(crate) hold_open_deadline: String,
+fn is_switch(arg: &Arg) -> bool {
+    arg.get_default_values().iter().any(|value| value == TRUE || value == FALSE)
+}
 
-    /// How long the pod may live in all, counted from the start of this process. Holding open ends 5 s before that.
-    #[arg(long = "hold-open.pod-deadline", env = "SIDEGATE_HOLD_OPEN_POD_DEADLINE", value_name = "DURATION")]
-    pub(crate) pod_deadline: Option<String>,
-
-    /// Where to say how many groups nobody has seen when the process ends.
-    #[arg(
-        long = "hold-open.termination-message-file",
-        env = "SIDEGATE_HOLD_OPEN_TERMINATION_MESSAGE_FILE",
-        value_name = "FILE"
-    )]
-    pub(crate) termination_message_file: Option<String>,
-
-    /// The folder with the operator's public keys.
-    #[arg(long = "trust.dir", env = "SIDEGATE_TRUST_DIR", value_name = "FOLDER")]
-    pub(crate) trust_dir: Option<String>,
-
-    /// Name of the pod.
-    #[arg(long = "pod.name", env = "SIDEGATE_POD_NAME", value_name = "NAME")]
-    pub(crate) pod_name: Option<String>,
-
-    /// Namespace of the pod.
-    #[arg(long = "pod.namespace", env = "SIDEGATE_POD_NAMESPACE", value_name = "NAMESPACE")]
-    pub(crate) pod_namespace: Option<String>,
-
-    /// UID of the pod; the operator signs for it, and without it nothing signed is accepted.
-    #[arg(long = "pod.uid", env = "SIDEGATE_POD_UID", value_name = "UID")]
-    pub(crate) pod_uid: Option<String>,
-
-    #[command(flatten)]
-    pub(crate) common: CommonArgs,
+/// What is the same for all flags.
+fn completed(arg: Arg) -> Arg {
+    let arg = with_its_variable(arg).hide_env(true);
+    if !is_switch(&arg) {
+        return arg;
+    }
+    let is_off = arg.get_default_values().iter().any(|value| value == FALSE);
+    arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value(TRUE).hide_default_value(is_off)
 }
 
 /// To clap, an empty variable is a value, and one that hides the default.
-fn without_empty_variable(arg: Arg) -> Arg {
-    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-    if is_empty { arg.env(Resettable::Reset) } else { arg }
+fn with_its_variable(arg: Arg) -> Arg {
+    let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let Some(own) = arg.get_env() else { return arg };
+    if is_set(own) {
+        return arg;
+    }
+    let alias = ALIASES.iter().find(|(flag, _)| arg.get_long() == Some(flag)).map(|(_, alias)| *alias);
+    match alias.filter(|alias| is_set(OsStr::new(alias))) {
+        Some(alias) => arg.env(alias),
+        None if std::env::var_os(own).is_some() => arg.env(Resettable::Reset),
+        None => arg,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use protocol::flags;
 
     use super::*;
+
+    fn roles() -> [clap::Command; 2] {
+        let command = Args::command();
+        let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap().clone();
+        [command, sidecar]
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -153,8 +149,7 @@ mod tests {
 
     #[test]
     fn the_sidecar_knows_every_flag_of_the_injector_and_its_variable() {
-        let command = Args::command();
-        let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap();
+        let [_, sidecar] = roles();
         for flag in flags::ALL {
             let found = sidecar.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--"));
             assert!(found.is_some(), "{flag}");
@@ -162,15 +157,47 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_has_its_environment_variable_and_a_help() {
-        let command = Args::command();
-        let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap();
+    fn every_flag_has_its_environment_variable() {
         let own = |arg: &&Arg| !["help", "version"].contains(&arg.get_id().as_str());
-        for arg in command.get_arguments().chain(sidecar.get_arguments()).filter(own) {
-            let long = arg.get_long().unwrap();
-            let variable = flags::environment_variable(long);
-            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "{long}");
-            assert!(arg.get_help().is_some(), "{long}");
+        for command in roles() {
+            for arg in command.get_arguments().filter(own) {
+                let long = arg.get_long().unwrap();
+                let variable = flags::environment_variable(long);
+                assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "{long}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_is_in_the_help_under_a_heading_with_one_sentence() {
+        for mut command in roles() {
+            let text = command.render_help().to_string();
+            for arg in command.get_arguments() {
+                let long = arg.get_long().unwrap();
+                let help = arg.get_help().unwrap().to_string();
+                assert!(arg.get_help_heading().is_some(), "{long}");
+                assert!(arg.get_long_help().is_none(), "{long}");
+                assert!(!help.is_empty() && !help.contains(". "), "{long}: {help}");
+                assert!(text.contains(&format!("--{long}")), "{long}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_alias_is_of_a_flag_that_both_roles_have() {
+        for (flag, _) in ALIASES {
+            assert!(roles().iter().all(|command| command.get_arguments().any(|arg| arg.get_long() == Some(flag))));
+        }
+    }
+
+    #[test]
+    fn only_a_switch_has_a_negative_form() {
+        let command = Args::command();
+        let positive = |word: &str| positive(&command, word.into()).into_string().unwrap();
+        assert_eq!(positive("--no-web.enable-lifecycle"), "--web.enable-lifecycle=false");
+        assert_eq!(positive("--no-measurement.keep-metric-name"), "--measurement.keep-metric-name=false");
+        for unchanged in ["--no-log.level", "--no-", "--no-such", "--no-web.enable-lifecycle=true", "--log.level"] {
+            assert_eq!(positive(unchanged), unchanged);
         }
     }
 }

@@ -24,6 +24,12 @@ impl UnixSeconds {
     /// What stands for "never".
     pub const NEVER: Self = Self(0.0);
 
+    /// Reads Unix seconds as the page prints them; `None` for what is no moment since 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && 0.0 <= *seconds).map(Self)
+    }
+
     /// The later of two moments.
     #[must_use]
     pub fn max(self, other: Self) -> Self {

@@ -1,22 +1,38 @@
 //! `Args` → [`Config`], once, with every mistake in one report.
 //!
+//! What the store is to be told, [`Rules`], and what the handlers are to be told, [`Settings`], are made here and
+//! handed on by `app`.
+//!
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
 mod duration;
 mod listen_address;
+mod path;
+mod reader;
+mod shown;
+mod word;
 
 use std::path::PathBuf;
 
-use protocol::flags;
+use protocol::{NameValidation, endpoints::METRICS_PATH, flags};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    args::{AloneArgs, Args, Command, CommonArgs, SidecarArgs},
+    args::{
+        Args, Command, CommonArgs, HoldOpenArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs, PushArgs, SidecarArgs,
+        StorageArgs, WebArgs,
+    },
+    clock::UnixSeconds,
+    exposition::measurement::Naming,
     http::Settings,
     lifecycle::HoldOpen,
+    store::Rules,
     telemetry,
 };
+pub(crate) use duration::stale_after;
 pub(crate) use listen_address::ListenAddress;
+use reader::Reader;
+use shown::Shown;
 
 /// What `--push.max-body-bytes` is by default.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -27,14 +43,23 @@ pub(crate) struct Config {
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: telemetry::Format,
     pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
     pub(crate) role: Role,
 }
 
 /// What the process is.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Role {
-    Alone { listen: Vec<ListenAddress> },
+    Alone(Sockets),
     Sidecar(Box<Sidecar>),
+}
+
+/// Where the process alone gets its listeners from.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Sockets {
+    Own(Vec<ListenAddress>),
+    /// Those that systemd has opened.
+    Systemd,
 }
 
 /// The settings that only a sidecar has.
@@ -56,216 +81,150 @@ pub(crate) struct ConfigError {
     mistakes: Vec<String>,
 }
 
-#[derive(Default)]
-struct Reader {
-    mistakes: Vec<String>,
+/// What stands before the paths that are served, and before those that are linked to.
+struct Paths {
+    route_prefix: String,
+    link_prefix: String,
 }
 
 // === impl Config ===
 
 impl Config {
-    pub(crate) fn from_args(args: Args) -> Result<Self, ConfigError> {
+    pub(crate) fn from_args(args: Args, started: UnixSeconds) -> Result<Self, ConfigError> {
         let mut reader = Reader::default();
-        let Args { alone, common, command } = args;
-        let (role, common) = match command {
-            None => (reader.alone(alone), common),
-            Some(Command::Sidecar(sidecar)) => reader.sidecar(*sidecar),
-        };
-        let CommonArgs { route_prefix, max_body_bytes, log_level, log_format } = common;
-        let log_level = reader.read(flags::LOG_LEVEL, &log_level, parse_level);
-        let log_format = reader.read(flags::LOG_FORMAT, &log_format, parse_format);
-        let route_prefix = reader.read(flags::ROUTE_PREFIX, &route_prefix, parse_route_prefix);
-        let max_body_bytes = reader.read("--push.max-body-bytes", &max_body_bytes, parse_bytes);
-        match (role, log_level, log_format, route_prefix, max_body_bytes) {
-            (Some(role), Some(log_level), Some(log_format), Some(route_prefix), Some(max_body_bytes)) => {
-                let settings = Settings { route_prefix: route_prefix.into(), max_body_bytes, ..Settings::default() };
-                Ok(Self { log_level, log_format, settings, role })
-            }
+        match Self::read(&mut reader, args, started) {
+            Some(config) if reader.mistakes.is_empty() => Ok(config),
             _ => Err(ConfigError { mistakes: reader.mistakes }),
         }
     }
-}
 
-// === impl Reader ===
-
-impl Reader {
-    fn alone(&mut self, AloneArgs { listen_address }: AloneArgs) -> Option<Role> {
-        let listen = self.read_all("--web.listen-address", &listen_address, ListenAddress::parse)?;
-        Some(Role::Alone { listen })
-    }
-
-    fn sidecar(&mut self, args: SidecarArgs) -> (Option<Role>, CommonArgs) {
-        let SidecarArgs {
-            push_listen_address,
-            scrape_listen_address,
-            hold_open_deadline,
-            pod_deadline,
-            termination_message_file,
-            trust_dir,
-            pod_name,
-            pod_namespace,
-            pod_uid,
-            common,
-        } = args;
-        let push = self.read_all(flags::PUSH_LISTEN_ADDRESS, &push_listen_address, ListenAddress::parse);
-        let scrape = self.read(flags::SCRAPE_LISTEN_ADDRESS, &scrape_listen_address, ListenAddress::parse);
-        let deadline = self.read(flags::HOLD_OPEN_DEADLINE, &hold_open_deadline, duration::parse);
-        let pod_deadline = given(pod_deadline);
-        let pod_deadline = pod_deadline.map(|value| self.read(flags::POD_DEADLINE, &value, duration::parse));
-        let (Some(push), Some(scrape), Some(deadline)) = (push, scrape, deadline) else {
-            return (None, common);
-        };
-        let pod_deadline = pod_deadline.flatten();
-        let termination_message_file = given(termination_message_file).map(PathBuf::from);
-        let sidecar = Sidecar {
-            push,
-            scrape,
-            hold_open: HoldOpen { deadline, pod_deadline, termination_message_file },
-            trust_dir: given(trust_dir).map(PathBuf::from),
-            pod_name: given(pod_name),
-            pod_namespace: given(pod_namespace),
-            pod_uid: given(pod_uid),
-        };
-        (Some(Role::Sidecar(Box::new(sidecar))), common)
-    }
-
-    fn read<T>(&mut self, flag: &str, value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        match parse(value) {
-            Ok(read) => Some(read),
-            Err(expected) => {
-                self.mistakes.push(format!("{flag}: expected {expected}, found {value:?}"));
-                None
+    /// Goes through everything before it gives up, so that no mistake hides another.
+    fn read(reader: &mut Reader, args: Args, started: UnixSeconds) -> Option<Self> {
+        let Args { listen, common, storage, log, command } = args;
+        let mut shown = Shown::default();
+        let (role, telemetry_path, common, log) = match command {
+            None => {
+                let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
+                read_storage(reader, &mut shown, storage);
+                (role, telemetry_path, common, log)
             }
-        }
-    }
-
-    fn read_all<T>(
-        &mut self,
-        flag: &str,
-        values: &[String],
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let read: Vec<_> = values.iter().map(|value| self.read(flag, value, &parse)).collect();
-        read.into_iter().collect()
+            Some(Command::Sidecar(sidecar)) => {
+                let SidecarArgs { ports, hold_open, pod, common, log } = *sidecar;
+                shown.sidecar(&ports.push_listen_address);
+                (read_sidecar(reader, ports, hold_open, pod), Some(METRICS_PATH.to_owned()), common, log)
+            }
+        };
+        let CommonArgs { web, push, measurement } = common;
+        let paths = read_paths(reader, &mut shown, &web);
+        let has_lifecycle_api = reader.switch("--web.enable-lifecycle", &web.enable_lifecycle);
+        let has_admin_api = reader.switch("--web.enable-admin-api", &web.enable_admin_api);
+        shown.switch("web.enable-lifecycle", has_lifecycle_api);
+        shown.switch("web.enable-admin-api", has_admin_api);
+        let rules = read_rules(reader, &push);
+        let max_body_bytes = reader.read("--push.max-body-bytes", &push.max_body_bytes, word::bytes);
+        let allows_missing_job = reader.switch("--push.allow-missing-job", &push.allow_missing_job);
+        let has_utf8_names = reader.switch("--push.enable-utf8-names", &push.enable_utf8_names);
+        let is_unchecked = reader.switch("--push.disable-consistency-check", &push.disable_consistency_check);
+        shown.switch("push.enable-utf8-names", has_utf8_names);
+        shown.switch("push.disable-consistency-check", is_unchecked);
+        let measurement = read_naming(reader, measurement);
+        let log_level = reader.read(flags::LOG_LEVEL, &log.log_level, word::level);
+        let log_format = reader.read(flags::LOG_FORMAT, &log.log_format, word::format);
+        shown.text("log.level", &log.log_level);
+        shown.text("log.format", &log.log_format);
+        let Paths { route_prefix, link_prefix } = paths?;
+        let settings = Settings {
+            route_prefix: route_prefix.into(),
+            telemetry_path: telemetry_path?.into(),
+            link_prefix: link_prefix.into(),
+            max_body_bytes: max_body_bytes?,
+            names: if has_utf8_names? { NameValidation::Utf8 } else { NameValidation::Legacy },
+            is_unchecked: is_unchecked?,
+            allows_missing_job: allows_missing_job?,
+            has_admin_api: has_admin_api?,
+            has_lifecycle_api: has_lifecycle_api?,
+            measurement: measurement?,
+            flags: shown.sorted(),
+            started,
+        };
+        let (log_level, log_format) = (log_level?, log_format?);
+        Some(Self { log_level, log_format, settings, rules: rules?, role: role? })
     }
 }
 
-/// The downward API and templates give empty texts for what is not there.
-fn given(value: Option<String>) -> Option<String> {
-    value.filter(|value| !value.is_empty())
-}
-
-fn parse_level(word: &str) -> Result<LevelFilter, String> {
-    match word {
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        "error" => Ok(LevelFilter::ERROR),
-        _ => Err("debug, info, warn or error".to_owned()),
-    }
-}
-
-fn parse_format(word: &str) -> Result<telemetry::Format, String> {
-    match word {
-        "logfmt" => Ok(telemetry::Format::Logfmt),
-        "json" => Ok(telemetry::Format::Json),
-        _ => Err("logfmt or json".to_owned()),
-    }
-}
-
-/// A slash is added in front and removed at the end; `/` means none.
-fn parse_route_prefix(path: &str) -> Result<String, String> {
-    let inner = path.trim_matches('/');
-    let is_plain = |segment: &str| {
-        !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+fn read_alone(reader: &mut Reader, shown: &mut Shown, listen: ListenArgs) -> (Option<Role>, Option<String>) {
+    let ListenArgs { listen_address, systemd_socket, config_file, telemetry_path } = listen;
+    let addresses = reader.read_all("--web.listen-address", &listen_address, ListenAddress::parse);
+    let is_systemd = reader.switch("--web.systemd-socket", &systemd_socket);
+    reader.not_yet("--web.config.file", config_file, "has neither TLS nor authentication");
+    let path = reader.read("--web.telemetry-path", &telemetry_path, path::telemetry);
+    shown.text("web.listen-address", &listen_address.join(","));
+    shown.switch("web.systemd-socket", is_systemd);
+    shown.text("web.config.file", "");
+    shown.text("web.telemetry-path", &telemetry_path);
+    let sockets = match is_systemd {
+        Some(true) => Some(Sockets::Systemd),
+        Some(false) => addresses.map(Sockets::Own),
+        None => None,
     };
-    match inner {
-        "" => Ok(String::new()),
-        inner if inner.split('/').all(is_plain) => Ok(format!("/{inner}")),
-        _ => Err("a path of letters, digits, `-`, `.`, `_` and `~` between single slashes".to_owned()),
-    }
+    (sockets.map(Role::Alone), path)
 }
 
-fn parse_bytes(number: &str) -> Result<usize, String> {
-    number.parse().ok().filter(|bytes| *bytes != 0).ok_or_else(|| "a number of bytes, 1 or more".to_owned())
+fn read_storage(reader: &mut Reader, shown: &mut Shown, storage: StorageArgs) {
+    let StorageArgs { persistence_file, persistence_interval } = storage;
+    reader.not_yet("--persistence.file", persistence_file, "keeps metrics in memory only");
+    let interval = reader.read("--persistence.interval", &persistence_interval, duration::parse);
+    shown.text("persistence.file", "");
+    shown.text("persistence.interval", &interval.map(duration::shown).unwrap_or_default());
+}
+
+fn read_sidecar(reader: &mut Reader, ports: PortArgs, hold_open: HoldOpenArgs, pod: PodArgs) -> Option<Role> {
+    let PortArgs { push_listen_address, scrape_listen_address } = ports;
+    let HoldOpenArgs { deadline, pod_deadline, termination_message_file } = hold_open;
+    let PodArgs { pod_name, pod_namespace, pod_uid, trust_dir } = pod;
+    let push = reader.read_all(flags::PUSH_LISTEN_ADDRESS, &push_listen_address, ListenAddress::parse);
+    let scrape = reader.read(flags::SCRAPE_LISTEN_ADDRESS, &scrape_listen_address, ListenAddress::parse);
+    let deadline = reader.read(flags::HOLD_OPEN_DEADLINE, &deadline, duration::parse);
+    let pod_deadline = reader.read_given(flags::POD_DEADLINE, pod_deadline, duration::parse);
+    let termination_message_file = reader::given(termination_message_file).map(PathBuf::from);
+    Some(Role::Sidecar(Box::new(Sidecar {
+        push: push?,
+        scrape: scrape?,
+        hold_open: HoldOpen { deadline: deadline?, pod_deadline, termination_message_file },
+        trust_dir: reader::given(trust_dir).map(PathBuf::from),
+        pod_name: reader::given(pod_name),
+        pod_namespace: reader::given(pod_namespace),
+        pod_uid: reader::given(pod_uid),
+    })))
+}
+
+/// Links start with the path of the external URL, whatever the routes start with; without one, as the routes do.
+fn read_paths(reader: &mut Reader, shown: &mut Shown, web: &WebArgs) -> Option<Paths> {
+    let external = reader.read_given("--web.external-url", web.external_url.clone(), path::of_external_url);
+    let prefix = reader.read_given(flags::ROUTE_PREFIX, web.route_prefix.clone(), path::prefix);
+    let route_prefix = prefix.or_else(|| external.clone()).unwrap_or_default();
+    shown.text("web.external-url", web.external_url.as_deref().unwrap_or_default());
+    shown.text("web.route-prefix", &route_prefix);
+    let link_prefix = external.unwrap_or_else(|| route_prefix.clone());
+    Some(Paths { route_prefix, link_prefix })
+}
+
+fn read_rules(reader: &mut Reader, push: &PushArgs) -> Option<Rules> {
+    let stale_after = reader.read_given("--push.stale-after", push.stale_after.clone(), duration::stale_after);
+    let timestamps = reader.read("--push.timestamps", &push.timestamps, word::timestamps);
+    Some(Rules { timestamps: timestamps?, stale_after })
+}
+
+/// The inner `None` is the absence of naming. What only makes sense with naming turns it on.
+fn read_naming(reader: &mut Reader, measurement: MeasurementArgs) -> Option<Option<Naming>> {
+    let MeasurementArgs { measurement_enabled, measurement_name, job_as_measurement, keep_metric_name } = measurement;
+    let is_enabled = reader.switch("--measurement.enabled", &measurement_enabled);
+    let is_job = reader.switch("--measurement.job-as-measurement", &job_as_measurement);
+    let keep = reader.switch("--measurement.keep-metric-name", &keep_metric_name);
+    let naming = Naming { name: reader::given(measurement_name), job_as_measurement: is_job?, keep_metric_name: keep? };
+    let is_on = is_enabled? || naming.name.is_some() || naming.job_as_measurement || !naming.keep_metric_name;
+    Some(is_on.then_some(naming))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use clap::Parser;
-
-    use super::*;
-
-    fn config(args: &[&str]) -> Result<Config, String> {
-        let args = Args::try_parse_from([&["sidegate"], args].concat()).map_err(|error| error.to_string())?;
-        Config::from_args(args).map_err(|error| error.to_string())
-    }
-
-    fn sidecar(args: &[&str]) -> Sidecar {
-        match config(&[&["sidecar"], args].concat()).unwrap().role {
-            Role::Sidecar(sidecar) => *sidecar,
-            Role::Alone { .. } => panic!("expected a sidecar"),
-        }
-    }
-
-    #[test]
-    fn alone_it_has_upstreams_defaults() {
-        let config = config(&[]).unwrap();
-        assert_eq!(config.role, Role::Alone { listen: vec![ListenAddress::All(9091)] });
-        assert_eq!(&*config.settings.route_prefix, "");
-        assert_eq!(config.settings.max_body_bytes, DEFAULT_MAX_BODY_BYTES);
-        assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
-    }
-
-    #[test]
-    fn a_sidecar_pushes_on_loopback_and_is_scraped_everywhere() {
-        let found = sidecar(&[]);
-        let push = ["127.0.0.1:9091", "[::1]:9091"].map(|address| ListenAddress::At(address.parse().unwrap()));
-        assert_eq!(found.push, push);
-        assert_eq!(found.scrape, ListenAddress::All(19091));
-        let hold_open =
-            HoldOpen { deadline: Duration::from_secs(30), pod_deadline: None, termination_message_file: None };
-        assert_eq!(found.hold_open, hold_open);
-        assert_eq!((found.trust_dir, found.pod_uid), (None, None));
-    }
-
-    #[test]
-    fn an_empty_value_counts_as_not_given() {
-        let found = sidecar(&["--pod.uid=", "--trust.dir=", "--hold-open.termination-message-file="]);
-        assert_eq!((found.pod_uid, found.trust_dir, found.hold_open.termination_message_file), (None, None, None));
-    }
-
-    #[test]
-    fn every_mistake_is_reported_at_once() {
-        let found = config(&[
-            "sidecar",
-            "--push.listen-address=9091",
-            "--push.listen-address=example.com:1",
-            "--hold-open.deadline=soon",
-            "--hold-open.pod-deadline=never",
-            "--log.level=loud",
-            "--log.format=xml",
-            "--web.route-prefix=/a//b",
-            "--push.max-body-bytes=1k",
-        ]);
-        let expected = "\
---push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"9091\"
---push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"example.com:1\"
---hold-open.deadline: expected a duration such as 30s or 1h30m, found \"soon\"
---hold-open.pod-deadline: expected a duration such as 30s or 1h30m, found \"never\"
---log.level: expected debug, info, warn or error, found \"loud\"
---log.format: expected logfmt or json, found \"xml\"
---web.route-prefix: expected a path of letters, digits, `-`, `.`, `_` and `~` between single slashes, found \"/a//b\"
---push.max-body-bytes: expected a number of bytes, 1 or more, found \"1k\"";
-        assert_eq!(found, Err(expected.to_owned()));
-    }
-
-    #[test]
-    fn a_route_prefix_has_a_slash_in_front_and_none_behind() {
-        for (written, expected) in [("/", ""), ("", ""), ("a", "/a"), ("/a/b/", "/a/b")] {
-            assert_eq!(parse_route_prefix(written).unwrap(), expected);
-        }
-    }
-}
+mod tests;

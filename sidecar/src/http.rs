@@ -2,12 +2,14 @@
 //!
 //! | Path | Push listener, or the only one | Scrape listener |
 //! | --- | --- | --- |
-//! | `P/metrics` | GET | GET |
+//! | `P/T` | GET | GET |
 //! | `P/metrics/job/…`, `P/metrics/job@base64/…` | PUT, POST, DELETE | DELETE, signed by the operator |
+//! | `P/metrics`, `P/metrics/…` where no job is needed | PUT, POST, DELETE | |
 //! | `P/-/healthy`, `P/-/ready` | GET | GET |
 //!
-//! `P` is the route prefix; the scrape listener has none. Paths are taken as sent and never cleaned, decoded or
-//! redirected here: a push path is data.
+//! `P` is the route prefix and `T` the telemetry path; the scrape listener has no prefix, and `/metrics` as `T`. Paths
+//! are taken as sent. Below `P/metrics` they are data: never cleaned, decoded or redirected here. Others are redirected
+//! as upstream does it.
 //!
 //! *Never:* any rule about groups, labels or signatures.
 
@@ -15,21 +17,22 @@ mod body;
 mod delete;
 mod error;
 mod grouping;
+mod headers;
 mod health;
 mod observe;
 mod page;
 mod push;
+mod redirect;
+mod routes;
 mod scrape;
 mod settings;
+mod terms;
 
 use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
     middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, put},
 };
 use protocol::endpoints::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
@@ -40,14 +43,17 @@ use crate::{
     operator_access::OperatorAccess,
     store::Store,
 };
-use error::HttpError;
+use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
-
-/// What is allowed where there is only something to read.
-const GET_ONLY: &str = "GET, OPTIONS";
 
 /// How the fixed part of a group's path may be spelled; no other spelling is served.
 const JOB_SPELLINGS: [&str; 3] = ["job", "job@base64", "job%40base64"];
+
+/// What is allowed where groups are pushed.
+const GROUPS: &str = "DELETE, OPTIONS, POST, PUT";
+
+/// What is allowed where groups are pushed and the page is.
+const GROUPS_AND_GET: &str = "DELETE, GET, OPTIONS, POST, PUT";
 
 /// What the handlers work with. Clones share it.
 #[derive(Clone, Debug)]
@@ -81,6 +87,7 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
     pub(crate) scrapes: Scrapes,
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
@@ -92,7 +99,25 @@ pub fn router(state: AppState) -> Router {
     let pushes = put(push::push).post(push::push).route_layer(from_fn_with_state(state.clone(), observe::push));
     let deletes = delete(delete::delete).route_layer(from_fn_with_state(state.clone(), observe::delete));
     let groups = pushes.merge(deletes);
-    common(groups, "DELETE, OPTIONS, POST, PUT", state)
+    let page = get(scrape::page);
+    let Settings { telemetry_path, allows_missing_job, .. } = &*Arc::clone(&state.settings);
+    let page_is_here = &**telemetry_path == METRICS_PATH;
+
+    let routes = health(&state).root("/").root("/api/v1/");
+    let routes = match (page_is_here, *allows_missing_job) {
+        (true, true) => at_metrics(routes, GROUPS_AND_GET, &page.clone().merge(groups.clone())),
+        (true, false) => at_metrics(routes, GET_ONLY, &page),
+        (false, true) => at_metrics(routes, GROUPS, &groups),
+        (false, false) => routes,
+    };
+    let routes = if page_is_here { routes } else { routes.path(telemetry_path, GET_ONLY, page) };
+    let routes = if *allows_missing_job {
+        routes.template(&format!("{METRICS_PATH}/{{*key}}"), GROUPS, groups)
+    } else {
+        below_job(routes, GROUPS, &groups)
+    };
+    // The status page, the JSON API and the administration add their paths here.
+    routes.finish(state)
 }
 
 /// The read-only API of the scrape listener.
@@ -101,44 +126,35 @@ pub fn scrape_router(state: AppState) -> Router {
         Settings { route_prefix: "".into(), telemetry_path: METRICS_PATH.into(), ..Settings::clone(&state.settings) };
     let state = AppState { listener: Listener::Scrape, settings: Arc::new(settings), ..state };
     let deletes = delete(delete::signed).route_layer(from_fn_with_state(state.clone(), observe::delete));
-    common(deletes, "DELETE, OPTIONS", state)
+    let routes = at_metrics(health(&state), GET_ONLY, &get(scrape::page));
+    below_job(routes, "DELETE, OPTIONS", &deletes).finish(state)
 }
 
-fn common(groups: MethodRouter<AppState>, allow: &'static str, state: AppState) -> Router {
-    let prefix = Arc::clone(&state.settings.route_prefix);
-    let page = allowing(get(scrape::page), GET_ONLY);
-    let groups = allowing(groups, allow);
-    let fixed = |handler: MethodRouter<AppState>, name| {
+/// The paths that every listener has.
+fn health(state: &AppState) -> Routes {
+    let counted = |handler: MethodRouter<AppState>, name| {
         let count = move |state, request, next| observe::count(state, name, request, next);
-        allowing(handler.route_layer(from_fn_with_state(state.clone(), count)), GET_ONLY)
+        handler.route_layer(from_fn_with_state(state.clone(), count))
     };
-    let mut router = Router::new().route(&format!("{prefix}{METRICS_PATH}"), page);
+    Routes::new(&state.settings.route_prefix, METRICS_PATH)
+        .path(HEALTHY_PATH, GET_ONLY, counted(get(health::healthy), Handler::Healthy))
+        .path(READY_PATH, GET_ONLY, counted(get(health::ready), Handler::Ready))
+}
+
+/// Nothing below `P/metrics` is redirected, so what is there is also behind the slash.
+fn at_metrics(routes: Routes, allow: &'static str, methods: &MethodRouter<AppState>) -> Routes {
+    let with_slash = format!("{METRICS_PATH}/");
+    routes.path(METRICS_PATH, allow, methods.clone()).path(&with_slash, allow, methods.clone())
+}
+
+fn below_job(mut routes: Routes, allow: &'static str, groups: &MethodRouter<AppState>) -> Routes {
     for job in JOB_SPELLINGS {
         // A catch-all does not match nothing, and nothing is an empty job.
-        let path = format!("{prefix}{METRICS_PATH}/{job}/");
-        router = router.route(&path, groups.clone()).route(&format!("{path}{{*key}}"), groups.clone());
+        let path = format!("{METRICS_PATH}/{job}/");
+        routes = routes.template(&path, allow, groups.clone());
+        routes = routes.template(&format!("{path}{{*key}}"), allow, groups.clone());
     }
-    router
-        .route(&format!("{prefix}{HEALTHY_PATH}"), fixed(get(health::healthy), Handler::Healthy))
-        .route(&format!("{prefix}{READY_PATH}"), fixed(get(health::ready), Handler::Ready))
-        .fallback(async || HttpError::NotFound)
-        .with_state(state)
-}
-
-/// Answers all other methods the way upstream does: `OPTIONS` with the list, the rest with 405 and the list. GET does
-/// not imply HEAD.
-fn allowing(methods: MethodRouter<AppState>, allow: &'static str) -> MethodRouter<AppState> {
-    let other = async move |request: Request| -> Response {
-        let mut response = if request.method() == Method::OPTIONS {
-            StatusCode::OK.into_response()
-        } else {
-            HttpError::MethodNotAllowed.into_response()
-        };
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-        response
-    };
-    let methods = if allow == GET_ONLY { methods.head(other) } else { methods };
-    methods.fallback(other)
+    routes
 }
 
 // === impl AppState ===
@@ -164,12 +180,12 @@ impl AppState {
     }
 
     fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
-        Self::new(Parts { store, scrapes: Scrapes::default(), readiness: Readiness::default(), operator, settings })
+        let (metrics, scrapes, readiness) = (Metrics::default(), Scrapes::default(), Readiness::default());
+        Self::new(Parts { store, metrics, scrapes, readiness, operator, settings })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, scrapes, readiness, operator, settings } = parts;
-        let metrics = Metrics::default();
+        let Parts { store, metrics, scrapes, readiness, operator, settings } = parts;
         let shared = Shared { store, metrics, scrapes, readiness, operator };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
@@ -184,11 +200,11 @@ impl AppState {
         &self.settings
     }
 
-    fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.shared.store
     }
 
-    fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 }

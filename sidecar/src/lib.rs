@@ -4,6 +4,7 @@
 //! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   text ↔ families
 //!                                │                   ├─▶ store        families ↔ page
 //!                                │                   └─▶ operator_access
+//!                                ├─▶ expiry          removes what is stale
 //!                                └─▶ lifecycle       when to leave
 //! ```
 //!
@@ -20,6 +21,7 @@
 mod app;
 mod args;
 mod config;
+mod expiry;
 mod lifecycle;
 mod listen;
 mod metrics;

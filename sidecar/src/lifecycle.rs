@@ -220,6 +220,7 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::Escaping;
 
     #[track_caller]
     fn check(pod_deadline: Option<u64>, signalled: u64, expected: u64) {
@@ -295,7 +296,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_stays_a_moment_for_a_scrape_that_ended_just_before_the_signal() {
         let held = Held::new("before");
-        held.scrapes.seen(held.store.page().revision);
+        held.scrapes.seen(held.store.page(Escaping::default()).revision);
         let signalled = Instant::now();
         assert_eq!(held.open(async {}).await, Reason::Seen);
         assert!(Duration::from_millis(200) <= signalled.elapsed() && signalled.elapsed() < Duration::from_secs(1));
@@ -324,7 +325,7 @@ mod tests {
             changes(&held.store, b"y 1\n", "b");
             settle().await;
             assert_eq!(held.word(), "2 groups unseen");
-            held.scrapes.seen(held.store.page().revision);
+            held.scrapes.seen(held.store.page(Escaping::default()).revision);
             settle().await;
             assert_eq!(held.word(), "");
         };

@@ -9,6 +9,7 @@
 //! *Never:* what is served.
 
 mod delivery;
+mod systemd;
 
 use std::{
     io,
@@ -23,6 +24,7 @@ use crate::{config::ListenAddress, lifecycle::Starting};
 
 pub(crate) use delivery::Delivery;
 use delivery::DeliveryListener;
+pub(crate) use systemd::{SystemdError, take_from_systemd};
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -58,9 +60,14 @@ pub(crate) async fn bind(address: ListenAddress, name: &'static str) -> io::Resu
             bound => bound,
         },
     }?;
+    announce(&listener, name)?;
+    Ok(listener)
+}
+
+fn announce(listener: &TcpListener, name: &'static str) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, listener = name, "listening");
-    Ok(listener)
+    Ok(())
 }
 
 /// Serves until closing; requests that are under way then are answered.

@@ -1,29 +1,53 @@
 //! What the process counts about itself, as the same families that the store holds.
 //!
 //! The table of names is static, so that the consistency check knows them. Series of `pushgateway_` have upstream's
-//! names and appear with their first event, as upstream's do; those of `sidegate_` are there from the start.
+//! names and appear with their first event, as upstream's do; those of `sidegate_` are there from the start. What the
+//! kernel knows of the process is read at each scrape ([`process`]).
 //!
 //! *Never:* HTTP paths, labels that a client chooses.
+
+mod process;
+mod window;
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use protocol::LabelSet;
+use tokio::time::Instant;
 
 use crate::exposition::{Kind, Metric, MetricFamily, Value};
+use window::Window;
 
 const BUILD_INFO: &str = "pushgateway_build_info";
+const HTTP_PUSH_DURATION: &str = "pushgateway_http_push_duration_seconds";
+const HTTP_PUSH_SIZE: &str = "pushgateway_http_push_size_bytes";
 const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
+const ESCAPED_SERIES_HIDDEN: &str = "sidegate_escaped_series_hidden_total";
+const GROUPS_EXPIRED: &str = "sidegate_groups_expired_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
 const SCRAPES: &str = "sidegate_scrapes_total";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 
 /// The families of this process, by name.
 pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
+    process::FAMILIES[0],
+    process::FAMILIES[1],
+    process::FAMILIES[2],
+    process::FAMILIES[3],
+    process::FAMILIES[4],
+    process::FAMILIES[5],
+    process::FAMILIES[6],
+    process::FAMILIES[7],
+    process::FAMILIES[8],
     (BUILD_INFO, Kind::Gauge),
+    (HTTP_PUSH_DURATION, Kind::Summary),
+    (HTTP_PUSH_SIZE, Kind::Summary),
     (HTTP_REQUESTS, Kind::Counter),
+    (ESCAPED_SERIES_HIDDEN, Kind::Counter),
+    (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
@@ -43,7 +67,10 @@ pub(crate) enum Handler {
 pub(crate) enum Refusal {
     Body,
     Encoding,
+    Header,
     Inconsistent,
+    Measurement,
+    Outdated,
     Path,
     Syntax,
     Timestamp,
@@ -65,10 +92,11 @@ pub(crate) enum SignedDelete {
     Unsigned,
 }
 
-/// All counters.
+/// All counters. Those of a router without a process around it, the default, say nothing of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     counts: Mutex<Counts>,
+    is_of_process: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +105,16 @@ struct Counts {
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
     scrapes: u64,
+    hidden: u64,
+    expired: u64,
+    pushes: BTreeMap<&'static str, Pushes>,
+}
+
+/// Pushes by one method.
+#[derive(Debug, Default)]
+struct Pushes {
+    seconds: Window,
+    bytes: Window,
 }
 
 // === impl Handler ===
@@ -95,14 +133,27 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 7] =
-        [Self::Body, Self::Encoding, Self::Inconsistent, Self::Path, Self::Syntax, Self::Timestamp, Self::TooLarge];
+    const ALL: [Self; 10] = [
+        Self::Body,
+        Self::Encoding,
+        Self::Header,
+        Self::Inconsistent,
+        Self::Measurement,
+        Self::Outdated,
+        Self::Path,
+        Self::Syntax,
+        Self::Timestamp,
+        Self::TooLarge,
+    ];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Body => "body",
             Self::Encoding => "encoding",
+            Self::Header => "header",
             Self::Inconsistent => "inconsistent",
+            Self::Measurement => "measurement",
+            Self::Outdated => "outdated",
             Self::Path => "path",
             Self::Syntax => "syntax",
             Self::Timestamp => "timestamp",
@@ -146,9 +197,24 @@ impl SignedDelete {
 // === impl Metrics ===
 
 impl Metrics {
+    /// Those of the whole process.
+    pub(crate) fn of_process() -> Self {
+        Self { is_of_process: true, ..Self::default() }
+    }
+
     /// The method is one of the few that some handler serves.
     pub(crate) fn request(&self, code: u16, handler: Handler, method: &'static str) {
         self.count(|counts| *counts.requests.entry((code, handler, method)).or_default() += 1);
+    }
+
+    /// A push that was answered, well or not: how large its request was, about, and how long it took.
+    pub(crate) fn push(&self, method: &'static str, bytes: u64, took: Duration) {
+        let now = Instant::now();
+        self.count(|counts| {
+            let pushes = counts.pushes.entry(method).or_default();
+            pushes.seconds.observe(took.as_secs_f64(), now);
+            pushes.bytes.observe(bytes as f64, now);
+        });
     }
 
     pub(crate) fn refused(&self, why: Refusal) {
@@ -163,9 +229,27 @@ impl Metrics {
         self.count(|counts| counts.scrapes += 1);
     }
 
-    /// All families, sorted by name.
+    /// So many groups were removed since they were stale.
+    pub(crate) fn expired(&self, groups: usize) {
+        self.count(|counts| counts.expired = counts.expired.saturating_add(groups.try_into().unwrap_or(u64::MAX)));
+    }
+
+    /// Series that a page is handed out without.
+    pub(crate) fn hidden(&self, series: usize) {
+        self.count(|counts| counts.hidden += u64::try_from(series).unwrap_or(u64::MAX));
+    }
+
+    /// All families that have a series, sorted by name.
     pub(crate) fn gather(&self) -> Vec<MetricFamily> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut families = if self.is_of_process { process::gather() } else { Vec::new() };
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut durations, mut sizes) = (Vec::new(), Vec::new());
+        for (method, pushes) in &mut counts.pushes {
+            let of = |window: &mut Window| series(&[("method", method)], Value::Summary(window.summary(now)));
+            durations.push(of(&mut pushes.seconds));
+            sizes.push(of(&mut pushes.bytes));
+        }
         let requests = counts.requests.iter().map(|((code, handler, method), count)| {
             let code = code.to_string();
             metric(&[("code", &code), ("handler", handler.label()), ("method", method)], *count)
@@ -176,7 +260,7 @@ impl Metrics {
         let deletes = SignedDelete::ALL.iter().map(|outcome| {
             metric(&[("outcome", outcome.label())], counts.signed_deletes.get(outcome).copied().unwrap_or_default())
         });
-        vec![
+        families.extend([
             family(
                 BUILD_INFO,
                 "A metric with a constant '1' value labeled by version, revision, branch, goversion from which \
@@ -185,10 +269,30 @@ impl Metrics {
                 vec![build_info()],
             ),
             family(
+                HTTP_PUSH_DURATION,
+                "HTTP request duration for pushes to the Pushgateway.",
+                Kind::Summary,
+                durations,
+            ),
+            family(HTTP_PUSH_SIZE, "HTTP request size for pushes to the Pushgateway.", Kind::Summary, sizes),
+            family(
                 HTTP_REQUESTS,
                 "Total HTTP requests processed by the Pushgateway, excluding scrapes.",
                 Kind::Counter,
                 requests.collect(),
+            ),
+            family(
+                ESCAPED_SERIES_HIDDEN,
+                "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \
+                 them like others.",
+                Kind::Counter,
+                vec![metric(&[], counts.hidden)],
+            ),
+            family(
+                GROUPS_EXPIRED,
+                "Groups that were removed since their last push was too long ago.",
+                Kind::Counter,
+                vec![metric(&[], counts.expired)],
             ),
             family(PUSHES_REFUSED, "Pushes that were answered with an error.", Kind::Counter, refused.collect()),
             family(
@@ -203,7 +307,9 @@ impl Metrics {
                 Kind::Counter,
                 deletes.collect(),
             ),
-        ]
+        ]);
+        families.retain(|family| !family.metrics.is_empty());
+        families
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
@@ -216,12 +322,11 @@ fn family(name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) -> MetricFam
 }
 
 fn metric(labels: &[(&str, &str)], count: u64) -> Metric {
-    Metric {
-        labels: labels.iter().copied().collect(),
-        value: Value::Number(count as f64),
-        timestamp: None,
-        extra: None,
-    }
+    series(labels, Value::Number(count as f64))
+}
+
+fn series(labels: &[(&str, &str)], value: Value) -> Metric {
+    Metric { labels: labels.iter().copied().collect(), value, timestamp: None, extra: None }
 }
 
 /// The labels are upstream's; those that speak of Go are empty, except that the platform has Go's name.
@@ -251,12 +356,33 @@ mod tests {
 
     #[test]
     fn every_family_gathered_is_in_the_table_and_sorted() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::of_process();
         metrics.request(200, Handler::Push, "put");
+        metrics.push("put", 1, Duration::from_millis(1));
         let gathered: Vec<_> = metrics.gather().into_iter().map(|family| (family.name, family.kind)).collect();
         let table: Vec<_> = OWN_FAMILIES.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         assert_eq!(gathered, table);
         assert!(table.is_sorted());
+    }
+
+    #[test]
+    fn families_of_upstream_appear_with_their_first_event() {
+        let metrics = Metrics::default();
+        let found = |name: &str| metrics.gather().into_iter().find(|family| family.name == name);
+        for name in [HTTP_REQUESTS, HTTP_PUSH_SIZE, HTTP_PUSH_DURATION] {
+            assert_eq!(found(name), None);
+        }
+        metrics.request(200, Handler::Push, "put");
+        metrics.push("put", 250, Duration::from_millis(1500));
+        assert!(found(HTTP_REQUESTS).is_some());
+        for (name, sum) in [(HTTP_PUSH_SIZE, 250.0), (HTTP_PUSH_DURATION, 1.5)] {
+            let family = found(name).unwrap();
+            let [Metric { labels, value: Value::Summary(summary), .. }] = family.metrics.as_slice() else {
+                panic!("expected one summary, found {family:?}");
+            };
+            assert_eq!(labels.get("method"), Some("put"));
+            assert_eq!((summary.sum, summary.count), (sum, 1));
+        }
     }
 
     #[test]

@@ -10,20 +10,28 @@
 //!
 //! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
 //!
-//! *Never:* HTTP, formats other than text, the clock (`now` is an argument).
+//! Groups with a limit are kept in the order in which they grow stale; somebody else asks when the next one does, and
+//! has it removed.
+//!
+//! *Never:* HTTP, formats other than those of text, the clock (`now` is an argument).
 
 mod change;
 mod consistency;
+mod family;
 mod group;
 mod index;
 mod page;
+mod rules;
 mod series;
+mod shown;
 mod snapshot;
+mod staleness;
 mod view;
 mod writer;
 
-pub use change::{Change, Objection, Verdict};
+pub use change::{Change, Objection, Times, Verdict};
 pub use page::{KeyLabels, Page, Section};
+pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};
 pub use view::{FamilyView, GroupView};
 pub use writer::Store;

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use protocol::{GroupingKey, LabelSet, NameValidation};
 use sidecar::{
     clock::UnixSeconds,
-    exposition::{MetricFamily, Value, family::compare_labels, protobuf as delimited, text as lines},
+    exposition::{Escaping, MetricFamily, Value, family::compare_labels, protobuf as delimited, text as lines},
     store::{Change, Store, Verdict},
 };
 
@@ -61,7 +61,7 @@ fn is_taken(families: &[MetricFamily]) -> bool {
     let key = GroupingKey::from_labels([("job", "j")].into_iter().collect()).unwrap();
     let store = Store::new();
     let is_taken = store.submit(Change::replace(key, families.to_vec()), UnixSeconds(1.0)) == Verdict::Done;
-    let page = store.page();
+    let page = store.page(Escaping::AllowUtf8);
     let read = read_text(&page.text).unwrap_or_else(|error| panic!("{error}:\n{:?}", page.text));
     assert_eq!(lines::encode(&read), String::from_utf8_lossy(&page.text));
     is_taken

@@ -33,5 +33,18 @@ pub const OPERATOR_READ_HEADER: &str = "sidegate-operator-read";
 /// since answers 412 and stays.
 pub const IF_PUSH_TIME_HEADER: &str = "sidegate-if-push-time";
 
+/// On a `PUT` or `POST`: how old the group may grow before it is removed, a duration above 0 such as `90s`, `1h30m` or
+/// `7d`. It holds until the next accepted push, which says it again or leaves it to the gateway's own rule.
+pub const STALE_AFTER_HEADER: &str = "sidegate-stale-after";
+
+/// On a `PUT` or `POST`, where the admin API is on: when the push was accepted elsewhere, in Unix seconds as the page
+/// prints them. A group with an accepted push as late as that answers 412 and stays. 0 says that no push was ever
+/// accepted: the body is empty then, and [`PUSH_FAILURE_TIME_HEADER`] comes along.
+pub const PUSH_TIME_HEADER: &str = "sidegate-push-time";
+
+/// Beside [`PUSH_TIME_HEADER`]: when a push to the group was last refused elsewhere; the later of this and what the
+/// group has counts. 0 or absent where none was.
+pub const PUSH_FAILURE_TIME_HEADER: &str = "sidegate-push-failure-time";
+
 /// On a `DELETE` at the scrape port: the operator's signature, see [`crate::signed_request`].
 pub const SIGNATURE_HEADER: &str = "sidegate-signature";

@@ -19,7 +19,7 @@ pub enum NameValidation {
     /// The classic alphabet: letters, digits, `_`, and in metric names `:`.
     #[default]
     Legacy,
-    /// Any text that is not empty.
+    /// Any text that is not empty, but for U+0000: a page with that in a name cannot be read by Prometheus.
     Utf8,
 }
 
@@ -83,7 +83,7 @@ impl NameValidation {
     pub fn allows_label(self, name: &str) -> bool {
         match self {
             Self::Legacy => is_label_name(name),
-            Self::Utf8 => !name.is_empty(),
+            Self::Utf8 => !name.is_empty() && !name.contains('\0'),
         }
     }
 }

@@ -23,7 +23,9 @@ pub(crate) enum ListenAddress {
 
 impl ListenAddress {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let expected = || "an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091".to_owned();
+        const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091";
+        let is_vsock = text.starts_with("vsock:");
+        let expected = || if is_vsock { format!("{ADDRESS} (vsock is not served)") } else { ADDRESS.to_owned() };
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
         if host.is_empty() || host == "localhost" {
             let port = port.parse().map_err(|_| expected())?;
@@ -64,7 +66,7 @@ mod tests {
         assert_eq!(ListenAddress::parse("0.0.0.0:1"), Ok(at("0.0.0.0:1")));
         assert_eq!(ListenAddress::parse("[::1]:1"), Ok(at("[::1]:1")));
         assert_eq!(ListenAddress::parse("localhost:1"), Ok(at("127.0.0.1:1")));
-        for bad in ["", "9091", "::1", "a:1", "127.0.0.1:x", "127.0.0.1:65536"] {
+        for bad in ["", "9091", "::1", "a:1", "127.0.0.1:x", "127.0.0.1:65536", "vsock://:1"] {
             assert!(ListenAddress::parse(bad).is_err(), "{bad}");
         }
     }

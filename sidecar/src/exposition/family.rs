@@ -5,7 +5,7 @@
 //!
 //! *Never:* bytes.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, collections::HashSet, fmt};
 
 use protocol::{LabelSet, NameValidation};
 
@@ -139,7 +139,7 @@ pub enum Count {
 pub fn allows_metric(names: NameValidation, name: &str) -> bool {
     match names {
         NameValidation::Legacy => is_metric_name(name),
-        NameValidation::Utf8 => !name.is_empty(),
+        NameValidation::Utf8 => !name.is_empty() && !name.contains('\0'),
     }
 }
 
@@ -149,6 +149,15 @@ pub fn is_metric_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first == b'_' || first == b':' || first.is_ascii_alphabetic())
         && bytes.all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric())
+}
+
+/// Of families of one name the last takes the place of those before it, as upstream has it for protobuf.
+#[must_use]
+pub fn last_of_each_name(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+    let mut names = HashSet::with_capacity(families.len());
+    let mut kept: Vec<_> = families.into_iter().rev().filter(|family| names.insert(family.name.clone())).collect();
+    kept.reverse();
+    kept
 }
 
 /// The order in which the metrics of a family are shown: fewer labels first, then by the label values, bytewise. The

@@ -1,9 +1,9 @@
 //! `Content-Type` of a push and `Accept` of a scrape → format.
 //!
 //! Pure: strings in, a format out. A body is text unless its type says in full that it is not, as upstream has it. A
-//! page is in the format that weighs most among those that are written here, and else text. Beyond upstream, a clause
-//! of weight 0 is a refusal, and names are compared whatever their letter case. Not written yet: OpenMetrics, the
-//! `text` and `compact-text` forms of protobuf; clauses that ask for them are passed over.
+//! page is in the format that weighs most among those that are written here, and else text. Beyond upstream there is
+//! OpenMetrics, a clause of weight 0 is a refusal, a wildcard that stands for text means text, and names are compared
+//! whatever their letter case.
 //!
 //! *Never:* headers of other names, status codes.
 
@@ -11,8 +11,14 @@ mod media_type;
 
 use std::fmt;
 
-use super::escaping::Escaping;
+use super::{escaping::Escaping, protobuf::ProtobufForm};
 use media_type::MediaType;
+
+/// The type of the text format.
+const TEXT: &str = "text/plain";
+
+/// The type of OpenMetrics as text.
+const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// The type of the protobuf format.
 const PROTOBUF: &str = "application/vnd.google.protobuf";
@@ -20,20 +26,51 @@ const PROTOBUF: &str = "application/vnd.google.protobuf";
 /// The message that a protobuf body is made of.
 const MESSAGE: &str = "io.prometheus.client.MetricFamily";
 
-/// How families are written down.
+/// How the families of a body are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The text format 0.0.4.
     Text,
+    /// OpenMetrics as text.
+    OpenMetrics,
     /// Delimited messages.
     Protobuf,
+}
+
+/// How the families of a page are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFormat {
+    /// The text format.
+    Text(TextVersion),
+    /// OpenMetrics as text.
+    OpenMetrics(OpenMetricsVersion),
+    /// Messages.
+    Protobuf(ProtobufForm),
+}
+
+/// The versions of the text format: one format, under the number that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextVersion {
+    /// The number that everybody knows.
+    V0_0_4,
+    /// The number under which names in quotes came in.
+    V1_0_0,
+}
+
+/// The versions of OpenMetrics: one format, under the number that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMetricsVersion {
+    /// The number of the drafts.
+    V0_0_1,
+    /// The number of the standard.
+    V1_0_0,
 }
 
 /// What a page will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// How it is written.
-    pub format: Format,
+    pub format: PageFormat,
     /// How its names are written.
     pub escaping: Escaping,
 }
@@ -60,16 +97,25 @@ pub fn accepted(accept: &str) -> Choice {
 /// The format of a body, by its `Content-Type`; one that cannot be read, or is missing, means text.
 #[must_use]
 pub fn pushed(content_type: &str) -> Format {
-    let is_protobuf = MediaType::parse(content_type).is_some_and(|it| it.is_delimited_protobuf());
-    if is_protobuf { Format::Protobuf } else { Format::Text }
+    match MediaType::parse(content_type) {
+        Some(it) if it.essence == OPENMETRICS => Format::OpenMetrics,
+        Some(it) if it.protobuf_form() == Some(ProtobufForm::Delimited) => Format::Protobuf,
+        Some(_) | None => Format::Text,
+    }
 }
 
 // === impl Choice ===
 
+impl Choice {
+    /// Text with all names as they are: what the operator gets.
+    pub const UNESCAPED_TEXT: Self =
+        Self { format: PageFormat::Text(TextVersion::V0_0_4), escaping: Escaping::AllowUtf8 };
+}
+
 /// What nobody asked for otherwise.
 impl Default for Choice {
     fn default() -> Self {
-        Self { format: Format::Text, escaping: Escaping::default() }
+        Self { format: PageFormat::Text(TextVersion::V0_0_4), escaping: Escaping::default() }
     }
 }
 
@@ -77,10 +123,43 @@ impl Default for Choice {
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format {
-            Format::Text => f.write_str("text/plain; version=0.0.4; charset=utf-8")?,
-            Format::Protobuf => write!(f, "{PROTOBUF}; proto={MESSAGE}; encoding=delimited")?,
+            PageFormat::Text(version) => write!(f, "{TEXT}; version={}; charset=utf-8", version.number())?,
+            PageFormat::OpenMetrics(version) => {
+                write!(f, "{OPENMETRICS}; version={}; charset=utf-8", version.number())?;
+            }
+            PageFormat::Protobuf(form) => write!(f, "{PROTOBUF}; proto={MESSAGE}; encoding={}", encoding(form))?,
         }
         write!(f, "; escaping={}", self.escaping.name())
+    }
+}
+
+fn encoding(form: ProtobufForm) -> &'static str {
+    match form {
+        ProtobufForm::Delimited => "delimited",
+        ProtobufForm::Text => "text",
+        ProtobufForm::CompactText => "compact-text",
+    }
+}
+
+// === impl TextVersion ===
+
+impl TextVersion {
+    fn number(self) -> &'static str {
+        match self {
+            Self::V0_0_4 => "0.0.4",
+            Self::V1_0_0 => "1.0.0",
+        }
+    }
+}
+
+// === impl OpenMetricsVersion ===
+
+impl OpenMetricsVersion {
+    fn number(self) -> &'static str {
+        match self {
+            Self::V0_0_1 => "0.0.1",
+            Self::V1_0_0 => "1.0.0",
+        }
     }
 }
 
@@ -93,19 +172,25 @@ impl MediaType {
     }
 
     /// The format that it asks for, where that is written here.
-    fn format(&self) -> Option<Format> {
-        let is_text =
-            self.essence == "text/plain" && self.parameter("version").is_none_or(|version| version == "0.0.4");
-        match self.is_delimited_protobuf() {
-            true => Some(Format::Protobuf),
-            false => is_text.then_some(Format::Text),
+    fn format(&self) -> Option<PageFormat> {
+        let version = self.parameter("version");
+        match self.essence.as_str() {
+            TEXT if version == Some("1.0.0") => Some(PageFormat::Text(TextVersion::V1_0_0)),
+            TEXT if version.is_none_or(|version| version == "0.0.4") => Some(PageFormat::Text(TextVersion::V0_0_4)),
+            "*/*" | "text/*" => Some(PageFormat::Text(TextVersion::V0_0_4)),
+            OPENMETRICS if version == Some("0.0.1") => Some(PageFormat::OpenMetrics(OpenMetricsVersion::V0_0_1)),
+            OPENMETRICS if version.is_none_or(|version| version == "1.0.0") => {
+                Some(PageFormat::OpenMetrics(OpenMetricsVersion::V1_0_0))
+            }
+            _ => self.protobuf_form().map(PageFormat::Protobuf),
         }
     }
 
-    fn is_delimited_protobuf(&self) -> bool {
-        self.essence == PROTOBUF
-            && self.parameter("encoding") == Some("delimited")
-            && self.parameter("proto") == Some(MESSAGE)
+    fn protobuf_form(&self) -> Option<ProtobufForm> {
+        let is_family = self.essence == PROTOBUF && self.parameter("proto") == Some(MESSAGE);
+        let found = self.parameter("encoding").filter(|_| is_family)?;
+        let forms = [ProtobufForm::Delimited, ProtobufForm::Text, ProtobufForm::CompactText];
+        forms.into_iter().find(|form| encoding(*form) == found)
     }
 }
 

@@ -3,11 +3,11 @@
 //! Reading follows the Pushgateway: unknown fields are ignored, missing ones are zero, a type left out means counter,
 //! repeated numbers may be packed, the later of two families of one name is the one that counts, and a family may be
 //! empty. It is stricter where upstream lets a body in that breaks the page: a family has a name and a known type, a
-//! metric has the value its type asks for, a bound is not NaN, a label is given once. Names have to be of the classic
-//! alphabet.
+//! metric has the value its type asks for, a bound is not NaN, a label has a name and is given once. Names may be any
+//! other text, as upstream has it whether or not UTF-8 names are on: they are escaped when a page is written.
 //!
-//! Writing is canonical, and gives back everything that was read but `unit` and a help that is present and empty.
-//! Not supported yet: UTF-8 names, the `text` and `compact-text` forms.
+//! Writing is canonical, and gives back everything that was read but a unit or help that is present and empty. The two
+//! text forms are for people: how they are laid out is no promise.
 //!
 //! *Never:* text, HTTP, who asked.
 
@@ -15,9 +15,10 @@ mod decode;
 mod encode;
 mod error;
 mod message;
+mod text_form;
 
 pub use decode::decode;
-pub use encode::{encode, write_family};
+pub use encode::{ProtobufForm, encode, write_family};
 pub use error::{Malformed, ProtobufError};
 
 #[cfg(test)]

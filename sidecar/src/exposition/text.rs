@@ -2,10 +2,11 @@
 //!
 //! Reading follows the Pushgateway, and is wider on purpose in two places: lines may end in CRLF, and the last line
 //! needs no line feed. It is stricter where upstream reads on by accident: a label is given once, `le` and
-//! `quantile` too, a bucket has an `le` and a quantile line a `quantile`, the whole body is UTF-8. Names in quotes are read, but have to be of
-//! the classic alphabet. Not supported yet: UTF-8 names, OpenMetrics and with it exemplars.
+//! `quantile` too, a bucket has an `le` and a quantile line a `quantile`, the whole body is UTF-8. Names in quotes may be
+//! any text where the caller allows it, and have to be of the classic alphabet otherwise.
 //!
-//! Writing is canonical: the same families give the same bytes.
+//! Writing is canonical: the same families give the same bytes. Suffixes come behind the name that was escaped, and
+//! inside the quotes where there are some: else a reader would not find them to be parts of the family.
 //!
 //! *Never:* protobuf, HTTP, who asked.
 

@@ -8,7 +8,7 @@ use axum::{
 };
 use protocol::endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER};
 
-use super::{AppState, error::HttpError, grouping::Key};
+use super::{AppState, error::HttpError, grouping::Key, headers::text};
 use crate::{
     clock::{self, UnixSeconds},
     metrics::SignedDelete,
@@ -61,11 +61,6 @@ fn carry_out(state: &AppState, change: Change, expected: UnixSeconds) -> Result<
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
 fn push_time(written: &str) -> Result<UnixSeconds, HttpError> {
-    let seconds = written.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && 0.0 <= *seconds);
-    seconds.map(UnixSeconds).ok_or_else(|| HttpError::BadPushTime(written.to_owned()))
+    UnixSeconds::parse(written).ok_or_else(|| HttpError::BadPushTime(written.to_owned()))
 }

@@ -9,24 +9,28 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use protocol::{
     Excerpt, GroupingKeyError,
-    endpoints::{IF_PUSH_TIME_HEADER, SIGNATURE_HEADER},
+    endpoints::{
+        IF_PUSH_TIME_HEADER, PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, SIGNATURE_HEADER, STALE_AFTER_HEADER,
+    },
 };
 
 use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
     clock::UnixSeconds,
     exposition::{
+        measurement::MeasurementError,
         protobuf::ProtobufError,
         text::{TextError, write_number},
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
-    store::Objection,
+    store::{Objection, Times},
 };
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -58,6 +62,27 @@ pub(super) enum HttpError {
     Incomplete(String),
     #[error("{}", refused(.0))]
     Refused(Vec<Objection>),
+    #[error("{0}")]
+    Measurement(MeasurementError),
+    #[error(
+        "expected `{STALE_AFTER_HEADER}` to be a duration above 0 such as 90s, 1h30m or 7d, found {:?}",
+        Excerpt::of(.0)
+    )]
+    StaleAfter(String),
+    #[error("expected no `{header}` while the admin API is off; the flag `--web.enable-admin-api` turns it on")]
+    NoAdminApi { header: &'static str },
+    #[error("expected `{header}` to be Unix seconds that are not in the future, found {:?}", Excerpt::of(found))]
+    NoPastTime { header: &'static str, found: String },
+    #[error("expected `{PUSH_TIME_HEADER}` beside `{PUSH_FAILURE_TIME_HEADER}`, found none")]
+    FailureTimeAlone,
+    #[error("expected a `{PUSH_FAILURE_TIME_HEADER}` above 0 beside a `{PUSH_TIME_HEADER}` of 0, found none")]
+    NoTimeAtAll,
+    #[error(
+        "expected an empty body beside a `{PUSH_TIME_HEADER}` of 0, which says that no push was accepted, found metrics"
+    )]
+    MetricsOfNoPush,
+    #[error("{}", moved_on(.sent, .found))]
+    MovedOn { sent: Times, found: UnixSeconds },
     #[error("expected `{IF_PUSH_TIME_HEADER}` to be Unix seconds, found {:?}", Excerpt::of(.0))]
     BadPushTime(String),
     #[error("expected `{IF_PUSH_TIME_HEADER}` beside `{SIGNATURE_HEADER}`, found none")]
@@ -87,6 +112,25 @@ fn refused(objections: &[Objection]) -> String {
     }
 }
 
+fn moved_on(sent: &Times, found: &UnixSeconds) -> String {
+    let failure_time = printed(&sent.failure_time);
+    match (sent.push_time, *found) {
+        (UnixSeconds::NEVER, UnixSeconds::NEVER) => {
+            format!(
+                "expected a group last refused a push before {failure_time}, found a later time; nothing was changed"
+            )
+        }
+        (UnixSeconds::NEVER, _) => {
+            let found = printed(found);
+            format!("expected a group that no push was accepted of, found one pushed at {found}; nothing was changed")
+        }
+        (push_time, found) => {
+            let (push_time, found) = (printed(&push_time), printed(&found));
+            format!("expected a group last pushed before {push_time}, found one pushed at {found}; nothing was changed")
+        }
+    }
+}
+
 fn printed(time: &UnixSeconds) -> String {
     let mut out = String::new();
     let written = write_number(&mut out, time.0);
@@ -108,11 +152,18 @@ impl HttpError {
             | Self::Compression { .. }
             | Self::Incomplete(_)
             | Self::Refused(_)
+            | Self::Measurement(_)
+            | Self::StaleAfter(_)
+            | Self::NoPastTime { .. }
+            | Self::FailureTimeAlone
+            | Self::NoTimeAtAll
+            | Self::MetricsOfNoPush
             | Self::BadPushTime(_)
             | Self::NoPushTime => StatusCode::BAD_REQUEST,
+            Self::NoAdminApi { .. } => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::PushedSince { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
         }
@@ -127,6 +178,14 @@ impl HttpError {
             Self::Encoding(_) => Some(Refusal::Encoding),
             Self::Refused(objections) if objections.iter().any(Objection::is_about_time) => Some(Refusal::Timestamp),
             Self::Refused(_) => Some(Refusal::Inconsistent),
+            Self::Measurement(_) => Some(Refusal::Measurement),
+            Self::StaleAfter(_)
+            | Self::NoAdminApi { .. }
+            | Self::NoPastTime { .. }
+            | Self::FailureTimeAlone
+            | Self::NoTimeAtAll
+            | Self::MetricsOfNoPush => Some(Refusal::Header),
+            Self::MovedOn { .. } => Some(Refusal::Outdated),
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
@@ -152,21 +211,32 @@ impl HttpError {
             | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
-            | Self::Refused(_) => None,
+            | Self::Refused(_)
+            | Self::Measurement(_)
+            | Self::StaleAfter(_)
+            | Self::NoAdminApi { .. }
+            | Self::NoPastTime { .. }
+            | Self::FailureTimeAlone
+            | Self::NoTimeAtAll
+            | Self::MetricsOfNoPush
+            | Self::MovedOn { .. } => None,
         }
+    }
+
+    /// What `observe` is to count and to log, if there is anything.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let (refusal, signed_delete) = (self.refusal(), self.signed_delete());
+        let has_one = refusal.is_some() || signed_delete.is_some();
+        has_one.then(|| Reason { refusal, signed_delete, sentence: self.to_string().into() })
     }
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let sentence = self.to_string();
-        let mut response = (self.status(), [NO_SNIFF], format!("{sentence}\n")).into_response();
+        let mut response =
+            (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}\n")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
-        }
-        let (refusal, signed_delete) = (self.refusal(), self.signed_delete());
-        if refusal.is_some() || signed_delete.is_some() {
-            response.extensions_mut().insert(Reason { refusal, signed_delete, sentence: sentence.into() });
         }
         response
     }
@@ -181,6 +251,12 @@ impl From<TextError> for HttpError {
 impl From<ProtobufError> for HttpError {
     fn from(error: ProtobufError) -> Self {
         Self::Protobuf(error)
+    }
+}
+
+impl From<MeasurementError> for HttpError {
+    fn from(error: MeasurementError) -> Self {
+        Self::Measurement(error)
     }
 }
 

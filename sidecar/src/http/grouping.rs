@@ -23,7 +23,12 @@ impl FromRequestParts<AppState> for Key {
             Listener::Scrape => PathNames::Literal,
             Listener::Single | Listener::Push => state.settings().path_names(),
         };
-        match GroupingKey::from_path(path, names) {
+        let read = if state.settings().allows_missing_job {
+            GroupingKey::from_path_without_job
+        } else {
+            GroupingKey::from_path
+        };
+        match read(path, names) {
             Ok(key) => Ok(Self(key)),
             Err(GroupingKeyError::NotAGroupPath) => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::Key(error)),

@@ -7,21 +7,27 @@
 
 use axum::{
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
+use tokio::time::Instant;
 
 use super::{AppState, Listener, error::Reason};
 use crate::metrics::{Handler, Refusal};
 
+/// What counts as the protocol in the size of a request, whichever version it is.
+const PROTOCOL: &str = "HTTP/1.1";
+
 pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -> Response {
     let (State(app), path) = (state.clone(), request.uri().path().to_owned());
+    let (method, size, started) = (method(request.method()), size(&request), Instant::now());
     let response = count(state, Handler::Push, request, next).await;
+    app.metrics().push(method, size, started.elapsed());
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
         let reason = refusal.label();
-        if matches!(refusal, Refusal::Inconsistent | Refusal::Timestamp) {
+        if matches!(refusal, Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(path, reason, error = %sentence, "push refused");
         } else {
             tracing::debug!(path, reason, error = %sentence, "push malformed");
@@ -52,6 +58,18 @@ pub(super) async fn count(State(app): State<AppState>, handler: Handler, request
     response
 }
 
+/// About how large a request is, as upstream reckons it: what stands before the body, and the body as its length was
+/// announced; one in chunks counts nothing.
+fn size(request: &Request) -> u64 {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).map_or(0, |_| header::HOST.as_str().len());
+    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let head = request.method().as_str().len() + target + PROTOCOL.len() + lines - host;
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    u64::try_from(head).unwrap_or(u64::MAX).saturating_add(length.unwrap_or(0))
+}
+
 /// One of the few methods that reach a handler.
 fn method(method: &Method) -> &'static str {
     match method.as_str() {
@@ -60,5 +78,21 @@ fn method(method: &Method) -> &'static str {
         "POST" => "post",
         "DELETE" => "delete",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_request_is_its_head_and_what_the_body_was_announced_to_be() {
+        let request = Request::put("/metrics/job/j?q").header("host", "h:1").header("content-length", "100");
+        let head = "PUT".len() + "/metrics/job/j?q".len() + "HTTP/1.1".len() + "h:1".len() + "content-length100".len();
+        assert_eq!(size(&request.body(Body::empty()).unwrap()), u64::try_from(head).unwrap() + 100);
+        let chunked = Request::put("/metrics/job/j").body(Body::from("x 1\n")).unwrap();
+        assert_eq!(size(&chunked), u64::try_from("PUT/metrics/job/jHTTP/1.1".len()).unwrap());
     }
 }

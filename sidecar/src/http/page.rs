@@ -4,12 +4,12 @@
 //! that families stay sorted by name. Where a client has pushed to a family of ours, the header is ours and the
 //! samples are both's. The page of messages is made anew each time: it is not kept as the text is.
 //!
-//! *Never:* headers, compression.
+//! *Never:* headers, compression, which families are wanted: both sources hold those alone.
 
 use bytes::Bytes;
 
 use crate::{
-    exposition::{MetricFamily, MetricRef, family::compare_labels, protobuf, text},
+    exposition::{Escaping, FamilyHead, MetricFamily, MetricRef, family::compare_labels, openmetrics, text},
     store::{Page, Snapshot},
 };
 
@@ -19,12 +19,30 @@ struct Own {
     text: String,
 }
 
-/// The pieces of the page, in order. Families are taken where `wanted` says so.
-pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>, wanted: impl Fn(&str) -> bool) -> Vec<Bytes> {
-    let own = own.into_iter().filter(|family| wanted(&family.name) && !family.metrics.is_empty());
-    let mut own = own.map(Own::of).peekable();
+/// The pieces of the page in the text format, in order.
+pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
+    let written = |family: &MetricFamily| text::encode(std::slice::from_ref(family));
+    merged(page, own, written)
+}
+
+/// The pieces of the page in OpenMetrics, in order.
+pub(super) fn openmetrics_pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
+    let written = |family: &MetricFamily| {
+        let mut text = String::new();
+        let metrics = family.metrics.iter().map(MetricRef::from);
+        openmetrics::write_family(&mut text, family.head(), metrics, Escaping::AllowUtf8);
+        text
+    };
+    let mut pieces = merged(page, own, written);
+    pieces.push(Bytes::from_static(openmetrics::END.as_bytes()));
+    pieces
+}
+
+fn merged(page: &Page, own: Vec<MetricFamily>, written: impl Fn(&MetricFamily) -> String) -> Vec<Bytes> {
+    let own = filled(own).map(sorted);
+    let mut own = own.map(|family| Own { text: written(&family), name: family.name }).peekable();
     let mut pieces = Pieces { page, done: Vec::new(), run: 0..0 };
-    for section in page.sections.iter().filter(|section| wanted(&section.name)) {
+    for section in &page.sections {
         while let Some(before) = own.next_if(|own| *own.name < *section.name) {
             pieces.push(before.text.into());
         }
@@ -40,22 +58,29 @@ pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>, wanted: impl Fn(&str) 
     pieces.done
 }
 
-/// The page in protobuf. What is stored holds the wanted families already.
-pub(super) fn messages(stored: &Snapshot, own: Vec<MetricFamily>, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    let own = own.into_iter().filter(|family| wanted(&family.name) && !family.metrics.is_empty());
-    let mut own = own.map(sorted).peekable();
+/// Hands each family of the page to `write`, in order.
+pub(super) fn for_each_family(
+    stored: &Snapshot,
+    own: Vec<MetricFamily>,
+    mut write: impl FnMut(FamilyHead<'_>, &mut dyn Iterator<Item = MetricRef<'_>>),
+) {
+    let mut own = filled(own).map(sorted).peekable();
     for family in &stored.families {
         while let Some(before) = own.next_if(|own| *own.name < *family.name) {
-            write_own(&mut out, &before, []);
+            write(before.head(), &mut before.metrics.iter().map(MetricRef::from));
         }
         match own.next_if(|own| *own.name == *family.name) {
-            Some(same) => write_own(&mut out, &same, family.metrics()),
-            None => protobuf::write_family(&mut out, family.head(), family.metrics()),
+            Some(same) => {
+                write(same.head(), &mut same.metrics.iter().map(MetricRef::from).chain(family.metrics()));
+            }
+            None => write(family.head(), &mut family.metrics()),
         }
     }
-    own.for_each(|own| write_own(&mut out, &own, []));
-    out
+    own.for_each(|own| write(own.head(), &mut own.metrics.iter().map(MetricRef::from)));
+}
+
+fn filled(families: Vec<MetricFamily>) -> impl Iterator<Item = MetricFamily> {
+    families.into_iter().filter(|family| !family.metrics.is_empty())
 }
 
 fn sorted(mut family: MetricFamily) -> MetricFamily {
@@ -63,25 +88,11 @@ fn sorted(mut family: MetricFamily) -> MetricFamily {
     family
 }
 
-fn write_own<'a>(out: &mut Vec<u8>, own: &'a MetricFamily, pushed: impl IntoIterator<Item = MetricRef<'a>>) {
-    let metrics = own.metrics.iter().map(MetricRef::from).chain(pushed);
-    protobuf::write_family(out, own.head(), metrics);
-}
-
 struct Pieces<'a> {
     page: &'a Page,
     done: Vec<Bytes>,
     /// What of the page's text comes next, not yet among the pieces.
     run: std::ops::Range<usize>,
-}
-
-// === impl Own ===
-
-impl Own {
-    fn of(family: MetricFamily) -> Self {
-        let text = text::encode(std::slice::from_ref(&family));
-        Self { name: family.name, text }
-    }
 }
 
 // === impl Pieces ===

@@ -1,16 +1,21 @@
 //! PUT and POST of a group.
 //!
+//! Unchecked, a push that could be read is answered before anybody can ask what became of it, so the answer is 202
+//! even where it does not fit. Unlike upstream's, it is left aside then too: the page can always be scraped.
+//!
 //! *Never:* how it is stored.
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 
-use super::{AppState, body::Plain, error::HttpError, grouping::Key};
+use super::{AppState, body::Plain, error::HttpError, grouping::Key, terms::Terms};
 use crate::{
     clock,
-    exposition::{Format, negotiate, protobuf, text},
+    exposition::{Format, negotiate, openmetrics, protobuf, text},
     store::{Change, Verdict},
 };
 
@@ -19,17 +24,34 @@ pub(super) async fn push(
     method: Method,
     headers: HeaderMap,
     Key(key): Key,
+    terms: Terms,
     Plain(body): Plain,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let families = match negotiate::pushed(content_type.unwrap_or_default()) {
         Format::Text => text::decode(&body, state.settings().names)?,
+        Format::OpenMetrics => openmetrics::decode(&body, state.settings().names)?,
         Format::Protobuf => protobuf::decode(&body)?,
     };
+    terms.check(&families)?;
+    let families = match &state.settings().measurement {
+        Some(naming) => naming.apply(&key, families)?,
+        None => families,
+    };
     let change = if method == Method::PUT { Change::replace(key, families) } else { Change::merge(key, families) };
-    match state.store().submit(change, clock::now()) {
-        Verdict::Done => Ok(StatusCode::OK),
+    let verdict = state.store().submit(terms.put_on(change), clock::now());
+    answer(verdict, terms, state.settings().is_unchecked)
+}
+
+fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response, HttpError> {
+    match verdict {
+        Verdict::Done if is_unchecked => Ok(StatusCode::ACCEPTED.into_response()),
+        Verdict::Done => Ok(StatusCode::OK.into_response()),
+        Verdict::Refused(objections) if is_unchecked => {
+            let reason = HttpError::Refused(objections).reason();
+            Ok((StatusCode::ACCEPTED, reason.map(Extension), ()).into_response())
+        }
         Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
-        Verdict::PushedSince { push_time } => Err(HttpError::PushedSince { expected: push_time, found: push_time }),
+        Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
     }
 }

@@ -6,10 +6,11 @@
 //!
 //! *Never:* groups.
 
+mod compression;
+
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    io::Write,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,11 +20,10 @@ use axum::{
     Extension,
     body::Body,
     extract::{ConnectInfo, State},
-    http::{HeaderMap, HeaderName, Uri, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    response::Response,
 };
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http_body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_HEADER};
@@ -31,17 +31,36 @@ use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_H
 use super::{AppState, Listener, page};
 use crate::{
     exposition::{
-        Format,
-        negotiate::{self, Choice},
+        MetricFamily,
+        negotiate::{self, Choice, PageFormat},
+        protobuf,
     },
     listen::Delivery,
     store::{KeyLabels, Page},
 };
+use compression::Coding;
 
 /// How much is handed over at once: little enough that a large page is not in the connection's buffer as a whole.
 const FRAME_BYTES: usize = 64 * 1024;
 
-const ENCODING_GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
+/// What an answer depends on beside its path.
+const VARY: &str = "Accept, Accept-Encoding";
+
+/// A page before it is compressed.
+struct Made {
+    revision: u64,
+    pieces: Vec<Bytes>,
+}
+
+/// Who reads, and what.
+struct Reader<W> {
+    is_operator: bool,
+    choice: Choice,
+    /// Whether all families are wanted.
+    wants_all: bool,
+    /// By the names as they were pushed.
+    wanted: W,
+}
 
 /// A body that tells its connection what to do when all of it was written.
 struct Watched<F: FnOnce() + Send + 'static> {
@@ -62,23 +81,12 @@ pub(super) async fn page(
     let names = wanted_names(uri.query().unwrap_or_default());
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
-    let choice = if is_operator { Choice::default() } else { choice(&headers) };
+    let choice = if is_operator { Choice::UNESCAPED_TEXT } else { choice(&headers) };
     let is_scrape = state.listener != Listener::Push
         && !is_operator
         && names.is_empty()
         && headers.contains_key(SCRAPE_TIMEOUT_HEADER);
-
-    let own = state.metrics().gather();
-    let (revision, pieces) = match choice.format {
-        Format::Text => {
-            let stored = stored(&state, is_operator, wanted);
-            (stored.revision, page::pieces(&stored, own, wanted))
-        }
-        Format::Protobuf => {
-            let stored = state.store().snapshot(wanted);
-            (stored.revision, vec![page::messages(&stored, own, wanted).into()])
-        }
-    };
+    let Made { revision, pieces } = Reader { is_operator, choice, wants_all: names.is_empty(), wanted }.page(&state);
     let done = move || {
         if is_scrape {
             state.metrics().scrape();
@@ -86,23 +94,32 @@ pub(super) async fn page(
         }
     };
     let delivery = connection.map(|Extension(ConnectInfo(delivery))| delivery);
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let kind = [(header::CONTENT_TYPE, choice.to_string())];
-    match accepted.filter(|accepted| prefers_gzip(accepted)).and_then(|_| gzip(&pieces)) {
-        Some(compressed) => (kind, [ENCODING_GZIP], Watched::body(vec![compressed], delivery, done)).into_response(),
-        None => (kind, Watched::body(pieces, delivery, done)).into_response(),
+    let compressed =
+        Coding::accepted(&list(&headers, &header::ACCEPT_ENCODING)).and_then(|coding| coding.apply(&pieces));
+    let (coding, pieces) = match compressed {
+        Some((coding, compressed)) => (Some(coding), vec![compressed]),
+        None => (None, pieces),
+    };
+    let mut response = Response::new(Watched::body(pieces, delivery, done));
+    let answer = response.headers_mut();
+    if let Ok(kind) = HeaderValue::try_from(choice.to_string()) {
+        answer.insert(header::CONTENT_TYPE, kind);
     }
+    if let Some(coding) = coding {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    answer.insert(header::VARY, HeaderValue::from_static(VARY));
+    response
+}
+
+fn choice(headers: &HeaderMap) -> Choice {
+    negotiate::accepted(&list(headers, &header::ACCEPT))
 }
 
 /// A header that comes twice is one list.
-fn choice(headers: &HeaderMap) -> Choice {
-    let values: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    negotiate::accepted(&values.join(","))
-}
-
-/// The operator sees keys as they were pushed; its page is made for it, and always text.
-fn stored(state: &AppState, is_operator: bool, wanted: impl Fn(&str) -> bool) -> Arc<Page> {
-    if is_operator { Arc::new(state.store().page_of(KeyLabels::AsPushed, wanted)) } else { state.store().page() }
+fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
 }
 
 fn wanted_names(query: &str) -> Vec<String> {
@@ -111,29 +128,59 @@ fn wanted_names(query: &str) -> Vec<String> {
     pairs.filter(|(name, _)| decoded(name) == NAME_PARAMETER).map(|(_, value)| decoded(value)).collect()
 }
 
-/// Whether gzip is weighed above no compression, which wins ties and is what `*` means.
-fn prefers_gzip(accepted: &str) -> bool {
-    let (mut gzip, mut identity) = (0.0, 0.0);
-    for choice in accepted.split(',') {
-        let mut parts = choice.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse).unwrap_or(0.0);
-        if name.eq_ignore_ascii_case("gzip") {
-            gzip = f64::max(gzip, weight);
-        } else if name == "*" || name.eq_ignore_ascii_case("identity") {
-            identity = f64::max(identity, weight);
+// === impl Reader ===
+
+impl<W: Fn(&str) -> bool> Reader<W> {
+    fn page(&self, state: &AppState) -> Made {
+        let escaping = self.choice.escaping;
+        match self.choice.format {
+            PageFormat::Text(_) => {
+                let stored = self.stored_text(state);
+                let pieces = page::pieces(&stored, self.own(state, stored.hidden));
+                Made { revision: stored.revision, pieces }
+            }
+            PageFormat::OpenMetrics(_) => {
+                let stored = self.stored_openmetrics(state);
+                let pieces = page::openmetrics_pieces(&stored, self.own(state, stored.hidden));
+                Made { revision: stored.revision, pieces }
+            }
+            PageFormat::Protobuf(form) => {
+                let stored = state.store().snapshot(escaping, &self.wanted);
+                let mut out = Vec::new();
+                page::for_each_family(&stored, self.own(state, stored.hidden), |head, metrics| {
+                    protobuf::write_family(&mut out, head, metrics, escaping, form);
+                });
+                Made { revision: stored.revision, pieces: vec![out.into()] }
+            }
         }
     }
-    identity < gzip
-}
 
-/// `None` if it cannot be done, which is no reason not to answer.
-fn gzip(pieces: &[Bytes]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    for piece in pieces {
-        encoder.write_all(piece).ok()?;
+    /// The whole page is kept; every other is made for this reader. The operator sees keys as they were pushed.
+    fn stored_text(&self, state: &AppState) -> Arc<Page> {
+        let (store, escaping) = (state.store(), self.choice.escaping);
+        match (self.is_operator, self.wants_all) {
+            (true, _) => Arc::new(store.page_of(KeyLabels::AsPushed, escaping, &self.wanted)),
+            (false, true) => store.page(escaping),
+            (false, false) => Arc::new(store.page_of(KeyLabels::Shown, escaping, &self.wanted)),
+        }
     }
-    encoder.finish().ok().map(Bytes::from)
+
+    fn stored_openmetrics(&self, state: &AppState) -> Arc<Page> {
+        let (store, escaping) = (state.store(), self.choice.escaping);
+        if self.wants_all {
+            store.openmetrics_page(escaping)
+        } else {
+            Arc::new(Page::openmetrics(&store.snapshot(escaping, &self.wanted), escaping))
+        }
+    }
+
+    /// The process's own families that are wanted, once it has counted what this reader does not get.
+    fn own(&self, state: &AppState, hidden: usize) -> Vec<MetricFamily> {
+        state.metrics().hidden(hidden);
+        let mut own = state.metrics().gather();
+        own.retain(|family| (self.wanted)(&family.name));
+        own
+    }
 }
 
 // === impl Watched ===
@@ -186,16 +233,6 @@ impl<F: FnOnce() + Send + 'static> Drop for Watched<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gzip_is_chosen_where_it_weighs_more_than_identity() {
-        for yes in ["gzip", "gzip, deflate, br", "identity;q=0.5, gzip", "GZIP;q=0.1", "deflate , gzip;q=0.2"] {
-            assert!(prefers_gzip(yes), "{yes}");
-        }
-        for no in ["", "deflate", "*", "gzip;q=0", "gzip, identity", "gzip;q=0.5, *", "gzip;q=x"] {
-            assert!(!prefers_gzip(no), "{no}");
-        }
-    }
 
     #[test]
     fn names_are_read_from_the_query_encoded_or_not() {

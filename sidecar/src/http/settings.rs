@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::{NameValidation, PathNames, endpoints::METRICS_PATH};
 
-use crate::{clock::UnixSeconds, config::DEFAULT_MAX_BODY_BYTES};
+use crate::{clock::UnixSeconds, config::DEFAULT_MAX_BODY_BYTES, exposition::measurement::Naming};
 
 /// How the HTTP edge behaves. The default is what upstream's defaults make of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Which names a push may have.
     pub names: NameValidation,
+    /// How measurements are named, if they are.
+    pub measurement: Option<Naming>,
     /// Whether a push is answered with 202 whatever becomes of it.
     pub is_unchecked: bool,
     /// Whether a push needs no job: bare `/metrics`, and labels without one.
@@ -56,6 +58,7 @@ impl Default for Settings {
             link_prefix: "".into(),
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             names: NameValidation::Legacy,
+            measurement: None,
             is_unchecked: false,
             allows_missing_job: false,
             has_admin_api: false,

@@ -2,6 +2,8 @@
 //!
 //! *Never:* how it is carried out.
 
+use std::time::Duration;
+
 use protocol::{Excerpt, GroupingKey, LabelSet, label_set};
 
 use crate::{
@@ -19,9 +21,25 @@ pub struct Change {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    Push { families: Vec<MetricFamily>, scope: Scope },
+    Push { families: Vec<MetricFamily>, scope: Scope, terms: Terms },
     Remove,
     RemoveIf { push_time: UnixSeconds },
+}
+
+/// What a push brings beside its families.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Terms {
+    pub(super) stale_after: Option<Duration>,
+    pub(super) times: Option<Times>,
+}
+
+/// When a group was pushed, as somebody knows who had it before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// When a push was last accepted; [`UnixSeconds::NEVER`] if none was.
+    pub push_time: UnixSeconds,
+    /// When a push was last refused; [`UnixSeconds::NEVER`] if none was.
+    pub failure_time: UnixSeconds,
 }
 
 /// Which families of the group a push takes the place of.
@@ -40,7 +58,8 @@ pub enum Verdict {
     Done,
     /// The push does not fit; only the failure time of its group has changed.
     Refused(Vec<Objection>),
-    /// The group has another push time than the one it was to be removed at; it stays.
+    /// The group has moved on and stays as it is: it has another push time than the one it was to be removed at, or
+    /// times as late as those that were to become its own.
     PushedSince {
         /// The one it has.
         push_time: UnixSeconds,
@@ -138,13 +157,28 @@ impl Change {
     /// PUT: the families become all that the group has. Of several of one name, the last counts.
     #[must_use]
     pub fn replace(key: GroupingKey, families: Vec<MetricFamily>) -> Self {
-        Self { key, action: Action::Push { families, scope: Scope::Group } }
+        Self { key, action: Action::Push { families, scope: Scope::Group, terms: Terms::default() } }
     }
 
     /// POST: each family takes the place of the one of its name. Of several of one name, the last counts.
     #[must_use]
     pub fn merge(key: GroupingKey, families: Vec<MetricFamily>) -> Self {
-        Self { key, action: Action::Push { families, scope: Scope::Families } }
+        Self { key, action: Action::Push { families, scope: Scope::Families, terms: Terms::default() } }
+    }
+
+    /// Of a push: once accepted, it lets its group grow that old, whatever the rule of the store. The next push says
+    /// it again or leaves it to the store.
+    #[must_use]
+    pub fn stale_after(self, limit: Duration) -> Self {
+        self.on_terms(|terms| terms.stale_after = Some(limit))
+    }
+
+    /// Of a push: it takes place in the past. Its push time has to be later than the group's own, the failure time
+    /// counts where it is later. With no push time it leaves the metrics aside and sets the failure time alone, for a
+    /// group that has seen no accepted push.
+    #[must_use]
+    pub fn with_times(self, times: Times) -> Self {
+        self.on_terms(|terms| terms.times = Some(times))
     }
 
     /// DELETE: the group goes.
@@ -157,6 +191,27 @@ impl Change {
     #[must_use]
     pub fn remove_if(key: GroupingKey, push_time: UnixSeconds) -> Self {
         Self { key, action: Action::RemoveIf { push_time } }
+    }
+
+    fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {
+        match &mut self.action {
+            Action::Push { terms, .. } => change(terms),
+            Action::Remove | Action::RemoveIf { .. } => {}
+        }
+        self
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    /// Whether a group with these times may take over those.
+    pub(super) fn is_before(self, later: Self) -> bool {
+        if later.push_time == UnixSeconds::NEVER {
+            self.push_time == UnixSeconds::NEVER && self.failure_time < later.failure_time
+        } else {
+            self.push_time < later.push_time
+        }
     }
 }
 

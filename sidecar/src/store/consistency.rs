@@ -22,7 +22,7 @@ use crate::exposition::Kind;
 const MOST_OBJECTIONS: usize = 10;
 
 /// Every suffix that some kind puts behind a name.
-const SUFFIXES: [&str; 3] = ["_sum", "_count", "_bucket"];
+pub(super) const SUFFIXES: [&str; 3] = ["_sum", "_count", "_bucket"];
 
 struct Check<'a> {
     index: &'a Index,

@@ -2,20 +2,21 @@
 //!
 //! *Never:* other groups.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protocol::{
     GroupingKey, LabelSet,
     series::{INSTANCE_LABEL, PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
 };
 
-use super::series::{ByLabels, Series};
+use super::{
+    change::Times,
+    rules::Timestamps,
+    series::{ByLabels, Series},
+};
 use crate::{
     clock::UnixSeconds,
-    exposition::{Kind, Metric, MetricFamily},
+    exposition::{Kind, Metric, MetricFamily, family::last_of_each_name},
 };
 
 /// Everything stored under one grouping key.
@@ -26,6 +27,8 @@ pub(super) struct Group {
     pub(super) failure_time: UnixSeconds,
     /// The revision of the last accepted push; 0 if there was none.
     pub(super) pushed_at: u64,
+    /// How old it may grow, where the last accepted push said so.
+    pub(super) stale_after: Option<Duration>,
 }
 
 /// What one group has of a family.
@@ -45,7 +48,7 @@ pub(super) struct GroupFamily {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) families: Vec<GroupFamily>,
-    /// The first family with a timestamp.
+    /// The first family with a timestamp, where there must be none.
     pub(super) timestamped: Option<String>,
 }
 
@@ -53,19 +56,20 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Forces the key's labels on each series and writes its lines. Families of the two push times are left out: the
-    /// gateway's own take their place, whatever was pushed under their names. Of families of one name, the last takes
-    /// the place of those before it, as upstream has it for protobuf.
-    pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>) -> Self {
+    /// gateway's own take their place, whatever was pushed under their names.
+    pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>, timestamps: Timestamps) -> Self {
         let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None };
         for family in last_of_each_name(families) {
-            if prepared.timestamped.is_none() && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
+            let is_rejected = timestamps == Timestamps::Reject && prepared.timestamped.is_none();
+            if is_rejected && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
                 prepared.timestamped = Some(family.name.clone());
             }
             if family.name == PUSH_TIME_SECONDS || family.name == PUSH_FAILURE_TIME_SECONDS {
                 continue;
             }
-            let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp: _ }| {
-                let metric = Metric { labels: forced(key, labels), value, timestamp: None, extra };
+            let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp }| {
+                let timestamp = timestamp.filter(|_| timestamps == Timestamps::Honor);
+                let metric = Metric { labels: forced(key, labels), value, timestamp, extra };
                 ByLabels(Arc::new(Series::new(&family.name, metric)))
             });
             let series = series.collect();
@@ -75,13 +79,6 @@ impl Prepared {
         }
         prepared
     }
-}
-
-fn last_of_each_name(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
-    let mut names = HashSet::with_capacity(families.len());
-    let mut kept: Vec<_> = families.into_iter().rev().filter(|family| names.insert(family.name.clone())).collect();
-    kept.reverse();
-    kept
 }
 
 fn forced(key: &GroupingKey, mut labels: LabelSet) -> LabelSet {
@@ -98,7 +95,12 @@ impl Group {
     /// A group that nothing was pushed to.
     pub(super) fn new() -> Self {
         let never = UnixSeconds::NEVER;
-        Self { families: BTreeMap::new(), push_time: never, failure_time: never, pushed_at: 0 }
+        Self { families: BTreeMap::new(), push_time: never, failure_time: never, pushed_at: 0, stale_after: None }
+    }
+
+    /// When it was pushed.
+    pub(super) fn times(&self) -> Times {
+        Times { push_time: self.push_time, failure_time: self.failure_time }
     }
 
     /// The time of a push that is accepted now: later than all before, so that it names this push and no other.

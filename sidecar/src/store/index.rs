@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use protocol::{
@@ -17,10 +18,13 @@ use protocol::{
 };
 
 use super::{
-    change::{Action, Change, Objection, Scope, Verdict},
+    change::{Action, Change, Objection, Scope, Terms, Times, Verdict},
     consistency,
+    family::Family,
     group::{Group, GroupFamily, Prepared},
+    rules::{Rules, Timestamps},
     series::{ByLabels, Series},
+    staleness::Staleness,
 };
 use crate::{clock::UnixSeconds, exposition::Kind};
 
@@ -33,21 +37,9 @@ pub(super) struct Index {
     pub(super) groups: HashMap<Arc<GroupingKey>, Group>,
     pub(super) families: BTreeMap<Arc<str>, Family>,
     pub(super) own: &'static [OwnFamily],
+    staleness: Staleness,
     /// Raised by every commit that the page can tell.
     pub(super) revision: u64,
-}
-
-/// One family over all groups. There is none without series.
-#[derive(Debug)]
-pub(super) struct Family {
-    pub(super) kind: Kind,
-    /// The help that is shown, and who gave it: it stays while they keep it, so that it does not flap.
-    pub(super) help: Arc<str>,
-    /// Given by the same as the help.
-    pub(super) unit: Arc<str>,
-    help_from: Option<Arc<GroupingKey>>,
-    /// Every series with the group it is of.
-    pub(super) series: BTreeMap<ByLabels, Arc<GroupingKey>>,
 }
 
 /// A change made ready without a look at the index.
@@ -59,7 +51,7 @@ pub(super) struct Request {
 
 #[derive(Debug)]
 enum Wish {
-    Push { prepared: Prepared, scope: Scope },
+    Push { prepared: Prepared, scope: Scope, terms: Terms },
     Remove,
     RemoveIf { push_time: UnixSeconds },
 }
@@ -71,13 +63,20 @@ pub(super) enum Decision {
         key: Arc<GroupingKey>,
         families: Vec<GroupFamily>,
         scope: Scope,
-        time: UnixSeconds,
+        /// Those of the group from then on.
+        times: Times,
+        stale_after: Option<Duration>,
     },
     /// Without a time, the failure leaves no trace: its group could not be told from another.
     Refuse {
         key: Arc<GroupingKey>,
         time: Option<UnixSeconds>,
         objections: Vec<Objection>,
+    },
+    /// The failure time alone, of a refused push of the past.
+    Fail {
+        key: Arc<GroupingKey>,
+        time: UnixSeconds,
     },
     Remove {
         key: Arc<GroupingKey>,
@@ -89,10 +88,14 @@ pub(super) enum Decision {
 
 // === impl Request ===
 
-impl From<Change> for Request {
-    fn from(change: Change) -> Self {
+impl Request {
+    pub(super) fn new(change: Change, timestamps: Timestamps) -> Self {
         let wish = match change.action {
-            Action::Push { families, scope } => Wish::Push { prepared: Prepared::new(&change.key, families), scope },
+            Action::Push { families, scope, terms } => {
+                let is_push = terms.times.is_none_or(|times| times.push_time != UnixSeconds::NEVER);
+                let families = if is_push { families } else { Vec::new() };
+                Wish::Push { prepared: Prepared::new(&change.key, families, timestamps), scope, terms }
+            }
             Action::Remove => Wish::Remove,
             Action::RemoveIf { push_time } => Wish::RemoveIf { push_time },
         };
@@ -103,24 +106,16 @@ impl From<Change> for Request {
 // === impl Index ===
 
 impl Index {
-    pub(super) fn new(own: &'static [OwnFamily]) -> Self {
-        Self { groups: HashMap::new(), families: BTreeMap::new(), own, revision: 0 }
+    pub(super) fn new(own: &'static [OwnFamily], rules: Rules) -> Self {
+        let staleness = Staleness::new(rules.stale_after);
+        Self { groups: HashMap::new(), families: BTreeMap::new(), own, staleness, revision: 0 }
     }
 
     pub(super) fn decide(&self, request: Request, now: UnixSeconds) -> Decision {
         let Request { key, wish } = request;
         let group = self.groups.get(&key);
         match wish {
-            Wish::Push { prepared, scope } => {
-                let objections = consistency::objections(self, &key, &prepared, scope);
-                if objections.is_empty() {
-                    let time = group.map_or(now, |group| group.next_push_time(now));
-                    return Decision::Push { key, families: prepared.families, scope, time };
-                }
-                let can_be_shown = !objections.iter().any(|why| matches!(why, Objection::SameShownKey { .. }));
-                let time = group.map_or(now, |group| group.next_failure_time(now));
-                Decision::Refuse { key, time: can_be_shown.then_some(time), objections }
-            }
+            Wish::Push { prepared, scope, terms } => self.decide_push(key, prepared, scope, terms, now),
             Wish::Remove if group.is_some() => Decision::Remove { key },
             Wish::Remove => Decision::Leave { verdict: Verdict::Done },
             Wish::RemoveIf { push_time } => match group.map(|group| group.push_time) {
@@ -131,19 +126,52 @@ impl Index {
         }
     }
 
+    fn decide_push(
+        &self,
+        key: Arc<GroupingKey>,
+        prepared: Prepared,
+        scope: Scope,
+        terms: Terms,
+        now: UnixSeconds,
+    ) -> Decision {
+        let group = self.groups.get(&key);
+        let known = group.map(Group::times).unwrap_or_default();
+        if terms.times.is_some_and(|given| !known.is_before(given)) {
+            return Decision::Leave { verdict: Verdict::PushedSince { push_time: known.push_time } };
+        }
+        let objections = consistency::objections(self, &key, &prepared, scope);
+        if !objections.is_empty() {
+            let can_be_shown = !objections.iter().any(|why| matches!(why, Objection::SameShownKey { .. }));
+            let time = group.map_or(now, |group| group.next_failure_time(now));
+            return Decision::Refuse { key, time: can_be_shown.then_some(time), objections };
+        }
+        let times = match terms.times {
+            None => Times { push_time: group.map_or(now, |group| group.next_push_time(now)), ..known },
+            Some(Times { push_time: UnixSeconds::NEVER, failure_time }) => {
+                return Decision::Fail { key, time: failure_time };
+            }
+            Some(given) => Times { failure_time: known.failure_time.max(given.failure_time), ..given },
+        };
+        Decision::Push { key, families: prepared.families, scope, times, stale_after: terms.stale_after }
+    }
+
     pub(super) fn commit(&mut self, decision: Decision) -> Verdict {
         if matches!(decision, Decision::Leave { .. } | Decision::Refuse { time: None, .. }) {
             return decision.verdict();
         }
         self.revision += 1;
         match decision {
-            Decision::Push { key, families, scope, time } => {
-                self.push(&key, families, scope, time);
+            Decision::Push { key, families, scope, times, stale_after } => {
+                self.push(&key, families, scope, times, stale_after);
                 Verdict::Done
             }
             Decision::Refuse { key, time, objections } => {
                 self.fail(&key, time.unwrap_or_default());
                 Verdict::Refused(objections)
+            }
+            Decision::Fail { key, time } => {
+                self.fail(&key, time);
+                Verdict::Done
             }
             Decision::Remove { key } => {
                 self.remove(&key);
@@ -153,12 +181,29 @@ impl Index {
         }
     }
 
+    /// The first moment at which some group is stale, if nothing happens until then.
+    pub(super) fn next_staleness(&self) -> Option<UnixSeconds> {
+        self.staleness.next()
+    }
+
+    /// The groups that are stale, the one that was so first comes first.
+    pub(super) fn stale(&self, now: UnixSeconds) -> impl Iterator<Item = &Arc<GroupingKey>> {
+        self.staleness.stale(now)
+    }
+
     /// How many groups had an accepted push after that revision.
     pub(super) fn groups_pushed_after(&self, revision: u64) -> usize {
         self.groups.values().filter(|group| revision < group.pushed_at).count()
     }
 
-    fn push(&mut self, key: &Arc<GroupingKey>, families: Vec<GroupFamily>, scope: Scope, time: UnixSeconds) {
+    fn push(
+        &mut self,
+        key: &Arc<GroupingKey>,
+        families: Vec<GroupFamily>,
+        scope: Scope,
+        times: Times,
+        stale_after: Option<Duration>,
+    ) {
         let (key, mut group) = self.take(key);
         let replaced = match scope {
             Scope::Group => std::mem::take(&mut group.families).into_values().collect::<Vec<_>>(),
@@ -168,27 +213,26 @@ impl Index {
             self.take_out(&family);
         }
         for mut family in families {
-            family.time = time;
+            family.time = times.push_time;
             self.put_in(&key, &family);
             group.families.insert(Arc::clone(&family.name), family);
         }
-        group.push_time = time;
-        group.pushed_at = self.revision;
-        self.show_times(&key, &group);
-        self.groups.insert(key, group);
+        let Times { push_time, failure_time } = times;
+        group = Group { push_time, failure_time, pushed_at: self.revision, stale_after, ..group };
+        self.put_back(key, group);
     }
 
     fn fail(&mut self, key: &Arc<GroupingKey>, time: UnixSeconds) {
         let (key, mut group) = self.take(key);
         group.failure_time = time;
-        self.show_times(&key, &group);
-        self.groups.insert(key, group);
+        self.put_back(key, group);
     }
 
     fn remove(&mut self, key: &Arc<GroupingKey>) {
         let Some((key, group)) = self.groups.remove_entry(key) else {
             return;
         };
+        self.staleness.take_out(&key, &group);
         for family in group.families.values() {
             self.take_out(family);
         }
@@ -197,28 +241,30 @@ impl Index {
         }
     }
 
-    /// The group of that key with the key that its series share, or a new one.
+    /// The group of that key with the key that its series share, or a new one. It comes back by `put_back`.
     fn take(&mut self, key: &Arc<GroupingKey>) -> (Arc<GroupingKey>, Group) {
-        self.groups.remove_entry(key).unwrap_or_else(|| (Arc::clone(key), Group::new()))
-    }
-
-    fn show_times(&mut self, key: &Arc<GroupingKey>, group: &Group) {
-        for family in times_of(key, group) {
-            self.take_out(&family);
-            self.put_in(key, &family);
-        }
-    }
-
-    /// Takes out the series of those labels.
-    fn take_out(&mut self, family: &GroupFamily) {
-        let Some(stored) = self.families.get_mut(&family.name) else {
-            return;
+        let Some((key, group)) = self.groups.remove_entry(key) else {
+            return (Arc::clone(key), Group::new());
         };
-        for series in &family.series {
-            stored.series.remove(series);
+        self.staleness.take_out(&key, &group);
+        (key, group)
+    }
+
+    fn put_back(&mut self, key: Arc<GroupingKey>, group: Group) {
+        for family in times_of(&key, &group) {
+            self.take_out(&family);
+            self.put_in(&key, &family);
         }
-        if stored.series.is_empty() {
-            self.families.remove(&family.name);
+        self.staleness.put_in(&key, &group);
+        self.groups.insert(key, group);
+    }
+
+    fn take_out(&mut self, family: &GroupFamily) {
+        if let Some(stored) = self.families.get_mut(&family.name) {
+            stored.take_out(family);
+            if stored.series.is_empty() {
+                self.families.remove(&family.name);
+            }
         }
     }
 
@@ -227,27 +273,9 @@ impl Index {
             return;
         }
         let groups = &self.groups;
-        let stored = self.families.entry(Arc::clone(&family.name)).or_insert_with(|| Family {
-            kind: family.kind,
-            help: Arc::from(""),
-            unit: Arc::from(""),
-            help_from: None,
-            series: BTreeMap::new(),
-        });
-        stored.kind = family.kind;
-        let keeps_it = |giver: &GroupingKey| {
-            let theirs = groups.get(giver).and_then(|group| group.families.get(&family.name));
-            theirs.is_some_and(|theirs| theirs.help == stored.help)
-        };
-        let is_free = stored.help_from.as_ref().is_none_or(|giver| giver == key || !keeps_it(giver));
-        if is_free {
-            stored.help = Arc::clone(&family.help);
-            stored.unit = Arc::clone(&family.unit);
-            stored.help_from = (!family.help.is_empty()).then(|| Arc::clone(key));
-        }
-        for series in &family.series {
-            stored.series.insert(series.clone(), Arc::clone(key));
-        }
+        let theirs = |giver: &GroupingKey| groups.get(giver).and_then(|group| group.families.get(&family.name));
+        let stored = self.families.entry(Arc::clone(&family.name)).or_insert_with(|| Family::new(family.kind));
+        stored.put_in(key, family, theirs);
     }
 }
 
@@ -272,7 +300,7 @@ fn times_of(key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
 impl Decision {
     fn verdict(self) -> Verdict {
         match self {
-            Self::Push { .. } | Self::Remove { .. } => Verdict::Done,
+            Self::Push { .. } | Self::Fail { .. } | Self::Remove { .. } => Verdict::Done,
             Self::Refuse { objections, .. } => Verdict::Refused(objections),
             Self::Leave { verdict } => verdict,
         }

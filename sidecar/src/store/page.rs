@@ -1,5 +1,9 @@
 //! The page of a revision: the lines of all families, put together when asked for and kept until the revision changes.
 //!
+//! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic;
+//! the same again in OpenMetrics, which is what most scrapers ask for. The text is put together from lines that are
+//! there, so that it can be done under the store's lock; OpenMetrics is written from a snapshot.
+//!
 //! *Never:* the process's own families, compression, who reads.
 
 use std::sync::Arc;
@@ -7,9 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
 
-use super::index::{Family, Index};
+use super::{
+    index::Index,
+    shown::{Shown, ShownFamily},
+    snapshot::Snapshot,
+};
 use crate::exposition::{
-    Escaping, FamilyHead, MetricRef,
+    Escaping, FamilyHead, MetricRef, openmetrics,
     text::{write_header, write_series},
 };
 
@@ -18,16 +26,22 @@ use crate::exposition::{
 pub struct Page {
     /// The state it shows.
     pub revision: u64,
-    /// All families, sorted by name.
+    /// All families, sorted by the name shown.
     pub text: Bytes,
     /// Where each family stands in the text, without gaps.
     pub sections: Vec<Section>,
+    /// How many series are left out, because escaping made them like others.
+    pub hidden: usize,
+    /// What it was made for.
+    form: Form,
+    /// Whether it is the same in all of them.
+    is_classic: bool,
 }
 
 /// Where a family stands in the text of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// Its name.
+    /// Its name, as it is shown.
     pub name: Arc<str>,
     /// Where its header starts.
     pub start: usize,
@@ -46,33 +60,109 @@ pub enum KeyLabels {
     AsPushed,
 }
 
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text(Escaping),
+    /// Without the mark of its end.
+    OpenMetrics(Escaping),
+}
+
+/// The pages of one revision that somebody asked for.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    made: Vec<Arc<Page>>,
+}
+
 // === impl Page ===
 
 impl Page {
     /// Puts the page together from the families that are wanted.
-    pub(super) fn of(index: &Index, labels: KeyLabels, wanted: impl Fn(&str) -> bool) -> Self {
+    pub(super) fn of(index: &Index, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
+        let shown = Shown::of(index, escaping, wanted);
         let mut text = String::new();
-        let mut sections = Vec::new();
-        for (name, family) in index.families.iter().filter(|(name, _)| wanted(name)) {
-            let start = text.len();
-            let (help, unit, kind) = (&*family.help, &*family.unit, family.kind);
-            write_header(&mut text, FamilyHead { name, help, unit, kind }, Escaping::default());
+        let mut sections = Vec::with_capacity(shown.families.len());
+        for family in &shown.families {
+            let (name, start) = (&family.name, text.len());
+            let (help, unit, kind) = (&*family.first.help, &*family.first.unit, family.first.kind);
+            write_header(&mut text, FamilyHead { name, help, unit, kind }, escaping);
             let samples = text.len();
             let is_time = **name == *PUSH_TIME_SECONDS || **name == *PUSH_FAILURE_TIME_SECONDS;
             if is_time && labels == KeyLabels::AsPushed {
-                write_keys(&mut text, name, family);
+                write_keys(&mut text, family, escaping);
             } else {
-                family.series.keys().for_each(|series| text.push_str(&series.0.lines));
+                write_lines(&mut text, family, escaping);
             }
             sections.push(Section { name: Arc::clone(name), start, samples, end: text.len() });
         }
-        Self { revision: index.revision, text: text.into(), sections }
+        let Shown { hidden, is_classic, .. } = shown;
+        Self { revision: index.revision, text: text.into(), sections, hidden, is_classic, form: Form::Text(escaping) }
+    }
+
+    /// The same in OpenMetrics, without the mark of its end.
+    #[must_use]
+    pub fn openmetrics(stored: &Snapshot, escaping: Escaping) -> Self {
+        let mut text = String::new();
+        let mut sections = Vec::with_capacity(stored.families.len());
+        for family in &stored.families {
+            let start = text.len();
+            openmetrics::write_family(&mut text, family.head(), family.metrics(), escaping);
+            let samples = start + header_length(text.get(start..).unwrap_or_default());
+            sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
+        }
+        let Snapshot { revision, hidden, is_classic, .. } = *stored;
+        Self { revision, text: text.into(), sections, hidden, is_classic, form: Form::OpenMetrics(escaping) }
     }
 }
 
-fn write_keys(text: &mut String, name: &str, family: &Family) {
-    for (series, key) in &family.series {
-        let metric = MetricRef { labels: key.labels(), ..series.0.metric() };
-        write_series(text, name, metric, Escaping::default());
+/// The lines before the first sample; no sample starts like them.
+fn header_length(family: &str) -> usize {
+    family.split_inclusive('\n').take_while(|line| line.starts_with("# ")).map(str::len).sum()
+}
+
+fn write_lines(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
+    for (series, _) in family.series() {
+        match &series.lines {
+            Some(lines) => text.push_str(lines),
+            None => write_series(text, &family.name, series.metric(), escaping),
+        }
+    }
+}
+
+fn write_keys(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
+    for (series, key) in family.series() {
+        let metric = MetricRef { labels: key.labels(), ..series.metric() };
+        write_series(text, &family.name, metric, escaping);
+    }
+}
+
+// === impl Form ===
+
+impl Form {
+    /// Whether both are of one format, whatever the scheme.
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Text(_), Self::Text(_)) | (Self::OpenMetrics(_), Self::OpenMetrics(_)) => true,
+            (Self::Text(_), Self::OpenMetrics(_)) | (Self::OpenMetrics(_), Self::Text(_)) => false,
+        }
+    }
+}
+
+// === impl Pages ===
+
+impl Pages {
+    /// The page of that revision, if it was made.
+    pub(super) fn find(&mut self, revision: u64, form: Form) -> Option<Arc<Page>> {
+        self.made.retain(|page| page.revision == revision);
+        let fits = |page: &&Arc<Page>| page.form == form || (page.is_classic && page.form.is_like(form));
+        self.made.iter().find(fits).cloned()
+    }
+
+    /// Keeps a page until another revision is asked for.
+    pub(super) fn keep(&mut self, page: Page) -> Arc<Page> {
+        let page = Arc::new(page);
+        self.made.retain(|known| known.form != page.form);
+        self.made.push(Arc::clone(&page));
+        page
     }
 }

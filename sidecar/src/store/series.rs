@@ -4,9 +4,13 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use protocol::LabelSet;
+use protocol::{LabelSet, label_set::is_label_name};
 
-use crate::exposition::{Escaping, Extra, Metric, MetricRef, Value, family::compare_labels, text};
+use crate::exposition::{
+    Escaping, Extra, Metric, MetricRef, Value,
+    family::{compare_labels, is_metric_name},
+    text,
+};
 
 /// A metric with all its labels. The lines make the page cheap, the value is for whoever asks in another form.
 #[derive(Debug, PartialEq)]
@@ -15,7 +19,8 @@ pub(super) struct Series {
     pub(super) value: Value,
     /// Milliseconds since 1970, where timestamps are honored and the sender gave one.
     pub(super) timestamp: Option<i64>,
-    pub(super) lines: Box<str>,
+    /// Absent where a name has to be escaped: then they differ from scheme to scheme.
+    pub(super) lines: Option<Box<str>>,
     pub(super) extra: Option<Box<Extra>>,
 }
 
@@ -28,10 +33,14 @@ pub(super) struct ByLabels(pub(super) Arc<Series>);
 impl Series {
     /// Takes a metric with all its labels.
     pub(super) fn new(name: &str, metric: Metric) -> Self {
-        let mut lines = String::new();
-        text::write_series(&mut lines, name, (&metric).into(), Escaping::default());
+        let is_classic = is_metric_name(name) && metric.labels.iter().all(|(name, _)| is_label_name(name));
+        let lines = is_classic.then(|| {
+            let mut lines = String::new();
+            text::write_series(&mut lines, name, (&metric).into(), Escaping::default());
+            lines.into()
+        });
         let Metric { labels, value, timestamp, extra } = metric;
-        Self { labels, value, timestamp, lines: lines.into(), extra }
+        Self { labels, value, timestamp, lines, extra }
     }
 
     /// A gauge with nothing but its value.

@@ -1,27 +1,32 @@
 //! What is stored at one revision, as values, for whoever writes them down in another form than the page's.
 //!
-//! It shares the series with the store, so that taking it costs a pointer a series.
+//! It shares the series with the store, so that taking it costs a pointer a series. It is taken for an escaping scheme:
+//! families have the names that are shown, labels their real ones, and no two are the same once they are escaped.
 //!
 //! *Never:* formats, the process's own families.
 
 use std::sync::Arc;
 
-use super::{index::Index, series::Series};
-use crate::exposition::{FamilyHead, Kind, MetricRef};
+use super::{index::Index, series::Series, shown::Shown};
+use crate::exposition::{Escaping, FamilyHead, Kind, MetricRef};
 
-/// All families, sorted by name.
+/// All families, sorted by the name shown.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The state it shows.
     pub revision: u64,
     /// None is empty.
     pub families: Vec<StoredFamily>,
+    /// How many series are left out, because escaping made them like others.
+    pub hidden: usize,
+    /// Whether every other scheme shows the same.
+    pub(super) is_classic: bool,
 }
 
 /// A family over all groups.
 #[derive(Clone, Debug)]
 pub struct StoredFamily {
-    /// Its name.
+    /// Its name, as it is shown.
     pub name: Arc<str>,
     /// What it means; empty when nobody said.
     pub help: Arc<str>,
@@ -36,15 +41,21 @@ pub struct StoredFamily {
 // === impl Snapshot ===
 
 impl Snapshot {
-    pub(super) fn of(index: &Index, wanted: impl Fn(&str) -> bool) -> Self {
-        let families = index.families.iter().filter(|(name, _)| wanted(name)).map(|(name, family)| StoredFamily {
-            name: Arc::clone(name),
-            help: Arc::clone(&family.help),
-            unit: Arc::clone(&family.unit),
-            kind: family.kind,
-            series: family.series.keys().map(|series| Arc::clone(&series.0)).collect(),
+    pub(super) fn of(index: &Index, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
+        let shown = Shown::of(index, escaping, wanted);
+        let families = shown.families.iter().map(|family| StoredFamily {
+            name: Arc::clone(&family.name),
+            help: Arc::clone(&family.first.help),
+            unit: Arc::clone(&family.first.unit),
+            kind: family.first.kind,
+            series: family.series().map(|(series, _)| Arc::clone(series)).collect(),
         });
-        Self { revision: index.revision, families: families.collect() }
+        Self {
+            revision: index.revision,
+            families: families.collect(),
+            hidden: shown.hidden,
+            is_classic: shown.is_classic,
+        }
     }
 }
 

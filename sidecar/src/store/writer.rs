@@ -13,49 +13,90 @@ use tokio::sync::{Notify, futures::Notified};
 use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
-    page::{KeyLabels, Page},
+    page::{Form, KeyLabels, Page, Pages},
+    rules::Rules,
     snapshot::Snapshot,
     view::GroupView,
 };
-use crate::{clock::UnixSeconds, metrics};
+use crate::{clock::UnixSeconds, exposition::Escaping, metrics};
+
+/// How many stale groups go at a time, so that nobody waits long.
+const MOST_AT_A_TIME: usize = 100;
 
 /// Everything that was pushed. Clones are handles of the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<Mutex<State>>,
+    rules: Rules,
     changed: Arc<Notify>,
+    /// Told when some group grows stale sooner than all others did so far.
+    sooner: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct State {
     index: Index,
-    /// The last page made; it may be of an older revision.
-    page: Option<Arc<Page>>,
+    pages: Pages,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// A store with nothing in it.
+    /// A store with nothing in it and upstream's rules.
     #[must_use]
     pub fn new() -> Self {
-        Self::guarding(metrics::OWN_FAMILIES)
+        Self::with(Rules::default())
     }
 
-    fn guarding(own: &'static [OwnFamily]) -> Self {
-        let state = State { index: Index::new(own), page: None };
-        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
+    /// A store with nothing in it.
+    #[must_use]
+    pub fn with(rules: Rules) -> Self {
+        Self::guarding(metrics::OWN_FAMILIES, rules)
+    }
+
+    fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
+        let state = State { index: Index::new(own, rules), pages: Pages::default() };
+        Self { state: Arc::new(Mutex::new(state)), rules, changed: Arc::default(), sooner: Arc::default() }
     }
 
     /// Carries out a change. After it returns, every page shows it.
     pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
-        let request = Request::from(change);
+        let request = Request::new(change, self.rules.timestamps);
         let mut state = self.lock();
+        let before = state.index.next_staleness();
         let decision = state.index.decide(request, now);
         let verdict = state.index.commit(decision);
+        let after = state.index.next_staleness();
         drop(state);
         self.changed.notify_waiters();
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.sooner.notify_one();
+        }
         verdict
+    }
+
+    /// The first moment at which some group is stale, unless it is pushed until then.
+    #[must_use]
+    pub fn next_staleness(&self) -> Option<UnixSeconds> {
+        self.lock().index.next_staleness()
+    }
+
+    /// Waits until [`Store::next_staleness`] is sooner than it was. For one task only: what happens while it does not
+    /// wait is told at its next call.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, it loses nothing.
+    pub(crate) async fn stale_sooner(&self) {
+        self.sooner.notified().await;
+    }
+
+    /// Removes stale groups, the one that was so first comes first: all, or a hundred if there are more. After it
+    /// returns, no page shows them.
+    pub fn remove_stale(&self, now: UnixSeconds) -> Vec<Arc<GroupingKey>> {
+        let mut state = self.lock();
+        let keys: Vec<_> = state.index.stale(now).take(MOST_AT_A_TIME).cloned().collect();
+        self.remove(&mut state.index, &keys);
+        keys
     }
 
     /// Waits for the next change that is carried out after this future was polled or enabled.
@@ -65,28 +106,36 @@ impl Store {
 
     /// The page of the current revision.
     #[must_use]
-    pub fn page(&self) -> Arc<Page> {
+    pub fn page(&self, escaping: Escaping) -> Arc<Page> {
         let state = &mut *self.lock();
-        match &state.page {
-            Some(page) if page.revision == state.index.revision => Arc::clone(page),
-            _ => {
-                let page = Arc::new(Page::of(&state.index, KeyLabels::Shown, |_| true));
-                state.page = Some(Arc::clone(&page));
-                page
-            }
+        let known = state.pages.find(state.index.revision, Form::Text(escaping));
+        known.unwrap_or_else(|| state.pages.keep(Page::of(&state.index, KeyLabels::Shown, escaping, |_| true)))
+    }
+
+    /// The page of the current revision in OpenMetrics, without the mark of its end.
+    #[must_use]
+    pub fn openmetrics_page(&self, escaping: Escaping) -> Arc<Page> {
+        let mut state = self.lock();
+        let revision = state.index.revision;
+        if let Some(known) = state.pages.find(revision, Form::OpenMetrics(escaping)) {
+            return known;
         }
+        let stored = Snapshot::of(&state.index, escaping, |_| true);
+        drop(state);
+        let page = Page::openmetrics(&stored, escaping);
+        self.lock().pages.keep(page)
     }
 
     /// A page made for one reader: of the wanted families only, with push times labelled in either way.
     #[must_use]
-    pub fn page_of(&self, labels: KeyLabels, wanted: impl Fn(&str) -> bool) -> Page {
-        Page::of(&self.lock().index, labels, wanted)
+    pub fn page_of(&self, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Page {
+        Page::of(&self.lock().index, labels, escaping, wanted)
     }
 
     /// The values of the current revision, of the wanted families only.
     #[must_use]
-    pub fn snapshot(&self, wanted: impl Fn(&str) -> bool) -> Snapshot {
-        Snapshot::of(&self.lock().index, wanted)
+    pub fn snapshot(&self, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Snapshot {
+        Snapshot::of(&self.lock().index, escaping, wanted)
     }
 
     /// All groups, in no particular order.
@@ -107,13 +156,17 @@ impl Store {
         let mut state = self.lock();
         let keys = state.index.groups.keys().filter(|key| wanted(key)).cloned();
         let mut keys: Vec<_> = keys.collect();
-        for key in &keys {
-            state.index.commit(Decision::Remove { key: Arc::clone(key) });
-        }
+        self.remove(&mut state.index, &keys);
         drop(state);
-        self.changed.notify_waiters();
         keys.sort();
         keys
+    }
+
+    fn remove(&self, index: &mut Index, keys: &[Arc<GroupingKey>]) {
+        for key in keys {
+            index.commit(Decision::Remove { key: Arc::clone(key) });
+        }
+        self.changed.notify_waiters();
     }
 
     /// How many groups had an accepted push after that revision and are still there.

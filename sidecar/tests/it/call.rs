@@ -1,5 +1,7 @@
 //! Calling a router without sockets.
 
+use std::path::PathBuf;
+
 use axum::{
     Router,
     body::Body,
@@ -7,7 +9,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use sidecar::{
-    http::{AppState, Listener, router, scrape_router},
+    http::{AppState, Listener, Settings, router, scrape_router},
     store::Store,
 };
 use tower::ServiceExt;
@@ -30,8 +32,25 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        let state = AppState::around(Store::new());
-        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state) }
+        Self::of(&AppState::around(Store::new()))
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        Self::around(Store::new(), settings)
+    }
+
+    /// The routers around a store that a test fills.
+    pub(crate) fn around(store: Store, settings: Settings) -> Self {
+        Self::of(&AppState::with(store, settings))
+    }
+
+    /// For the pod with that UID, with the operator's keys in that folder.
+    pub(crate) fn trusting(trust_dir: PathBuf, pod_uid: &str) -> Self {
+        Self::of(&AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
+    }
+
+    fn of(state: &AppState) -> Self {
+        Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state.clone()) }
     }
 
     /// A request with headers written as `name: value`.

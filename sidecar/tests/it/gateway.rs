@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::fd::OwnedFd,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -29,8 +30,22 @@ impl Gateway {
     /// Starts it with environment variables of its own.
     pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        command.args(args).envs(variables.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        command.args(args).envs(variables.iter().copied()).stdout(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Starts it as systemd does, with two sockets from file descriptor 3 on, of which it is told so many. A shell puts
+    /// them there, and becomes the process that `LISTEN_PID` names.
+    pub(crate) fn passed(args: &[&str], count: &str, first: OwnedFd, second: OwnedFd) -> Self {
+        let script = "exec 3<&0 4<&1 0</dev/null 1>/dev/null; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_sidegate")]).args(args).env("LISTEN_FDS", count);
+        command.stdin(first).stdout(second);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -48,10 +63,22 @@ impl Gateway {
 
     /// Waits for the line that says where a listener is.
     pub(crate) fn address(&mut self, listener: &str) -> SocketAddr {
+        self.addresses(listener, 1).remove(0)
+    }
+
+    /// Waits for the lines that say where the listeners of this name are.
+    pub(crate) fn addresses(&mut self, listener: &str, count: usize) -> Vec<SocketAddr> {
         let end = format!(" listener={listener}");
-        let line = self.line(|line| line.contains("msg=listening address=") && line.ends_with(&end));
-        let address = line.split_once("address=").unwrap().1;
-        address.split(' ').next().unwrap().parse().unwrap()
+        let mut lines: Vec<String> = Vec::new();
+        while lines.len() < count {
+            let is_new = |line: &str| lines.iter().all(|known| known != line);
+            let is_one = |line: &str| line.contains("msg=listening address=") && line.ends_with(&end);
+            let line = self.line(|line| is_one(line) && is_new(line));
+            lines.push(line);
+        }
+        let address =
+            |line: &String| line.split_once("address=").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        lines.iter().map(address).collect()
     }
 
     /// Waits for a line of the log; lines that were read before count too.
@@ -100,13 +127,20 @@ impl Drop for Gateway {
 }
 
 /// Sends a request on a connection of its own and returns status and body.
-pub(crate) fn request(to: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
+pub(crate) fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: impl AsRef<[u8]>,
+) -> (u16, String) {
+    let body = body.as_ref();
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
+    stream.write_all(&[format!("{head}{headers}\r\n").as_bytes(), body].concat()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -3,13 +3,27 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod call;
+mod curl;
 mod delete;
+mod deviations;
+mod formats;
 mod fuzz_corpus;
 mod gateway;
+mod guides;
+mod known_systems;
+mod measurement;
+mod own_metrics;
+mod paths;
 mod process;
 mod push;
+mod readme;
 mod scrape;
+mod sentences;
 mod signed_delete;
+mod times;
+mod timestamps;
+mod ttl;
+mod unchecked;
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "a crate of its own elsewhere")]

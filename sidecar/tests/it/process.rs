@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -64,24 +64,60 @@ fn alone_a_taken_port_is_an_error() {
     assert!(log.contains("cannot listen on 127.0.0.1:"), "{log}");
 }
 
+/// Runs it to its end and returns the exit code, standard output and standard error.
+fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    let output = command.args(args).envs(variables.iter().copied()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Each flag of a role, from its help.
+fn flags_of(role: &[&str]) -> Vec<String> {
+    let (_, help, _) = run(&[role, &["--help"]].concat(), &[]);
+    let flag = |line: &str| Some(line.split_once("--")?.1.split([' ', '[']).next()?.to_owned());
+    help.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(flag).collect()
+}
+
 #[test]
 fn bad_flags_are_an_error_and_help_is_not() {
-    let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_sidegate")).args(args).output().unwrap();
-    let bad = run(&["sidecar", "--hold-open.deadline=soon", "--log.level=loud"]);
-    assert_eq!(bad.status.code(), Some(1));
-    let text = String::from_utf8(bad.stderr).unwrap();
+    let (code, _, text) = run(&["sidecar", "--hold-open.deadline=soon", "--log.level=loud"], &[]);
+    assert_eq!(code, Some(1));
     assert!(text.contains("--hold-open.deadline: expected") && text.contains("--log.level: expected"), "{text}");
-    assert_eq!(run(&["--no-such-flag"]).status.code(), Some(1));
-    for good in [&["--help"][..], &["sidecar", "--help"], &["--version"]] {
-        assert_eq!(run(good).status.code(), Some(0));
+    for bad in ["--no-such-flag", "--no-log.level", "--web.enable-lifecycle=true=", "stray"] {
+        let (code, _, text) = run(&[bad], &[]);
+        assert_eq!(code, Some(1), "{bad}: {text}");
+        assert!(!text.is_empty());
+    }
+    for good in [&["--help"][..], &["-h"], &["sidecar", "--help"], &["--version"]] {
+        let (code, text, errors) = run(good, &[]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        assert!(!text.is_empty());
+    }
+    assert_eq!(run(&["--version"], &[]).1, format!("sidegate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_help_has_headings_in_order_and_fits_a_narrow_screen() {
+    let roles: [(&[&str], &[&str]); 2] = [
+        (&[], &["Web", "Push", "Measurement", "Storage", "Log", "Other"]),
+        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Log", "Other"]),
+    ];
+    for (role, expected) in roles {
+        let (_, help, _) = run(&[role, &["--help"]].concat(), &[("COLUMNS", "80")]);
+        let is_heading = |line: &&str| line.ends_with(':') && !line.starts_with(' ') && *line != "Commands:";
+        let headings: Vec<_> = help.lines().filter(is_heading).map(|line| line.trim_end_matches(':')).collect();
+        assert_eq!(headings, expected);
+        assert_eq!(help.lines().find(|line| 80 < line.chars().count()), None);
     }
 }
 
 /// Of the flags with defaults, none may find fault with its empty variable, or the injected pod stays in init.
 #[test]
 fn an_empty_environment_variable_counts_as_not_given() {
-    let of_the_gateway = ["--web.listen-address", "--push.max-body-bytes"];
-    let variables: Vec<_> = flags::ALL.into_iter().chain(of_the_gateway).map(flags::environment_variable).collect();
+    let all: Vec<_> = [flags_of(&[]), flags_of(&["sidecar"])].concat();
+    assert!(30 < all.len(), "{all:?}");
+    let variables: Vec<_> = all.iter().map(|flag| flags::environment_variable(flag)).collect();
     let empty: Vec<_> = variables.iter().map(|variable| (variable.as_str(), "")).collect();
 
     let listen = ["sidecar", "--push.listen-address=127.0.0.1:0", "--scrape.listen-address=127.0.0.1:0"];
@@ -98,12 +134,120 @@ fn an_empty_environment_variable_counts_as_not_given() {
     }
 }
 
+/// What every flag makes of a value that no flag takes shows that its variable reaches it.
+#[test]
+fn the_environment_variable_of_every_flag_that_can_be_wrong_is_read() {
+    let free = ["help", "version", "measurement.name", "hold-open.termination-message-file", "trust.dir"];
+    for role in [&[][..], &["sidecar"]] {
+        let checked = flags_of(role).into_iter().filter(|flag| !free.contains(&flag.as_str()));
+        let checked: Vec<_> = checked.filter(|flag| !flag.starts_with("pod.")).collect();
+        let variables: Vec<_> = checked.iter().map(|flag| flags::environment_variable(flag)).collect();
+        let wrong: Vec<_> = variables.iter().map(|variable| (variable.as_str(), "\u{1}")).collect();
+        let (code, _, errors) = run(role, &wrong);
+        assert_eq!(code, Some(1));
+        for flag in checked {
+            assert!(errors.contains(&format!("--{flag}: expected ")), "{flag} in {errors}");
+        }
+    }
+}
+
 #[test]
 fn an_environment_variable_sets_its_flag() {
     let variables = [("SIDEGATE_WEB_LISTEN_ADDRESS", "127.0.0.1:0"), ("SIDEGATE_WEB_ROUTE_PREFIX", "/prefix")];
     let mut gateway = Gateway::start_with(&[], &variables);
     let address = gateway.address("all");
     assert_eq!(request(address, "PUT", "/prefix/metrics/job/j", &[], "x 1\n").0, 200);
+}
+
+#[test]
+fn a_switch_in_the_environment_is_undone_by_its_negative_flag() {
+    for word in ["true", "1"] {
+        let variables = [("SIDEGATE_WEB_SYSTEMD_SOCKET", word), ("SIDEGATE_WEB_LISTEN_ADDRESS", "127.0.0.1:0")];
+        let (status, log) = Gateway::start_with(&[], &variables).wait();
+        assert_eq!(status.code(), Some(1), "{log}");
+        for negative in ["--no-web.systemd-socket", "--web.systemd-socket=false"] {
+            Gateway::start_with(&[negative], &variables).address("all");
+        }
+    }
+}
+
+#[test]
+fn a_variable_of_datakit_counts_where_ours_is_not_set_or_empty() {
+    let (ours, theirs) = ("SIDEGATE_WEB_ROUTE_PREFIX", "ENV_INPUT_PUSHGATEWAY_ROUTE_PREFIX");
+    let rows: [(&[(&str, &str)], &str); 4] = [
+        (&[(theirs, "/v1/pushgateway")], "/v1/pushgateway"),
+        (&[(ours, ""), (theirs, "/theirs")], "/theirs"),
+        (&[(ours, "/ours"), (theirs, "/theirs")], "/ours"),
+        (&[(theirs, "")], ""),
+    ];
+    for (variables, prefix) in rows {
+        let mut gateway = Gateway::start_with(&["--web.listen-address=127.0.0.1:0"], variables);
+        let path = format!("{prefix}/metrics/job/j");
+        assert_eq!(request(gateway.address("all"), "PUT", &path, &[], "x 1\n").0, 200, "{variables:?}");
+    }
+    let variables = [
+        ("ENV_INPUT_PUSHGATEWAY_JOB_AS_MEASUREMENT", "maybe"),
+        ("ENV_INPUT_PUSHGATEWAY_KEEP_EXIST_METRIC_NAME", "2"),
+        ("ENV_INPUT_PUSHGATEWAY_MEASUREMENT_NAME", "m"),
+        (theirs, "/a//b"),
+    ];
+    for role in [&[][..], &["sidecar"]] {
+        let (code, _, errors) = run(role, &variables);
+        assert_eq!(code, Some(1));
+        for expected in [
+            "--measurement.job-as-measurement: expected true or false, found \"maybe\"",
+            "--measurement.keep-metric-name: expected true or false, found \"2\"",
+            "--web.route-prefix: expected a path",
+        ] {
+            assert!(errors.contains(expected), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_and_not_ignored() {
+    for flag in ["--web.config.file=web.yaml", "--persistence.file=metrics", "--web.listen-address=vsock://:9091"] {
+        let (code, _, errors) = run(&[flag], &[]);
+        assert_eq!(code, Some(1));
+        assert!(errors.contains(&format!("{}: expected ", flag.split('=').next().unwrap())), "{errors}");
+    }
+}
+
+#[test]
+fn the_sockets_of_systemd_are_served() {
+    let (first, second) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [&first, &second].map(|listener| listener.local_addr().unwrap());
+    let args = ["--web.systemd-socket", "--web.listen-address=127.0.0.1:0"];
+    let mut gateway = Gateway::passed(&args, "2", first.into(), second.into());
+    for address in addresses {
+        gateway.line(|line| line.contains(&format!("msg=listening address={address} listener=all")));
+        put(address, "x 1\n");
+    }
+    gateway.signal("TERM");
+    let (status, log) = gateway.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(log.matches("msg=listening").count(), 2, "{log}");
+}
+
+#[test]
+fn without_sockets_of_systemd_there_is_nothing_to_serve() {
+    let (code, _, errors) = run(&["--web.systemd-socket"], &[]);
+    assert_eq!(code, Some(1));
+    let expected = "--web.systemd-socket: expected sockets passed by systemd (LISTEN_FDS and LISTEN_PID), found none";
+    assert!(errors.contains(expected), "{errors}");
+    // Passed to another process.
+    let (code, _, errors) = run(&["--web.systemd-socket"], &[("LISTEN_FDS", "1"), ("LISTEN_PID", "1")]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains(expected), "{errors}");
+}
+
+#[test]
+fn a_passed_socket_that_is_not_tcp_is_an_error() {
+    let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (status, log) = Gateway::passed(&["--web.systemd-socket"], "2", tcp.into(), udp.into()).wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let expected = "expected every socket passed by systemd to be a TCP socket, found that number 2 is none";
+    assert!(log.contains(expected), "{log}");
 }
 
 #[test]
@@ -234,4 +378,24 @@ fn an_interrupt_ends_the_wait() {
     let (status, log) = gateway.wait();
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("signal=SIGINT reason=\"interrupted, 1 groups unseen\""), "{log}");
+}
+
+/// Upstream drops the connection, and its client does not know whether the push was taken.
+#[test]
+fn a_push_under_way_at_the_end_is_answered() {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let mut slow = TcpStream::connect(gateway.address("all")).unwrap();
+    let head = "PUT /metrics/job/j HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    // The handler is at work once it asks for the body.
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    gateway.signal("TERM");
+    gateway.line(|line| line.contains("msg=leaving"));
+    slow.write_all(b"x 1\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(gateway.wait().0.code(), Some(0));
 }

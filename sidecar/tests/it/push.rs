@@ -63,35 +63,6 @@ fn a_path_that_names_no_group_is_explained() {
 }
 
 #[test]
-fn other_paths_and_methods_are_answered_as_upstream_does() {
-    let calls = Calls::new();
-    for path in ["/metrics/jobs/x", "/metrics/job", "/nothing", "/METRICS/job/x", "/metrics/", "/-/quit"] {
-        calls.put(path, "").is(404, "404 page not found\n");
-    }
-    let check = |method: &str, path: &str, status: u16, allow: &str| {
-        let answer = calls.push_listener(method, path, &[], Body::empty());
-        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {path}");
-        let text = match status {
-            // An answer to HEAD has no body.
-            405 if method != "HEAD" => "Method Not Allowed\n",
-            404 => "404 page not found\n",
-            _ => "",
-        };
-        assert_eq!(answer.text(), text);
-    };
-    for method in ["GET", "HEAD", "PATCH", "post"] {
-        check(method, "/metrics/job/x", 405, "DELETE, OPTIONS, POST, PUT");
-    }
-    check("OPTIONS", "/metrics/job/x", 200, "DELETE, OPTIONS, POST, PUT");
-    check("OPTIONS", "/metrics", 200, "GET, OPTIONS");
-    for path in ["/metrics", "/-/healthy", "/-/ready"] {
-        check("POST", path, 405, "GET, OPTIONS");
-        check("HEAD", path, 405, "GET, OPTIONS");
-    }
-    check("GET", "/metrics/jobs/x", 404, "");
-}
-
-#[test]
 fn a_malformed_body_is_located_and_leaves_no_trace() {
     let calls = Calls::new();
     let answer = calls.put("/metrics/job/j", "x 1\ny z\n");

@@ -113,7 +113,7 @@ fn the_store_alone_gives_the_operators_page_too() {
     use protocol::GroupingKey;
     use sidecar::{
         clock::UnixSeconds,
-        exposition::text,
+        exposition::{Escaping, text},
         store::{Change, KeyLabels, Store, Verdict},
     };
 
@@ -121,7 +121,7 @@ fn the_store_alone_gives_the_operators_page_too() {
     let key = GroupingKey::from_path("/metrics/job/j", PathNames::Legacy).unwrap();
     let families = text::decode(b"x 1\n", NameValidation::Legacy).unwrap();
     assert_eq!(store.submit(Change::replace(key, families), UnixSeconds(1.5)), Verdict::Done);
-    let page = store.page_of(KeyLabels::AsPushed, |name| name == "push_time_seconds");
+    let page = store.page_of(KeyLabels::AsPushed, Escaping::AllowUtf8, |name| name == "push_time_seconds");
     let text = String::from_utf8(page.text.to_vec()).unwrap();
     assert!(text.ends_with("\npush_time_seconds{job=\"j\"} 1.5\n"), "{text}");
 }

@@ -5,11 +5,30 @@ use proptest::prelude::*;
 use super::*;
 
 fn check(path: &str, expected: &str) {
-    let found = match GroupingKey::from_path(path, PathNames::Legacy) {
+    check_read(GroupingKey::from_path(path, PathNames::Legacy), path, expected);
+}
+
+fn check_as(names: PathNames, path: &str, expected: &str) {
+    check_read(GroupingKey::from_path(path, names), path, expected);
+}
+
+fn check_without_job(path: &str, expected: &str) {
+    check_read(GroupingKey::from_path_without_job(path, PathNames::Legacy), path, expected);
+}
+
+fn check_read(found: Result<GroupingKey, GroupingKeyError>, path: &str, expected: &str) {
+    let found = match found {
         Ok(key) => key.to_string(),
         Err(error) => error.to_string(),
     };
     assert_eq!(found, expected, "{path}");
+}
+
+fn bad_utf8_name(name: &str) -> String {
+    format!(
+        "improper label name {name:?}: expected text in UTF-8, not empty, and no `__` at the start, \
+         nor once it is unescaped"
+    )
 }
 
 #[test]
@@ -91,6 +110,82 @@ fn what_is_no_key_is_explained() {
     check("/metrics/job/a/b@base64/_w", "expected UTF-8 as value of label \"b\", found other bytes");
 }
 
+/// Section 14 of the reference: the `U__` form, and any other text as it is.
+#[test]
+fn names_of_any_text_are_read_where_they_are_allowed() {
+    let check = |path: &str, expected: &str| check_as(PathNames::Utf8, path, expected);
+    check("/metrics/job/a/foo.bar_x/1", r#"{"foo.bar_x"="1",job="a"}"#);
+    check("/metrics/job/a/U__foo_2e_bar__x/1", r#"{"foo.bar_x"="1",job="a"}"#);
+    check("/metrics/job/a/U__foo_2E_bar__x@base64/MQ", r#"{"foo.bar_x"="1",job="a"}"#);
+    check("/metrics/job/a/gr%C3%B6%C3%9Fe%20y/1", r#"{"größe y"="1",job="a"}"#);
+    check("/metrics/job/a/1a/%2F/a-b/", r#"{"1a"="/","a-b"="",job="a"}"#);
+    check("/metrics/job/a/b@base64@base64/YQ", r#"{"b@base64"="a",job="a"}"#);
+    check("/metrics/job/a/a%2Fb/../../c", r#"{".."="c","a/b"="..",job="a"}"#);
+    // What does not fit is the name as written, whole.
+    check("/metrics/job/a/U__a_2e_b_/1", r#"{U__a_2e_b_="1",job="a"}"#);
+    check("/metrics/job/a/U___d800_/1", r#"{U___d800_="1",job="a"}"#);
+
+    check("/metrics/job/a//b", &bad_utf8_name(""));
+    check("/metrics/job/a/U__/b", &bad_utf8_name("U__"));
+    check("/metrics/job/a/U__@base64/Yg", &bad_utf8_name("U__"));
+    check("/metrics/job/a/__b/c", &bad_utf8_name("__b"));
+    check("/metrics/job/a/U______b/c", &bad_utf8_name("U______b"));
+    check("/metrics/job/a/%ff/c", &bad_utf8_name("\u{fffd}"));
+    check("/metrics/job/a/a.b/1/U__a_2e_b/1", "expected each label once in the grouping key, found \"a.b\" again");
+    check("/metrics/job/a/U__job/b", "expected each label once in the grouping key, found \"job\" again");
+    check("/metrics/job/", "job name is required: expected a value for `job`, found an empty one");
+}
+
+#[test]
+fn a_literal_path_is_read_as_written() {
+    let check = |path: &str, expected: &str| check_as(PathNames::Literal, path, expected);
+    check("/metrics/job/a/U__foo_2e_bar/1", r#"{U__foo_2e_bar="1",job="a"}"#);
+    check("/metrics/job/a/foo.bar/1", r#"{"foo.bar"="1",job="a"}"#);
+    check("/metrics/job@base64/=/a%40base64@base64/YQ", r#"{"a@base64"="a",job=""}"#);
+    check("/metrics/job/", r#"{job=""}"#);
+    check("/metrics", "expected /metrics/job/JOB or /metrics/job@base64/JOB, found another path");
+    check("/metrics/job/a/__b/c", &bad_utf8_name("__b"));
+}
+
+#[test]
+fn a_job_may_be_missing_where_that_is_allowed() {
+    let check = check_without_job;
+    check("/metrics", r#"{job=""}"#);
+    check("/metrics/", r#"{job=""}"#);
+    check("/metrics/job/", r#"{job=""}"#);
+    check("/metrics/job@base64/=", r#"{job=""}"#);
+    check("/metrics/job//a/b", r#"{a="b",job=""}"#);
+    check("/metrics/instance/x", r#"{instance="x",job=""}"#);
+    check("/metrics/a@base64/Lw/b/", r#"{a="/",b="",job=""}"#);
+    check("/metrics/instance/x/job/y", r#"{instance="x",job="y"}"#);
+    check("/metrics/job/a/b/c", r#"{b="c",job="a"}"#);
+    check("/metrics/jobs/a", r#"{job="",jobs="a"}"#);
+    check("/metricsjob/a", "expected /metrics/job/JOB or /metrics/job@base64/JOB, found another path");
+    let odd = |labels: &str| {
+        format!(
+            "odd number of components in label string {labels:?}: expected a value after each label name; \
+             a value that holds `/` has to be in base64, make it with `base64 -w0 | tr '+/' '-_'`"
+        )
+    };
+    check("/metrics/job", &odd("job"));
+    check("/metrics/a/b/", &odd("a/b/"));
+    let classic = "expected a letter or `_`, then letters, digits and `_`, and no `__` at the start";
+    check("/metrics//a", &format!("improper label name \"\": {classic}"));
+    check("/metrics/__a/b", &format!("improper label name \"__a\": {classic}"));
+}
+
+#[test]
+fn labels_are_a_key_with_any_names_and_an_empty_job() {
+    let check = |labels: &[(&str, &str)], expected: &str| {
+        let labels: LabelSet = labels.iter().copied().collect();
+        check_read(GroupingKey::from_labels(labels.clone()), &labels.to_string(), expected);
+    };
+    check(&[("job", ""), ("a.b", "1")], r#"{"a.b"="1",job=""}"#);
+    check(&[("a", "1")], "job name is required: expected a value for `job`, found an empty one");
+    check(&[("job", "a"), ("", "1")], &bad_utf8_name(""));
+    check(&[("job", "a"), ("__b", "1")], &bad_utf8_name("__b"));
+}
+
 #[test]
 fn a_key_without_instance_is_exposed_with_an_empty_one() {
     let key = GroupingKey::from_path("/metrics/job/a", PathNames::Legacy).unwrap();
@@ -106,6 +201,24 @@ fn slashes_empty_values_and_steps_travel_in_base64() {
     assert_eq!(key.to_path(), "/metrics/job@base64/YS9i/c@base64/=/d@base64/Li4/e/x%20y");
 }
 
+#[test]
+fn names_that_would_mean_something_else_are_written_so_that_they_do_not() {
+    let labels = [("job", ""), ("a@base64", "x"), ("..", "y"), ("b/c", "z"), ("U__d", "w")];
+    let key = GroupingKey::from_labels(labels.into_iter().collect()).unwrap();
+    assert_eq!(key.to_path(), "/metrics/job@base64/=/..@base64/eQ/U__d/w/a%40base64@base64/eA/b%2Fc/z");
+    assert_eq!(GroupingKey::from_path(&key.to_path(), PathNames::Literal), Ok(key));
+}
+
+/// A label name of any text, with the pieces that paths give a meaning to more often than chance would.
+fn any_name() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        any::<String>(),
+        prop::sample::select(vec!["@base64", "/", ".", "..", "%", "%2F", "U__", "_", "_2e_", "a", "job", "=", "+"])
+            .prop_map(str::to_owned),
+    ];
+    prop::collection::vec(piece, 1..4).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
     #[test]
     fn a_printed_key_reads_back(
@@ -117,13 +230,34 @@ proptest! {
         let key = GroupingKey::from_labels(set).unwrap();
         let path = key.to_path();
         prop_assert!(!path.contains("//"), "{}", path);
+        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Literal), Ok(key.clone()));
+        prop_assert_eq!(GroupingKey::from_path_without_job(&path, PathNames::Legacy), Ok(key.clone()));
         prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Legacy), Ok(key));
     }
 
     #[test]
+    fn a_printed_key_with_any_names_reads_back_literally(
+        job in any::<String>(),
+        labels in prop::collection::vec((any_name(), any_name()), 0..5),
+    ) {
+        let mut set: LabelSet = labels.into_iter().collect();
+        set.insert("job", job);
+        // Names that are empty or reserved make no key.
+        let Ok(key) = GroupingKey::from_labels(set) else { return Ok(()) };
+        let path = key.to_path();
+        prop_assert!(!path.contains("//"), "{}", path);
+        prop_assert!(path.split('/').all(|part| part != "." && part != ".."), "{}", path);
+        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Literal), Ok(key));
+    }
+
+    #[test]
     fn no_path_breaks_the_parser(path in any::<String>()) {
-        let _ = GroupingKey::from_path(&path, PathNames::Legacy);
-        let _ = GroupingKey::from_path(&format!("/metrics/job/{path}"), PathNames::Legacy);
+        for names in [PathNames::Legacy, PathNames::Utf8, PathNames::Literal] {
+            for path in [path.clone(), format!("/metrics/job/{path}"), format!("/metrics/{path}")] {
+                let _ = GroupingKey::from_path(&path, names);
+                let _ = GroupingKey::from_path_without_job(&path, names);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_body_is_protobuf_if_its_type_says_so_in_full() {
+fn a_body_is_text_unless_its_type_says_in_full_what_else() {
     let check = |content_type: &str, expected: Format| assert_eq!(pushed(content_type), expected, "{content_type}");
     for yes in [
         "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
@@ -14,9 +14,18 @@ fn a_body_is_protobuf_if_its_type_says_so_in_full() {
     ] {
         check(yes, Format::Protobuf);
     }
+    for yes in [
+        "application/openmetrics-text",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "Application/OpenMetrics-Text;version=0.0.1",
+    ] {
+        check(yes, Format::OpenMetrics);
+    }
     for no in [
         "",
         "text/plain; version=0.0.4",
+        "application/openmetrics-text; version",
+        "application/openmetrics",
         "application/vnd.google.protobuf",
         "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily",
         "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=Delimited",
@@ -43,6 +52,10 @@ fn text(escaping: &str) -> String {
     format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}")
 }
 
+fn openmetrics(escaping: &str) -> String {
+    format!("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping={escaping}")
+}
+
 fn protobuf(escaping: &str) -> String {
     format!(
         "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
@@ -56,22 +69,47 @@ fn the_heaviest_clause_that_can_be_written_is_chosen() {
     check(&format!("text/plain;version=0.0.4;q=0.4, {DELIMITED};q=0.5"), &protobuf("underscores"));
     check(&format!("text/plain, {DELIMITED}"), &text("underscores"));
     check(&format!("{DELIMITED};q=0.5, text/plain;q=0.6"), &text("underscores"));
-    check(
-        &format!("application/openmetrics-text;version=1.0.0, */*;q=0.9, {DELIMITED};q=0.1"),
-        &protobuf("underscores"),
-    );
-    check(&format!("text/plain;version=1.0.0, {DELIMITED};q=0.1"), &protobuf("underscores"));
+    check(&format!("application/openmetrics-text, {DELIMITED};q=0.9"), &openmetrics("underscores"));
+    check(&format!("application/openmetrics-text;version=2.0.0, {DELIMITED};q=0.1"), &protobuf("underscores"));
+    check(&format!("text/plain;version=2.0.0, {DELIMITED};q=0.1"), &protobuf("underscores"));
+    check(&format!("text/html, {DELIMITED};q=0.1"), &protobuf("underscores"));
     check(&format!(";;, text/plain;q, {DELIMITED}"), &protobuf("underscores"));
 }
 
 #[test]
+fn a_wildcard_that_stands_for_text_means_text() {
+    check(&format!("*/*;q=0.9, {DELIMITED};q=0.1"), &text("underscores"));
+    check(&format!("text/*, {DELIMITED}"), &text("underscores"));
+    check(&format!("application/*, {DELIMITED};q=0.1"), &protobuf("underscores"));
+}
+
+#[test]
 fn where_nothing_can_be_written_the_page_is_text() {
-    let compact = DELIMITED.replace("delimited", "compact-text");
-    for accept in ["", "*/*", "text/*", "application/openmetrics-text; version=1.0.0", "text/html", "x;q=y", &compact] {
+    let other = DELIMITED.replace("delimited", "json");
+    for accept in ["", "*/*", "text/*", "application/*", "text/html", "x;q=y", &other] {
         check(accept, &text("underscores"));
     }
     check(&format!("{DELIMITED};q=0"), &text("underscores"));
     check(&format!("{DELIMITED};q=x"), &text("underscores"));
+    check("application/openmetrics-text;q=0", &text("underscores"));
+}
+
+#[test]
+fn the_answer_names_the_version_that_was_asked_for() {
+    let row = |accept: &str, expected: &str| check(accept, &format!("{expected}; charset=utf-8; escaping=underscores"));
+    row("text/plain", "text/plain; version=0.0.4");
+    row("text/plain;version=0.0.4", "text/plain; version=0.0.4");
+    row("text/plain;version=1.0.0", "text/plain; version=1.0.0");
+    row("application/openmetrics-text", "application/openmetrics-text; version=1.0.0");
+    row("application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0");
+    row("application/openmetrics-text; version=0.0.1", "application/openmetrics-text; version=0.0.1");
+}
+
+#[test]
+fn protobuf_has_three_forms() {
+    for form in ["delimited", "text", "compact-text"] {
+        check(&DELIMITED.replace("delimited", form), &protobuf("underscores").replace("delimited", form));
+    }
 }
 
 #[test]
@@ -79,15 +117,46 @@ fn the_escaping_is_the_last_one_known_up_to_the_choice() {
     check(&format!("{DELIMITED};escaping=dots"), &protobuf("dots"));
     check(&format!("{DELIMITED};escaping=what"), &protobuf("underscores"));
     check(&format!("{DELIMITED};q=0.5, text/plain;q=0.4;escaping=dots"), &protobuf("underscores"));
-    check("application/openmetrics-text;escaping=values, text/plain;q=0.5", &text("values"));
-    check("application/openmetrics-text;escaping=values, text/plain;q=0.5;escaping=allow-utf-8", &text("allow-utf-8"));
+    check("text/html;escaping=values, text/plain;q=0.5", &text("values"));
+    check("text/html;escaping=values, text/plain;q=0.5;escaping=allow-utf-8", &text("allow-utf-8"));
+    check("text/html;escaping=values;q=0, text/plain;q=0.5", &text("underscores"));
 }
 
+/// Each as that release sends it, without native histograms and with them.
 #[test]
 fn prometheus_gets_what_it_asks_for_first() {
-    let without = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-        application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
-        text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-    check(without, &text("allow-utf-8"));
-    check(&format!("{DELIMITED};escaping=allow-utf-8;q=0.6,{without}"), &protobuf("allow-utf-8"));
+    let protobuf_first = |rest: &str, escaping: &str| format!("{DELIMITED}{escaping};q=0.9,{rest}");
+    // 2.0 to 2.4.
+    check("text/plain;version=0.0.4;q=1,*/*;q=0.1", &text("underscores"));
+    // 2.5 to 2.48.
+    let old = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+        text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    check(old, &openmetrics("underscores"));
+    check(
+        "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        &openmetrics("underscores").replace("1.0.0", "0.0.1"),
+    );
+    let old = "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,\
+        text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    check(&format!("{DELIMITED},{old}"), &protobuf("underscores"));
+    // 2.49 and later.
+    let later = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+        text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    check(later, &openmetrics("underscores"));
+    check(&protobuf_first(later, ""), &protobuf("underscores"));
+    // 3, with names in UTF-8 and with the escaping that is set for older names.
+    for escaping in ["allow-utf-8", "underscores"] {
+        let three = format!(
+            "application/openmetrics-text;version=1.0.0;escaping={escaping};q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping={escaping};q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+        check(&three, &openmetrics(escaping));
+        check(&protobuf_first(&three, &format!(";escaping={escaping}")), &protobuf(escaping));
+        // As 3 sends it: the clause of protobuf has no scheme.
+        check(&protobuf_first(&three, ""), &protobuf("underscores"));
+    }
+    // With text alone.
+    let text_only = "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4";
+    check(text_only, "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8");
 }

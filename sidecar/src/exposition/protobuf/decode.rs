@@ -8,7 +8,7 @@ use prost::{
     Message,
     bytes::{Buf, Bytes},
 };
-use protocol::{LabelSet, label_set::is_label_name};
+use protocol::LabelSet;
 
 use super::{
     error::{Malformed, ProtobufError},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::exposition::{
     extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
-    family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value, is_metric_name},
+    family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value},
 };
 
 /// The types by their numbers.
@@ -73,8 +73,8 @@ fn length(rest: &mut Bytes) -> Result<u64, Malformed> {
 fn family(frame: &Bytes) -> Result<MetricFamily, Malformed> {
     let found = message::MetricFamily::decode(frame.clone()).map_err(Malformed::Family)?;
     let name = found.name.filter(|name| !name.is_empty()).ok_or(Malformed::NoName)?;
-    if !is_metric_name(&name) {
-        return Err(Malformed::NameAlphabet(name));
+    if name.contains('\0') {
+        return Err(Malformed::NulInName(name));
     }
     let number = found.kind.unwrap_or_default();
     let kind = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
@@ -110,9 +110,11 @@ fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malf
 fn labels(name: &str, pairs: Vec<message::LabelPair>) -> Result<LabelSet, Malformed> {
     let mut named = Vec::with_capacity(pairs.len());
     for pair in pairs {
-        let label = pair.name.unwrap_or_default();
-        if !is_label_name(&label) {
-            return Err(Malformed::LabelName { name: name.to_owned(), label });
+        let Some(label) = pair.name.filter(|label| !label.is_empty()) else {
+            return Err(Malformed::NoLabelName { name: name.to_owned() });
+        };
+        if label.contains('\0') {
+            return Err(Malformed::NulInName(label));
         }
         named.push((label, pair.value.unwrap_or_default()));
     }

@@ -5,13 +5,30 @@
 use prost::{Message, bytes::Bytes};
 use protocol::LabelSet;
 
-use super::{decode::KINDS, message};
+use super::{
+    decode::KINDS,
+    message,
+    text_form::{self, Layout},
+};
 use crate::exposition::{
+    escaping::Escaping,
     extra::{Exemplar, Extra, NativeHistogram, Timestamp},
     family::{Count, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, Summary, Value, compare_labels},
 };
 
-/// Writes whole families: sorted by name, their metrics in canonical order, empty ones left out.
+/// How messages are put down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtobufForm {
+    /// In binary, each with its length before it.
+    Delimited,
+    /// As text for people, a field a line, with an empty line after each.
+    Text,
+    /// As text for people, each on one line.
+    CompactText,
+}
+
+/// Writes whole families, delimited: sorted by name, their metrics in canonical order, empty ones left out. Names are
+/// as they are, so that all of it reads back.
 #[must_use]
 pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -20,32 +37,47 @@ pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
     for family in sorted {
         let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
         metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
-        write_family(&mut out, family.head(), metrics);
+        write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, ProtobufForm::Delimited);
     }
     out
 }
 
-/// Writes one family with its length before it, its metrics in the order given.
-pub fn write_family<'a>(out: &mut Vec<u8>, head: FamilyHead<'_>, metrics: impl IntoIterator<Item = MetricRef<'a>>) {
+/// Writes one family, its metrics in the order given.
+pub fn write_family<'a>(
+    out: &mut Vec<u8>,
+    head: FamilyHead<'_>,
+    metrics: impl IntoIterator<Item = MetricRef<'a>>,
+    escaping: Escaping,
+    form: ProtobufForm,
+) {
     let FamilyHead { name, help, unit, kind } = head;
     let kind = kind.shown();
-    let metrics = metrics.into_iter().map(|metric| Bytes::from(self::metric(kind, metric).encode_to_vec()));
-    let number = KINDS.iter().position(|known| *known == kind).and_then(|number| i32::try_from(number).ok());
-    let family = message::MetricFamily {
-        name: Some(name.to_owned()),
-        help: Some(help.to_owned()).filter(|help| !help.is_empty()),
-        unit: Some(unit.to_owned()).filter(|unit| !unit.is_empty()),
-        kind: number,
-        metrics: metrics.collect(),
+    let name = escaping.metric_name(name);
+    let metrics = metrics.into_iter().map(|metric| self::metric(kind, metric, escaping));
+    let layout = match form {
+        ProtobufForm::Delimited => {
+            let number = KINDS.iter().position(|known| *known == kind).and_then(|number| i32::try_from(number).ok());
+            let family = message::MetricFamily {
+                name: Some(name.into_owned()),
+                help: Some(help.to_owned()).filter(|help| !help.is_empty()),
+                unit: Some(unit.to_owned()).filter(|unit| !unit.is_empty()),
+                kind: number,
+                metrics: metrics.map(|metric| Bytes::from(metric.encode_to_vec())).collect(),
+            };
+            let written = family.encode_length_delimited(out);
+            debug_assert!(written.is_ok(), "a vector grows as it needs to");
+            return;
+        }
+        ProtobufForm::Text => Layout::Lines,
+        ProtobufForm::CompactText => Layout::OneLine,
     };
-    let written = family.encode_length_delimited(out);
-    debug_assert!(written.is_ok(), "a vector grows as it needs to");
+    out.extend(text_form::printed(FamilyHead { name: &name, help, unit, kind }, metrics, layout).into_bytes());
 }
 
-fn metric(kind: Kind, metric: MetricRef<'_>) -> message::Metric {
+fn metric(kind: Kind, metric: MetricRef<'_>, escaping: Escaping) -> message::Metric {
     let created = metric.extra.and_then(|extra| extra.created).map(|created| timestamp(created.at));
-    let mut made =
-        message::Metric { labels: labels(metric.labels), timestamp_ms: metric.timestamp, ..message::Metric::default() };
+    let labels = labels(metric.labels, escaping);
+    let mut made = message::Metric { labels, timestamp_ms: metric.timestamp, ..message::Metric::default() };
     match metric.value {
         Value::Number(number) if kind == Kind::Counter => {
             let exemplar = metric.extra.and_then(|extra| extra.exemplars.first()).map(exemplar);
@@ -61,9 +93,11 @@ fn metric(kind: Kind, metric: MetricRef<'_>) -> message::Metric {
     made
 }
 
-fn labels(labels: &LabelSet) -> Vec<message::LabelPair> {
-    let pair =
-        |(name, value): (&str, &str)| message::LabelPair { name: Some(name.to_owned()), value: Some(value.to_owned()) };
+fn labels(labels: &LabelSet, escaping: Escaping) -> Vec<message::LabelPair> {
+    let pair = |(name, value): (&str, &str)| message::LabelPair {
+        name: Some(escaping.label_name(name).into_owned()),
+        value: Some(value.to_owned()),
+    };
     labels.iter().map(pair).collect()
 }
 
@@ -123,7 +157,8 @@ fn count(count: Count) -> (Option<u64>, Option<f64>) {
 
 fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
     message::Exemplar {
-        labels: labels(&exemplar.labels),
+        // As upstream: it is no part of the series.
+        labels: labels(&exemplar.labels, Escaping::AllowUtf8),
         value: Some(exemplar.value),
         timestamp: exemplar.timestamp.map(timestamp),
     }

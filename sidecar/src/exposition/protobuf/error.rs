@@ -48,9 +48,6 @@ pub enum Malformed {
     /// A family without a name, or with an empty one.
     #[error("expected a family name, found none")]
     NoName,
-    /// A family name of other characters.
-    #[error("expected a family name of letters, digits, `_` and `:`, found {:?}", Excerpt::of(.0))]
-    NameAlphabet(String),
     /// The number of no type.
     #[error("expected a type from 0 to 5 for {:?}, found {}", Excerpt::of(.name), .found)]
     Type {
@@ -70,13 +67,14 @@ pub enum Malformed {
     /// A bucket or a quantile of which nobody can say where it ends.
     #[error("expected a number as bound of each bucket or quantile of {:?}, found NaN", Excerpt::of(.0))]
     Bound(String),
-    /// A label name of other characters, or none.
-    #[error("expected a label name of letters, digits and `_` on {:?}, found {:?}", Excerpt::of(.name), Excerpt::of(.label))]
-    LabelName {
+    /// A name that would make the page unreadable.
+    #[error("expected names without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
+    NulInName(String),
+    /// A label without a name, or with an empty one.
+    #[error("expected each label of {:?} to have a name, found one without", Excerpt::of(.name))]
+    NoLabelName {
         /// The family.
         name: String,
-        /// The label.
-        label: String,
     },
     /// A label twice on one metric.
     #[error("expected each label once on {:?}, found {:?} again", Excerpt::of(.name), Excerpt::of(.label))]

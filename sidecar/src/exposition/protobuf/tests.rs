@@ -5,8 +5,9 @@ use prost::{Message, bytes::Bytes};
 
 use super::*;
 use crate::exposition::{
+    Escaping,
     extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
-    family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value},
+    family::{Count, FamilyHead, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value},
     text,
 };
 
@@ -97,7 +98,6 @@ fn a_body_that_does_not_end_with_a_message_is_refused() {
 fn what_would_break_the_page_is_refused() {
     fault(&family(b"", 1, &[GAUGE]), "1: expected a family name, found none");
     fault(&delimited(b"\x18\x01"), "1: expected a family name, found none");
-    fault(&family(b"a.b", 1, &[]), "1: expected a family name of letters, digits, `_` and `:`, found \"a.b\"");
     fault(&family(b"a", 6, &[]), "1: expected a type from 0 to 5 for \"a\", found 6");
     fault(
         &family(b"a", 5, &[b""]),
@@ -111,8 +111,16 @@ fn what_would_break_the_page_is_refused() {
     fault(&family(b"a", 4, &[nan]), "1: expected a number as bound of each bucket or quantile of \"a\", found NaN");
     let nan = b"\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\xf8\x7f";
     fault(&family(b"a", 2, &[nan]), "1: expected a number as bound of each bucket or quantile of \"a\", found NaN");
+    fault(
+        &family(b"a\0b", 1, &[GAUGE]),
+        "1: expected names without U+0000, which no scraper can read, found \"a\\0b\"",
+    );
     let labelled = |labels: &[u8]| family(b"a", 1, &[&[labels, GAUGE].concat()]);
-    fault(&labelled(b"\x0a\x03\x12\x01x"), "1: expected a label name of letters, digits and `_` on \"a\", found \"\"");
+    fault(&labelled(b"\x0a\x03\x12\x01x"), "1: expected each label of \"a\" to have a name, found one without");
+    fault(
+        &labelled(b"\x0a\x04\x0a\x02\0x"),
+        "1: expected names without U+0000, which no scraper can read, found \"\\0x\"",
+    );
     fault(&labelled(b"\x0a\x03\x0a\x01x\x0a\x03\x0a\x01x"), "1: expected each label once on \"a\", found \"x\" again");
 }
 
@@ -208,7 +216,8 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn labels() -> impl Strategy<Value = protocol::LabelSet> {
-    prop::collection::vec(("[a-d]", any::<String>()), 0..3).prop_map(|labels| labels.into_iter().collect())
+    let name = prop_oneof!["[a-d]", "[^\0]{1,4}"];
+    prop::collection::vec((name, any::<String>()), 0..3).prop_map(|labels| labels.into_iter().collect())
 }
 
 fn timestamp() -> impl Strategy<Value = Timestamp> {
@@ -288,11 +297,12 @@ fn value(kind: Kind) -> BoxedStrategy<(Value, Extra)> {
     }
 }
 
+/// With that at the end of its name.
 fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
     prop::sample::select(decode::KINDS.to_vec()).prop_flat_map(move |kind| {
         let metric = (labels(), value(kind), prop::option::of(any::<i64>()));
         let metrics = prop::collection::vec(metric, 1..4);
-        (any::<String>(), metrics).prop_map(move |(help, metrics)| {
+        (any::<String>(), "[^\0]{0,3}", any::<String>(), metrics).prop_map(move |(help, start, unit, metrics)| {
             let metrics = metrics.into_iter().map(|(labels, (value, extra), timestamp)| Metric {
                 labels,
                 value,
@@ -301,7 +311,7 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
             });
             let mut metrics: Vec<_> = metrics.collect();
             metrics.sort_by(|left, right| crate::exposition::family::compare_labels(&left.labels, &right.labels));
-            MetricFamily { name: name.to_owned(), help, unit: String::new(), kind, metrics }
+            MetricFamily { name: format!("{start}{name}"), help, unit, kind, metrics }
         })
     })
 }
@@ -309,7 +319,8 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
 proptest! {
     #[test]
     fn what_was_written_reads_back(one in any_family("one"), two in any_family("two")) {
-        let families = vec![one, two];
+        let mut families = vec![one, two];
+        families.sort_by(|left, right| left.name.cmp(&right.name));
         let written = encode(&families);
         let read = decode(&written.into()).unwrap();
         prop_assert_eq!(read, families);
@@ -323,4 +334,62 @@ proptest! {
         written[at] = byte;
         let _ = decode(&written.into());
     }
+}
+
+#[test]
+fn info_and_stateset_are_gauges_and_the_unit_is_kept() {
+    for kind in [Kind::Info, Kind::StateSet] {
+        let metric = Metric {
+            labels: [("a.b", "c")].into_iter().collect(),
+            value: Value::Number(1.0),
+            timestamp: None,
+            extra: None,
+        };
+        let unit = "seconds".to_owned();
+        let family = MetricFamily { name: "x.y".to_owned(), help: String::new(), unit, kind, metrics: vec![metric] };
+        let mut expected = family.clone();
+        expected.kind = Kind::Gauge;
+        assert_eq!(decode(&encode(std::slice::from_ref(&family)).into()).unwrap(), [expected.clone()]);
+        let mut out = Vec::new();
+        let metrics = family.metrics.iter().map(Into::into);
+        write_family(&mut out, family.head(), metrics, Escaping::Dots, ProtobufForm::Delimited);
+        expected.name = "x_dot_y".to_owned();
+        expected.metrics[0].labels = [("a_dot_b", "c")].into_iter().collect();
+        assert_eq!(decode(&out.into()).unwrap(), [expected]);
+    }
+}
+
+/// The same families as in `every_field_is_where_others_write_it`.
+#[test]
+fn every_field_has_its_name_in_the_text_forms() {
+    let families = decode(&every_field()).unwrap();
+    let print = |form| {
+        let mut out = Vec::new();
+        for family in &families {
+            let metrics = family.metrics.iter().map(Into::into);
+            write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, form);
+        }
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(print(ProtobufForm::Text), include_str!("tests/every_field.txt"));
+    let compact = print(ProtobufForm::CompactText);
+    assert_eq!(compact.lines().count(), families.len());
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&compact), words(&print(ProtobufForm::Text)));
+}
+
+#[test]
+fn texts_are_escaped_in_the_text_forms() {
+    let metric = Metric {
+        labels: [("l", "\"\\\n\t\u{7f}ö")].into_iter().collect(),
+        value: Value::Number(f64::NEG_INFINITY),
+        timestamp: Some(-1),
+        extra: None,
+    };
+    let head = FamilyHead { name: "n", help: "", unit: "u", kind: Kind::Untyped };
+    let mut out = Vec::new();
+    write_family(&mut out, head, [MetricRef::from(&metric)], Escaping::AllowUtf8, ProtobufForm::CompactText);
+    let expected = "name: \"n\" type: UNTYPED metric { label { name: \"l\" value: \"\\\"\\\\\\n\\011\\177ö\" } \
+                    untyped { value: -inf } timestamp_ms: -1 } unit: \"u\" \n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

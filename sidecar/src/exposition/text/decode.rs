@@ -10,14 +10,14 @@ use std::collections::HashMap;
 
 use protocol::{
     LabelSet, NameValidation,
-    label_set::{LabelBlock, is_label_name, parse_block},
+    label_set::{LabelBlock, parse_block},
 };
 
 use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, is_metric_name};
+use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name};
 
 mod families;
 mod line;
@@ -41,17 +41,17 @@ struct Sample {
     timestamp: Option<i64>,
 }
 
-/// Reads a body. Families come in the order of their first line; those without samples are left out.
+/// Reads a body whose names in quotes may be what `names` allows. Families come in the order of their first line; those
+/// without samples are left out.
 ///
 /// # Errors
 /// The first fault.
 pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, TextError> {
-    let _ = names;
     let text = std::str::from_utf8(body).map_err(|error| not_utf8(body, error.valid_up_to()))?;
     let mut families = Families::default();
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
-        read_line(&mut families, line).map_err(|fault| {
+        read_line(&mut families, Line::new(line, names)).map_err(|fault| {
             let before = line.get(..fault.at).unwrap_or(line);
             TextError { line: index + 1, column: before.chars().count() + 1, fault: fault.what }
         })?;
@@ -59,8 +59,7 @@ pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, T
     Ok(families.finish())
 }
 
-fn read_line(families: &mut Families, text: &str) -> Result<(), Fault> {
-    let mut line = Line::new(text);
+fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
     line.skip_blanks();
     match line.peek() {
         None => Ok(()),
@@ -82,14 +81,9 @@ fn read_comment(families: &mut Families, line: &mut Line<'_>) -> Result<(), Faul
         return Ok(());
     }
     line.skip_blanks();
-    let start = line.at();
     let Some(name) = line.comment_name()? else {
         return Ok(());
     };
-    let is_legal = is_metric_name(&name);
-    if !is_legal {
-        return Err(Fault { at: start, what: Malformed::MetricNameAlphabet(name) });
-    }
     let at = line.at();
     let declared =
         if keyword == "HELP" { families.help(&name, line.help()?) } else { families.kind(&name, line.rest()) };

@@ -4,44 +4,59 @@
 
 use std::fmt::{self, Write};
 
-use protocol::{LabelSet, label_set::write_quoted};
+use protocol::{
+    LabelSet,
+    label_set::{is_label_name, write_quoted},
+};
 
 use super::number::write_number;
 use crate::exposition::{
     escaping::Escaping,
     family::{
         BUCKET_LABEL, FamilyHead, Histogram, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value, compare_labels,
+        is_metric_name,
     },
 };
 
 /// What the lines of one metric have in common.
 #[derive(Clone, Copy)]
 struct Lines<'a> {
+    /// Escaped already.
     name: &'a str,
+    /// Whether the name stands inside the braces, in quotes.
+    is_quoted: bool,
     labels: &'a LabelSet,
     timestamp: Option<i64>,
+    escaping: Escaping,
 }
 
-/// Prints whole families: sorted by name, their metrics in canonical order, empty ones left out.
+/// Prints whole families: sorted by name, their metrics in canonical order, empty ones left out. Names are as they are,
+/// in quotes where they have to be, so that all of it reads back.
 #[must_use]
 pub fn encode(families: &[MetricFamily]) -> String {
     let mut out = String::new();
     let mut sorted: Vec<_> = families.iter().filter(|family| !family.metrics.is_empty()).collect();
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for family in sorted {
-        write_header(&mut out, family.head(), Escaping::default());
+        write_header(&mut out, family.head(), Escaping::AllowUtf8);
         let mut metrics: Vec<_> = family.metrics.iter().collect();
         metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
         for metric in metrics {
-            write_series(&mut out, &family.name, metric.into(), Escaping::default());
+            write_series(&mut out, &family.name, metric.into(), Escaping::AllowUtf8);
         }
     }
     out
 }
 
 /// Prints the lines before the samples of a family: `HELP` if there is help, and `TYPE`.
-pub fn write_header(out: &mut String, head: FamilyHead<'_>, _escaping: Escaping) {
+pub fn write_header(out: &mut String, head: FamilyHead<'_>, escaping: Escaping) {
     let FamilyHead { name, help, unit: _, kind } = head;
+    let mut name = escaping.metric_name(name);
+    if !is_metric_name(&name) {
+        let mut quoted = String::new();
+        written(write_quoted(&mut quoted, &name));
+        name = quoted.into();
+    }
     if !help.is_empty() {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         written(writeln!(out, "# HELP {name} {help}"));
@@ -50,8 +65,10 @@ pub fn write_header(out: &mut String, head: FamilyHead<'_>, _escaping: Escaping)
 }
 
 /// Prints the lines of one metric.
-pub fn write_series(out: &mut String, name: &str, metric: MetricRef<'_>, _escaping: Escaping) {
-    let series = Lines { name, labels: metric.labels, timestamp: metric.timestamp };
+pub fn write_series(out: &mut String, name: &str, metric: MetricRef<'_>, escaping: Escaping) {
+    let name = escaping.metric_name(name);
+    let MetricRef { labels, timestamp, .. } = metric;
+    let series = Lines { name: &name, is_quoted: !is_metric_name(&name), labels, timestamp, escaping };
     written(match metric.value {
         Value::Number(number) => line(out, series, "", None, *number),
         Value::Summary(summary) => write_summary(out, series, summary),
@@ -80,13 +97,19 @@ fn write_histogram(out: &mut String, series: Lines<'_>, histogram: &Histogram) -
 }
 
 fn line(out: &mut String, series: Lines<'_>, suffix: &str, inner: Option<(&str, f64)>, value: f64) -> fmt::Result {
-    let Lines { name, labels, timestamp } = series;
-    out.push_str(name);
-    out.push_str(suffix);
+    let Lines { name, is_quoted, labels, timestamp, escaping } = series;
     let mut before = '{';
+    if is_quoted {
+        out.push('{');
+        write_quoted(out, &format!("{name}{suffix}"))?;
+        before = ',';
+    } else {
+        out.push_str(name);
+        out.push_str(suffix);
+    }
     for (name, value) in labels.iter() {
         out.push(before);
-        out.push_str(name);
+        write_label_name(out, name, escaping)?;
         out.push('=');
         write_quoted(out, value)?;
         before = ',';
@@ -109,6 +132,15 @@ fn line(out: &mut String, series: Lines<'_>, suffix: &str, inner: Option<(&str, 
     }
     out.push('\n');
     Ok(())
+}
+
+fn write_label_name(out: &mut String, name: &str, escaping: Escaping) -> fmt::Result {
+    // Nearly all names; the rest of this is for the others.
+    if is_label_name(name) {
+        return out.write_str(name);
+    }
+    let name = escaping.label_name(name);
+    if is_label_name(&name) { out.write_str(&name) } else { write_quoted(out, &name) }
 }
 
 /// Writing into a string does not fail; the signature of the traits says it might.

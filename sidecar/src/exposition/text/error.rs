@@ -30,11 +30,26 @@ pub enum Malformed {
     #[error("expected a metric name, found {0}")]
     MetricName(Found),
     /// A quoted metric name of other characters.
-    #[error("expected a metric name of letters, digits, `_` and `:`, found {:?}", Excerpt::of(.0))]
+    #[error(
+        "expected a metric name of letters, digits, `_` and `:`, found {:?}; `--push.enable-utf8-names` allows any",
+        Excerpt::of(.0)
+    )]
     MetricNameAlphabet(String),
+    /// Nothing in quotes where a metric name is expected.
+    #[error("expected a metric name in the quotes, found nothing")]
+    EmptyMetricName,
     /// A quoted label name of other characters.
-    #[error("expected a label name of letters, digits and `_`, found {:?}", Excerpt::of(.0))]
+    #[error(
+        "expected a label name of letters, digits and `_`, found {:?}; `--push.enable-utf8-names` allows any",
+        Excerpt::of(.0)
+    )]
     LabelNameAlphabet(String),
+    /// Nothing in quotes where a label name is expected.
+    #[error("expected a label name in the quotes, found nothing")]
+    EmptyLabelName,
+    /// A name that would make the page unreadable.
+    #[error("expected a name without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
+    NulInName(String),
     /// Labels without a metric name.
     #[error("expected a metric name before or inside the braces, found none")]
     NoMetricName,

@@ -1,10 +1,13 @@
 //! The index, by changes in and page, times and objections out.
 
+mod staleness;
+mod times;
+
 use protocol::{LabelSet, NameValidation, PathNames};
 
 use super::*;
 use crate::{
-    exposition::text,
+    exposition::{Escaping, MetricFamily, text},
     store::page::{KeyLabels, Page},
 };
 
@@ -13,30 +16,35 @@ const OWN: &[OwnFamily] = &[("own_total", Kind::Counter)];
 /// An index whose clock is moved by a second with each change.
 struct Fixture {
     index: Index,
+    rules: Rules,
     now: f64,
 }
 
 impl Fixture {
     fn new() -> Self {
-        Self { index: Index::new(OWN), now: 100.0 }
+        Self::with(Rules::default())
+    }
+
+    fn with(rules: Rules) -> Self {
+        Self { index: Index::new(OWN, rules), rules, now: 100.0 }
     }
 
     fn submit(&mut self, change: Change) -> Verdict {
         self.now += 1.0;
-        let decision = self.index.decide(Request::from(change), UnixSeconds(self.now));
+        let decision = self.index.decide(Request::new(change, self.rules.timestamps), UnixSeconds(self.now));
         self.index.commit(decision)
     }
 
     fn put(&mut self, key: &str, body: &str) -> Verdict {
-        self.submit(Change::replace(path(key), text::decode(body.as_bytes(), NameValidation::Legacy).unwrap()))
+        self.submit(Change::replace(path(key), families(body)))
     }
 
     fn post(&mut self, key: &str, body: &str) -> Verdict {
-        self.submit(Change::merge(path(key), text::decode(body.as_bytes(), NameValidation::Legacy).unwrap()))
+        self.submit(Change::merge(path(key), families(body)))
     }
 
     fn page(&self) -> String {
-        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, |_| true).text.to_vec()).unwrap()
+        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, Escaping::default(), |_| true).text.to_vec()).unwrap()
     }
 
     /// The page without comments and without push times, which tests of them ask for.
@@ -63,6 +71,10 @@ impl Fixture {
 
 fn path(key: &str) -> GroupingKey {
     GroupingKey::from_path(&format!("/metrics/job/{key}"), PathNames::Legacy).unwrap()
+}
+
+fn families(body: &str) -> Vec<MetricFamily> {
+    text::decode(body.as_bytes(), NameValidation::Legacy).unwrap()
 }
 
 #[test]
@@ -145,7 +157,6 @@ fn help_that_its_giver_keeps_no_longer_makes_room() {
 
 #[test]
 fn of_two_families_of_one_name_in_a_push_the_later_one_counts() {
-    let families = |body: &str| text::decode(body.as_bytes(), NameValidation::Legacy).unwrap();
     for change in [Change::replace, Change::merge] {
         let mut it = Fixture::new();
         let twice =
@@ -262,6 +273,50 @@ fn timestamps_are_refused() {
 }
 
 #[test]
+fn timestamps_are_stripped_or_honored_where_the_rules_say_so() {
+    let check = |timestamps, expected: &str| {
+        let mut it = Fixture::with(Rules { timestamps, ..Rules::default() });
+        assert_eq!(it.put("j", "x 1 1000\ny 2\npush_time_seconds 3 4000\n"), Verdict::Done);
+        assert_eq!(it.samples(), expected);
+        let page = it.page();
+        assert!(page.contains("push_time_seconds{instance=\"\",job=\"j\"} 101\n"), "{page}");
+    };
+    check(Timestamps::Strip, "x{instance=\"\",job=\"j\"} 1\ny{instance=\"\",job=\"j\"} 2");
+    check(Timestamps::Honor, "x{instance=\"\",job=\"j\"} 1 1000\ny{instance=\"\",job=\"j\"} 2");
+}
+
+#[test]
+fn honored_timestamps_do_not_tell_series_apart() {
+    let mut it = Fixture::with(Rules { timestamps: Timestamps::Honor, ..Rules::default() });
+    let sentence = "expected each series once, found x{a=\"b\",instance=\"\",job=\"j\"} \
+                    twice in the push, once the labels of the grouping key are set";
+    it.refuses("j/a/b", "x{a=\"1\"} 1 1000\nx{a=\"2\"} 1 2000\n", sentence);
+}
+
+/// OpenMetrics has words for infos and statesets; everything else shows them as gauges, and so they get on.
+#[test]
+fn an_info_and_a_gauge_of_one_name_are_shown_as_gauges() {
+    let mut it = Fixture::new();
+    let mut info = families("# HELP x Help\n# TYPE x gauge\nx{version=\"1\"} 1\n");
+    info[0].kind = Kind::Info;
+    let kind = |it: &Fixture| it.index.families["x"].kind;
+    for scope in [Change::replace, Change::merge] {
+        assert_eq!(it.submit(scope(path("info"), info.clone())), Verdict::Done);
+        assert_eq!(kind(&it), Kind::Info);
+        assert_eq!(it.put("gauge", "# TYPE x gauge\nx 2\n"), Verdict::Done);
+        assert_eq!(kind(&it), Kind::Gauge);
+        assert_eq!(it.submit(scope(path("info"), info.clone())), Verdict::Done);
+        assert_eq!(kind(&it), Kind::Gauge);
+        let expected = "# HELP x Help\n# TYPE x gauge\nx{instance=\"\",job=\"gauge\"} 2\n\
+                        x{instance=\"\",job=\"info\",version=\"1\"} 1\n";
+        assert!(it.page().contains(expected), "{}", it.page());
+        it.submit(Change::remove(path("gauge")));
+        assert_eq!(kind(&it), Kind::Info);
+    }
+    it.refuses("c", "x 1\n", "expected \"x\" to be of type gauge, as other groups have it, found type untyped");
+}
+
+#[test]
 fn one_name_has_one_type_over_all_groups_and_the_process() {
     let mut it = Fixture::new();
     it.put("a", "# TYPE x gauge\nx 1\n");
@@ -341,7 +396,7 @@ fn the_operator_sees_keys_as_they_were_pushed() {
     let mut it = Fixture::new();
     it.put("a", "");
     it.put("b/instance/", "");
-    let page = Page::of(&it.index, KeyLabels::AsPushed, |name| name == "push_time_seconds");
+    let page = Page::of(&it.index, KeyLabels::AsPushed, Escaping::AllowUtf8, |name| name == "push_time_seconds");
     let text = String::from_utf8(page.text.to_vec()).unwrap();
     assert!(
         text.ends_with("push_time_seconds{job=\"a\"} 101\npush_time_seconds{instance=\"\",job=\"b\"} 102\n"),
@@ -388,6 +443,7 @@ mod law {
     enum Step {
         Put(usize, usize),
         Post(usize, usize),
+        PutWithLimit(usize, usize),
         Delete(usize),
     }
 
@@ -409,7 +465,8 @@ mod law {
         let (key, body) = (0..KEYS.len(), 0..BODIES.len());
         prop_oneof![
             (key.clone(), body.clone()).prop_map(|(key, body)| Step::Put(key, body)),
-            (key.clone(), body).prop_map(|(key, body)| Step::Post(key, body)),
+            (key.clone(), body.clone()).prop_map(|(key, body)| Step::Post(key, body)),
+            (key.clone(), body).prop_map(|(key, body)| Step::PutWithLimit(key, body)),
             key.prop_map(Step::Delete),
         ]
     }
@@ -417,11 +474,15 @@ mod law {
     proptest! {
         #[test]
         fn the_page_can_always_be_read_and_is_what_the_groups_hold(steps in prop::collection::vec(any_step(), 0..20)) {
-            let mut it = Fixture::new();
+            let mut it = Fixture::with(Rules { stale_after: Some(Duration::from_secs(10)), ..Rules::default() });
             for step in steps {
                 match step {
                     Step::Put(key, body) => drop(it.put(KEYS[key], BODIES[body])),
                     Step::Post(key, body) => drop(it.post(KEYS[key], BODIES[body])),
+                    Step::PutWithLimit(key, body) => {
+                        let change = Change::replace(path(KEYS[key]), families(BODIES[body]));
+                        it.submit(change.stale_after(Duration::from_secs(5)));
+                    }
                     Step::Delete(key) => drop(it.submit(Change::remove(path(KEYS[key])))),
                 }
             }
@@ -437,10 +498,12 @@ mod law {
             let held: usize = it.index.groups.values().flat_map(|group| group.families.values()).map(|family| family.series.len()).sum();
             prop_assert_eq!(seen.len(), held + 2 * it.index.groups.len());
             prop_assert!(it.index.families.values().all(|family| !family.series.is_empty()));
+            prop_assert_eq!(it.index.stale(UnixSeconds(f64::MAX)).count(), it.index.groups.len());
             for key in KEYS {
                 it.submit(Change::remove(path(key)));
             }
             prop_assert!(it.index.families.is_empty());
+            prop_assert_eq!(it.index.next_staleness(), None);
         }
     }
 }

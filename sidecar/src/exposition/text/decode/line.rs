@@ -2,8 +2,8 @@
 //!
 //! *Never:* other lines, families.
 
-use super::{Fault, Found, LabelBlock, LabelSet, Malformed, Quoted, Sample, is_label_name, is_metric_name};
-use super::{parse_block, parse_number};
+use super::{Fault, Found, LabelBlock, LabelSet, Malformed, NameValidation, Quoted, Sample};
+use super::{allows_metric, is_metric_name, parse_block, parse_number};
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
@@ -11,13 +11,15 @@ const BLANKS: [char; 2] = [' ', '\t'];
 pub(super) struct Line<'a> {
     text: &'a str,
     at: usize,
+    /// What names in quotes may be.
+    names: NameValidation,
 }
 
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+    pub(super) fn new(text: &'a str, names: NameValidation) -> Self {
+        Self { text, at: 0, names }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -52,6 +54,7 @@ impl<'a> Line<'a> {
 
     /// The name in a comment and the blanks after it; `None` where the line ends before or right after the name.
     pub(super) fn comment_name(&mut self) -> Result<Option<String>, Fault> {
+        let start = self.at;
         let name = match self.peek() {
             None => return Ok(None),
             Some('"') => self.quoted_name()?,
@@ -61,7 +64,10 @@ impl<'a> Line<'a> {
             return Err(self.fault(Malformed::AfterCommentName(Found(self.peek()))));
         }
         self.skip_blanks();
-        Ok(if self.rest().is_empty() { None } else { Some(name) })
+        if self.rest().is_empty() {
+            return Ok(None);
+        }
+        self.legal_name(start, name).map(Some)
     }
 
     /// The rest of the line as help.
@@ -90,8 +96,7 @@ impl<'a> Line<'a> {
         let (quoted, labels) = if self.peek() == Some('{') { self.labels()? } else { (None, LabelSet::new()) };
         let name = match (plain, quoted) {
             (Some(name), None) => name.to_owned(),
-            (None, Some(name)) if is_metric_name(&name) => name,
-            (None, Some(name)) => return Err(Fault { at: start, what: Malformed::MetricNameAlphabet(name) }),
+            (None, Some(name)) => self.legal_name(start, name)?,
             (None, None) => return Err(Fault { at: start, what: Malformed::NoMetricName }),
             (Some(_), Some(name)) => return Err(Fault { at: start, what: Malformed::SecondMetricName(name) }),
         };
@@ -125,6 +130,16 @@ impl<'a> Line<'a> {
         }
         self.at = start;
         Err(self.fault(Malformed::MetricName(Found(self.peek()))))
+    }
+
+    /// A name that stood in quotes at that place.
+    fn legal_name(&self, at: usize, name: String) -> Result<String, Fault> {
+        match name {
+            name if allows_metric(self.names, &name) => Ok(name),
+            name if name.is_empty() => Err(Fault { at, what: Malformed::EmptyMetricName }),
+            name if name.contains('\0') => Err(Fault { at, what: Malformed::NulInName(name) }),
+            name => Err(Fault { at, what: Malformed::MetricNameAlphabet(name) }),
+        }
     }
 
     /// A name in quotes is a label block's one item, so the block's grammar reads it.
@@ -161,8 +176,13 @@ impl<'a> Line<'a> {
             if name == "__name__" {
                 return Err(Fault { at: start, what: Malformed::NameAsLabel });
             }
-            if !is_label_name(name) {
-                return Err(Fault { at: start, what: Malformed::LabelNameAlphabet(name.clone()) });
+            if !self.names.allows_label(name) {
+                let what = match name {
+                    name if name.is_empty() => Malformed::EmptyLabelName,
+                    name if name.contains('\0') => Malformed::NulInName(name.clone()),
+                    name => Malformed::LabelNameAlphabet(name.clone()),
+                };
+                return Err(Fault { at: start, what });
             }
         }
         let set =

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::exposition::{
+    Escaping,
     family::{Histogram, Summary, compare_labels},
-    text::encode,
+    text::{encode, write_header, write_series},
 };
 
 /// The families as the canonical page shows them, or the fault.
@@ -105,8 +106,16 @@ fn a_fault_has_line_and_column() {
     fault("{} 1\n", "line 1, column 1: expected a metric name before or inside the braces, found none");
     fault("a 1\n{b=\"c\"} 1\n", "line 2, column 1: expected a metric name before or inside the braces, found none");
     fault("a{\"b\"} 1\n", "line 1, column 1: expected one metric name, found \"b\" inside the braces as well");
-    fault("{\"a.b\"} 1\n", "line 1, column 1: expected a metric name of letters, digits, `_` and `:`, found \"a.b\"");
-    fault("a{\"b.c\"=\"1\"} 1\n", "line 1, column 2: expected a label name of letters, digits and `_`, found \"b.c\"");
+    fault(
+        "{\"a.b\"} 1\n",
+        "line 1, column 1: expected a metric name of letters, digits, `_` and `:`, found \"a.b\"; `--push.enable-utf8-names` allows any",
+    );
+    fault(
+        "a{\"b.c\"=\"1\"} 1\n",
+        "line 1, column 2: expected a label name of letters, digits and `_`, found \"b.c\"; `--push.enable-utf8-names` allows any",
+    );
+    fault("{\"\"} 1\n", "line 1, column 1: expected a metric name in the quotes, found nothing");
+    fault("a{\"\"=\"1\"} 1\n", "line 1, column 2: expected a label name in the quotes, found nothing");
     fault("größe 1\n", "line 1, column 3: expected a number as value, found \"öße\"");
     fault("a{b=\"ö\" c} 1\n", "line 1, column 9: expected `,` or `}`, found 'c'");
     fault("a{b=\"c\n", "line 1, column 7: expected `\"` at the end of the value, found the end of the line");
@@ -135,6 +144,7 @@ fn a_fault_in_a_comment_is_explained() {
     fault("# HELP a b\\t\n", "line 1, column 12: expected `\\\\`, `\\\"` or `\\n` as escape in help, found 't'");
     fault("# HELP a-b c\n", "line 1, column 9: expected a blank after the metric name, found '-'");
     fault("# HELP 1a c\n", "line 1, column 8: expected a metric name, found '1'");
+    fault("# HELP \"\" c\n", "line 1, column 8: expected a metric name in the quotes, found nothing");
     fault(
         "# HELP \"a c\n",
         "line 1, column 8: expected a metric name in quotes, with `\\\\`, `\\\"` and `\\n` as its escapes, found something else",
@@ -158,6 +168,42 @@ fn a_fault_in_a_composed_metric_is_explained() {
     );
     fault(&format!("{histogram}h_count -1\n"), "line 2, column 1: expected a count of at least 0, found \"-1\"");
     fault("# TYPE s summary\ns_count NaN\n", "line 2, column 1: expected a count of at least 0, found \"NaN\"");
+}
+
+#[test]
+fn names_in_quotes_may_be_any_text_where_that_is_allowed() {
+    let check = |body: &str, expected: &str| {
+        let found = match decode(body.as_bytes(), NameValidation::Utf8) {
+            Ok(families) => encode(&families),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found.trim_end(), expected, "{body:?}");
+    };
+    check("{\"a.b\"} 1\n", "# TYPE \"a.b\" untyped\n{\"a.b\"} 1");
+    check("{ x=\"1\", \"größe y\" , } 1\n", "# TYPE \"größe y\" untyped\n{\"größe y\",x=\"1\"} 1");
+    check("{\"a\",\"b.c\"=\"1\"} 1\n", "# TYPE a untyped\na{\"b.c\"=\"1\"} 1");
+    check("{\"a:b\",\"a:b\"=\"1\"} 1\n", "# TYPE a:b untyped\na:b{\"a:b\"=\"1\"} 1");
+    check(
+        "# HELP \"a\\n\\\"\\\\\" b\n{\"a\\n\\\"\\\\\"} 1\n",
+        "# HELP \"a\\n\\\"\\\\\" b\n# TYPE \"a\\n\\\"\\\\\" untyped\n{\"a\\n\\\"\\\\\"} 1",
+    );
+    check(
+        "# TYPE \"s.t\" summary\n{\"s.t\",quantile=\"0.5\"} 1\n{\"s.t_count\"} 2\n",
+        "# TYPE \"s.t\" summary\n{\"s.t\",quantile=\"0.5\"} 1\n{\"s.t_sum\"} 0\n{\"s.t_count\"} 2",
+    );
+    let place = "text format parsing error in line 1, column";
+    check("{\"\"} 1\n", &format!("{place} 1: expected a metric name in the quotes, found nothing"));
+    check("# TYPE \"\" gauge\n", &format!("{place} 8: expected a metric name in the quotes, found nothing"));
+    check("a{\"\"=\"\"} 1\n", &format!("{place} 2: expected a label name in the quotes, found nothing"));
+    let sentence = "expected a name without U+0000, which no scraper can read, found";
+    check("{\"a\0\"} 1\n", &format!("{place} 1: {sentence} \"a\\0\""));
+    check("# HELP \"a\0\" b\n", &format!("{place} 8: {sentence} \"a\\0\""));
+    check("a{\"\0\"=\"1\"} 1\n", &format!("{place} 2: {sentence} \"\\0\""));
+    check("größe 1\n", &format!("{place} 3: expected a number as value, found \"öße\""));
+    check(
+        "{\"a.b\",\"__name__\"=\"x\"} 1\n",
+        &format!("{place} 1: expected the metric name before the braces, found it as label `__name__`"),
+    );
 }
 
 /// Eight MiB of control characters were a sentence of forty once.
@@ -200,12 +246,24 @@ fn other_bytes_than_utf8_have_a_place_too() {
 
 /// Text with everything in it that is escaped or could end a token.
 fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), r#"["\\\\\n\r\t\u{1}nä{}=, ]{0,6}"#]
+    prop_oneof![any::<String>(), r#"["\\\\\n\r\t\u{1}nä{}=, #:.]{0,6}"#]
 }
 
-fn any_labels() -> impl Strategy<Value = LabelSet> {
-    let label = ("[a-d]", any_text());
-    prop::collection::vec(label, 0..3).prop_map(|labels| labels.into_iter().collect())
+/// A name of a label, or of a family, that no suffix or inner label is taken for.
+fn any_name() -> impl Strategy<Value = String> {
+    let hostile = any_text().prop_filter("parts of others", |name| {
+        let is_part = Kind::WORDS.iter().flat_map(|(_, kind)| kind.suffixes()).any(|suffix| name.ends_with(suffix));
+        allows_metric(NameValidation::Utf8, name)
+            && name != "le"
+            && name != "quantile"
+            && name != "__name__"
+            && !is_part
+    });
+    prop_oneof!["[a-d]", hostile]
+}
+
+fn any_labels(name: impl Strategy<Value = String>) -> impl Strategy<Value = LabelSet> {
+    prop::collection::vec((name, any_text()), 0..3).prop_map(|labels| labels.into_iter().collect())
 }
 
 /// Up to what a double holds without becoming 2^64, which is no whole count.
@@ -243,12 +301,19 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
 }
 
 fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
+    any_family_of(Just(name.to_owned()), "[a-d]".boxed())
+}
+
+fn any_family_of(
+    name: impl Strategy<Value = String> + Clone,
+    label: BoxedStrategy<String>,
+) -> impl Strategy<Value = MetricFamily> {
     prop::sample::select(Kind::WORDS.to_vec()).prop_flat_map(move |(_, kind)| {
-        let metrics = prop::collection::btree_map(any_labels(), any_value(kind), 0..4);
-        (any_text(), metrics).prop_map(move |(help, metrics)| {
+        let metrics = prop::collection::btree_map(any_labels(label.clone()), any_value(kind), 0..4);
+        (name.clone(), any_text(), metrics).prop_map(move |(name, help, metrics)| {
             let metrics =
                 metrics.into_iter().map(|(labels, value)| Metric { labels, value, timestamp: None, extra: None });
-            MetricFamily { name: name.to_owned(), help, unit: String::new(), kind, metrics: metrics.collect() }
+            MetricFamily { name, help, unit: String::new(), kind, metrics: metrics.collect() }
         })
     })
 }
@@ -315,8 +380,40 @@ proptest! {
     }
 
     #[test]
+    fn printed_families_with_names_in_utf8_read_back(
+        one in any_family_of(any_name().boxed(), any_name().boxed()),
+        two in any_family_of(any_name().boxed(), any_name().boxed()),
+    ) {
+        prop_assume!(one.name != two.name);
+        let families = vec![two, one];
+        let printed = encode(&families);
+        let read = decode(printed.as_bytes(), NameValidation::Utf8).unwrap();
+        prop_assert_eq!(format!("{:#?}", read), format!("{:#?}", canonical(families)));
+        for escaping in [Escaping::Underscores, Escaping::Dots, Escaping::Values] {
+            let mut page = String::new();
+            for family in &canonical(read.clone()) {
+                write_header(&mut page, family.head(), escaping);
+                family.metrics.iter().for_each(|metric| write_series(&mut page, &family.name, metric.into(), escaping));
+            }
+            match decode(page.as_bytes(), NameValidation::Legacy) {
+                Ok(_) => {}
+                // What a page leaves out: see the store.
+                Err(error) => prop_assert!(
+                    matches!(
+                        error.fault,
+                        Malformed::DuplicateLabel(_) | Malformed::NameAsLabel | Malformed::SecondType(_)
+                            | Malformed::SecondHelp(_) | Malformed::LateType(_)
+                    ),
+                    "{error}\n{page}"
+                ),
+            }
+        }
+    }
+
+    #[test]
     fn no_body_breaks_the_decoder(body in prop::collection::vec(any::<u8>(), 0..200), text in "[#a{}\"=, \\\\\nTYPEHLhistogram_bucketle0-9.]{0,80}") {
         let _ = decode(&body, NameValidation::Legacy);
         let _ = decode(text.as_bytes(), NameValidation::Legacy);
+        let _ = decode(text.as_bytes(), NameValidation::Utf8);
     }
 }

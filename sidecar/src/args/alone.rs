@@ -1,0 +1,53 @@
+//! Flags that only the process alone has.
+//!
+//! *Never:* what a value means.
+
+/// Where it listens, what it reads and where the page is.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Web")]
+pub(crate) struct ListenArgs {
+    /// Where to listen, as `host:port`; `:9091` means all addresses; may be repeated.
+    #[arg(
+        long = "web.listen-address",
+        env = "SIDEGATE_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = ":9091"
+    )]
+    pub(crate) listen_address: Vec<String>,
+
+    /// Serve the sockets passed by systemd, and listen nowhere else.
+    #[arg(long = "web.systemd-socket", env = "SIDEGATE_WEB_SYSTEMD_SOCKET", default_value = "false")]
+    pub(crate) systemd_socket: String,
+
+    /// File with settings for TLS and authentication; this version cannot act on one and does not start with it.
+    #[arg(long = "web.config.file", env = "SIDEGATE_WEB_CONFIG_FILE", value_name = "FILE")]
+    pub(crate) config_file: Option<String>,
+
+    /// Where the page of all metrics is, behind the route prefix.
+    #[arg(
+        long = "web.telemetry-path",
+        env = "SIDEGATE_WEB_TELEMETRY_PATH",
+        value_name = "PATH",
+        default_value = "/metrics"
+    )]
+    pub(crate) telemetry_path: String,
+}
+
+/// What it keeps.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct StorageArgs {
+    /// File to keep the metrics in; this version has memory only and does not start with one.
+    #[arg(long = "persistence.file", env = "SIDEGATE_PERSISTENCE_FILE", value_name = "FILE")]
+    pub(crate) persistence_file: Option<String>,
+
+    /// How often at least to write that file, such as `30s` or `1h30m`; checked, but without effect in this version.
+    #[arg(
+        long = "persistence.interval",
+        env = "SIDEGATE_PERSISTENCE_INTERVAL",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub(crate) persistence_interval: String,
+}

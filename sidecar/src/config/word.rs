@@ -1,0 +1,47 @@
+//! Values that are one word or one number.
+//!
+//! *Never:* which flag has it.
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{store::Timestamps, telemetry};
+
+/// The words that Go takes too.
+pub(super) fn switch(word: &str) -> Result<bool, String> {
+    match word {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Ok(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+pub(super) fn level(word: &str) -> Result<LevelFilter, String> {
+    match word {
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" => Ok(LevelFilter::WARN),
+        "error" => Ok(LevelFilter::ERROR),
+        _ => Err("debug, info, warn or error".to_owned()),
+    }
+}
+
+pub(super) fn format(word: &str) -> Result<telemetry::Format, String> {
+    match word {
+        "logfmt" => Ok(telemetry::Format::Logfmt),
+        "json" => Ok(telemetry::Format::Json),
+        _ => Err("logfmt or json".to_owned()),
+    }
+}
+
+pub(super) fn timestamps(word: &str) -> Result<Timestamps, String> {
+    match word {
+        "reject" => Ok(Timestamps::Reject),
+        "strip" => Ok(Timestamps::Strip),
+        "honor" | "honour" => Ok(Timestamps::Honor),
+        _ => Err("reject, strip or honor".to_owned()),
+    }
+}
+
+pub(super) fn bytes(number: &str) -> Result<usize, String> {
+    number.parse().ok().filter(|bytes| *bytes != 0).ok_or_else(|| "a number of bytes, 1 or more".to_owned())
+}

@@ -1,0 +1,414 @@
+//! Where Sidegate and the Pushgateway differ on purpose. Each row shows our side: by requests of its own, or by a test
+//! elsewhere, which has to exist.
+//!
+//! The README has a table of the same rows.
+
+use std::{fs, path::Path};
+
+use axum::body::Body;
+
+use crate::{call::Calls, readme::check_table};
+
+struct Row {
+    /// As in the README.
+    name: &'static str,
+    shown: Shown,
+}
+
+enum Shown {
+    /// The requests, and what the page shows or hides afterwards.
+    Here { calls: &'static [Call], shows: &'static [&'static str], hides: &'static [&'static str] },
+    /// `FILE.rs::name` of a test, below the crate's folder.
+    By(&'static str),
+}
+
+/// Method, path, headers, body; status and how the answer starts.
+type Call = (&'static str, &'static str, &'static [&'static str], &'static [u8], u16, &'static str);
+
+const fn push(path: &'static str, body: &'static [u8]) -> Call {
+    ("PUT", path, &[], body, 200, "")
+}
+
+const fn here(calls: &'static [Call], shows: &'static [&'static str], hides: &'static [&'static str]) -> Shown {
+    Shown::Here { calls, shows, hides }
+}
+
+const NOT_FOUND: &str = "404 page not found\n";
+const PROTOBUF: &str =
+    "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "`%2F` in a push path",
+        shown: here(
+            &[push("/metrics/job/a%2Fb/path/%2Fvar%2ftmp", b"x 1\n")],
+            &["x{instance=\"\",job=\"a/b\",path=\"/var/tmp\"} 1\n"],
+            &[],
+        ),
+    },
+    Row {
+        name: "`//` in a push path",
+        shown: here(
+            &[
+                push("/metrics/job/j/a//b/c", b"x 1\n"),
+                ("PUT", "/metrics/job//a/b", &[], b"", 400, "job name is required"),
+                ("PUT", "//metrics/job/j", &[], b"", 404, NOT_FOUND),
+            ],
+            &["x{a=\"\",b=\"c\",instance=\"\",job=\"j\"} 1\n"],
+            &[],
+        ),
+    },
+    Row {
+        name: "`.` and `..` in a push path",
+        shown: here(
+            &[push("/metrics/job/../a/.", b"x 1\n"), push("/metrics/job/%2e%2e/a/%2e", b"y 1\n")],
+            // Both name the same group, and PUT replaces it.
+            &["y{a=\".\",instance=\"\",job=\"..\"} 1\n"],
+            &["\nx{"],
+        ),
+    },
+    Row {
+        name: "another spelling of the fixed parts of a push path",
+        shown: here(
+            &[
+                ("PUT", "/METRICS/Job/x", &[], b"x 1\n", 404, NOT_FOUND),
+                ("POST", "/metrics/JOB/x", &[], b"x 1\n", 404, NOT_FOUND),
+                ("POST", "/%6Detrics/job/x", &[], b"x 1\n", 404, NOT_FOUND),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "`POST /metrics/job/`",
+        shown: here(
+            &[("POST", "/metrics/job/", &[], b"", 400, "job name is required: expected a value for `job`")],
+            &[],
+            &[],
+        ),
+    },
+    Row { name: "redirects of push paths", shown: Shown::By("tests/it/paths.rs::no_push_path_is_redirected") },
+    Row { name: "`GET /metrics/`", shown: Shown::By("tests/it/paths.rs::the_page_is_at_both_spellings") },
+    Row {
+        name: "a bare `%` in a push path",
+        shown: here(
+            &[push("/metrics/job/j/full/100%", b"x 1\n")],
+            &["x{full=\"100%\",instance=\"\",job=\"j\"} 1\n"],
+            &[],
+        ),
+    },
+    Row {
+        name: "`+` in base64",
+        shown: here(&[push("/metrics/job@base64/8J+Yig", b"x 1\n")], &["x{instance=\"\",job=\"😊\"} 1\n"], &[]),
+    },
+    Row {
+        name: "a line feed in base64",
+        shown: here(
+            &[("PUT", "/metrics/job@base64/YQ%0A", &[], b"", 400, "invalid base64 encoding for label \"job\"")],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a label twice in the path",
+        shown: here(
+            &[
+                (
+                    "PUT",
+                    "/metrics/job/j/a/1/a/2",
+                    &[],
+                    b"x 1\n",
+                    400,
+                    "expected each label once in the grouping key, found \"a\" again",
+                ),
+                (
+                    "PUT",
+                    "/metrics/job/j/job/k",
+                    &[],
+                    b"x 1\n",
+                    400,
+                    "expected each label once in the grouping key, found \"job\" again",
+                ),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a value in the path that is not UTF-8",
+        shown: here(
+            &[
+                (
+                    "PUT",
+                    "/metrics/job/%ff",
+                    &[],
+                    b"x 1\n",
+                    400,
+                    "expected UTF-8 as value of label \"job\", found other bytes\n",
+                ),
+                (
+                    "PUT",
+                    "/metrics/job/j/a@base64/_w",
+                    &[],
+                    b"x 1\n",
+                    400,
+                    "expected UTF-8 as value of label \"a\", found other bytes\n",
+                ),
+                push("/metrics/job/k", b"x 2\n"),
+            ],
+            &["x{instance=\"\",job=\"k\"} 2\n"],
+            &["job=\"j\""],
+        ),
+    },
+    Row {
+        name: "a `U__` name of a reserved label",
+        shown: Shown::By("tests/it/paths.rs::names_of_any_text_are_read_from_the_path_where_they_are_allowed"),
+    },
+    Row {
+        name: "`instance=\"\"` in the key beside no `instance`",
+        shown: here(
+            &[
+                push("/metrics/job/j", b"x 1\n"),
+                (
+                    "PUT",
+                    "/metrics/job/j/instance/",
+                    &[],
+                    b"y 2\n",
+                    400,
+                    "pushed metrics are invalid or inconsistent with existing metrics: expected a grouping key that can be told from ",
+                ),
+                push("/metrics/job/k", b"x 3\n"),
+            ],
+            &[
+                "x{instance=\"\",job=\"j\"} 1\nx{instance=\"\",job=\"k\"} 3\n",
+                "push_failure_time_seconds{instance=\"\",job=\"j\"} 0\n",
+            ],
+            &[],
+        ),
+    },
+    Row {
+        name: "CRLF at the end of lines",
+        shown: here(
+            &[push("/metrics/job/j", b"# TYPE x gauge\r\nx 1\r\n\r\ny 2\r\n")],
+            &["# TYPE x gauge\nx{instance=\"\",job=\"j\"} 1\n", "y{instance=\"\",job=\"j\"} 2\n"],
+            &["\r"],
+        ),
+    },
+    Row {
+        name: "no line feed at the end of the body",
+        shown: here(&[push("/metrics/job/j", b"x 1\ny 2")], &["y{instance=\"\",job=\"j\"} 2\n"], &[]),
+    },
+    Row {
+        name: "a CR elsewhere",
+        shown: here(
+            &[
+                push("/metrics/job/k", b"# HELP y a\rb\ny{a=\"b\rc\"} 1\n"),
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[],
+                    b"x 1\ry 2\n",
+                    400,
+                    "text format parsing error in line 1, column 3: expected a number as value, found \"1\\ry\"\n",
+                ),
+            ],
+            &["# HELP y a\rb\n", "y{a=\"b\rc\",instance=\"\",job=\"k\"} 1\n"],
+            &["job=\"j\""],
+        ),
+    },
+    Row {
+        name: "a line without a metric name",
+        shown: here(
+            &[
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[],
+                    b"x 1\n{a=\"b\"} 2\n",
+                    400,
+                    "text format parsing error in line 2, column 1: expected a metric name before or inside the braces, found none\n",
+                ),
+                ("PUT", "/metrics/job/j", &[], b"{} 1\n", 400, "text format parsing error in line 1, column 1: "),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "where a body is wrong",
+        shown: here(
+            &[(
+                "PUT",
+                "/metrics/job/j",
+                &[],
+                b"x 1\ny{a=b} 2\n",
+                400,
+                "text format parsing error in line 2, column 5: expected `\"`, found 'b'\n",
+            )],
+            &[],
+            &[],
+        ),
+    },
+    Row {
+        name: "an unknown `Content-Encoding`",
+        shown: here(
+            &[(
+                "PUT",
+                "/metrics/job/j",
+                &["content-encoding: br"],
+                b"x 1\n",
+                415,
+                "expected `Content-Encoding` to be one of gzip, deflate, snappy, zstd or identity, found \"br\"\n",
+            )],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a body that was encoded twice",
+        shown: here(
+            &[(
+                "PUT",
+                "/metrics/job/j",
+                &["content-encoding: gzip, gzip"],
+                b"x 1\n",
+                415,
+                "expected `Content-Encoding` to be one of gzip, deflate, snappy, zstd or identity, found \"gzip, gzip\"\n",
+            )],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a body in `deflate`, `zstd` or a snappy block",
+        shown: Shown::By("tests/it/push.rs::known_encodings_are_undone"),
+    },
+    Row {
+        name: "a large body",
+        shown: Shown::By("tests/it/push.rs::a_body_over_the_limit_is_413_before_and_after_decompression"),
+    },
+    Row {
+        name: "`Content-Encoding` on a DELETE",
+        shown: here(
+            &[
+                push("/metrics/job/j", b"x 1\n"),
+                ("DELETE", "/metrics/job/j", &["content-encoding: gzip"], b"", 202, ""),
+            ],
+            &[],
+            &["job=\"j\""],
+        ),
+    },
+    Row {
+        name: "`push_failure_time_seconds` in a push",
+        shown: here(
+            &[
+                push("/metrics/job/j", b"x 1\n"),
+                push(
+                    "/metrics/job/j",
+                    b"# TYPE push_failure_time_seconds counter\npush_failure_time_seconds{a=\"b\"} 7\ny 1\n",
+                ),
+                push("/metrics/job/k", b"x 1\n"),
+            ],
+            &[
+                "# TYPE push_failure_time_seconds gauge\npush_failure_time_seconds{instance=\"\",job=\"j\"} 0\n",
+                "y{instance=\"\",job=\"j\"} 1\n",
+            ],
+            &["a=\"b\""],
+        ),
+    },
+    Row {
+        name: "protobuf of an unknown type, or without a name",
+        shown: here(
+            &[
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[PROTOBUF],
+                    b"\x05\x0a\x01g\x18\x09",
+                    400,
+                    "protobuf parsing error in message 1: expected a type from 0 to ",
+                ),
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[PROTOBUF],
+                    b"\x02\x18\x01",
+                    400,
+                    "protobuf parsing error in message 1: expected a family name, found none\n",
+                ),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "HELP that differs between groups",
+        shown: here(
+            &[
+                push("/metrics/job/j", b"# HELP x First.\nx 1\n"),
+                push("/metrics/job/a", b"# HELP x Second.\nx 1\n"),
+                push("/metrics/job/j", b"# HELP x First.\nx 2\n"),
+            ],
+            &["# HELP x First.\n"],
+            &["Second"],
+        ),
+    },
+    Row {
+        name: "`go_…` and pprof",
+        shown: here(
+            &[
+                ("GET", "/debug/pprof/", &[], b"", 404, NOT_FOUND),
+                ("GET", "/debug/pprof/heap", &[], b"", 404, NOT_FOUND),
+            ],
+            &[],
+            &["\ngo_"],
+        ),
+    },
+    Row {
+        name: "pushes without a job",
+        shown: Shown::By("tests/it/paths.rs::without_a_job_groups_are_pushed_and_deleted_where_that_is_allowed"),
+    },
+    Row {
+        name: "DELETE of what was seen",
+        shown: Shown::By("tests/it/delete.rs::a_conditional_delete_spares_a_group_that_was_pushed_since"),
+    },
+    Row { name: "exit status", shown: Shown::By("tests/it/process.rs::alone_a_taken_port_is_an_error") },
+    Row { name: "shutdown", shown: Shown::By("tests/it/process.rs::a_push_under_way_at_the_end_is_answered") },
+];
+
+#[test]
+fn what_differs_on_purpose_differs_so() {
+    for Row { name, shown } in ROWS {
+        match shown {
+            Shown::Here { calls, shows, hides } => check(name, calls, shows, hides),
+            Shown::By(test) => {
+                let (file, function) = test.split_once("::").unwrap();
+                let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+                assert!(source.contains(&format!("#[test]\nfn {function}()")), "{name}: {test} is not there");
+            }
+        }
+    }
+}
+
+fn check(name: &str, calls: &[Call], shows: &[&str], hides: &[&str]) {
+    let gateway = Calls::new();
+    for (method, path, headers, body, status, start) in calls {
+        let answer = gateway.push_listener(method, path, headers, Body::from(*body));
+        let text = answer.text();
+        let fits = if start.is_empty() { text.is_empty() } else { text.starts_with(start) };
+        assert!(answer.status == *status && fits, "{name}: {method} {path}: {} {text:?}", answer.status);
+    }
+    let page = gateway.page();
+    for expected in shows {
+        assert!(page.contains(expected), "{name}: expected {expected:?} in\n{page}");
+    }
+    for unexpected in hides {
+        assert!(!page.contains(unexpected), "{name}: expected no {unexpected:?} in\n{page}");
+    }
+}
+
+#[test]
+fn the_readme_tells_all_of_it() {
+    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    check_table("Compatibility with the Pushgateway", &names);
+}

@@ -1,0 +1,148 @@
+//! Calls as two systems that speak the protocol document them: BlueKing's collector and DataKit.
+//!
+//! Both forward what they take; here it is stored. Where the two and the Pushgateway differ, it is the Pushgateway that
+//! is followed.
+
+use std::{io::Write, net::SocketAddr};
+
+use flate2::{Compression, write::GzEncoder};
+
+use crate::gateway::{Gateway, request, scrape};
+
+const PROTOBUF: &str =
+    "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+/// A gauge `g` with the value 1.
+const GAUGE: &[u8] = b"\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
+
+#[track_caller]
+fn push(to: SocketAddr, method: &str, path: &str, headers: &[&str], body: impl AsRef<[u8]>) {
+    assert_eq!(request(to, method, path, headers, body), (200, String::new()), "{method} {path} {headers:?}");
+}
+
+#[test]
+fn blueking_pushes_to_an_extra_listener_without_a_prefix() {
+    let args = ["sidecar", "--push.listen-address=127.0.0.1:0,127.0.0.1:0", "--scrape.listen-address=127.0.0.1:0"];
+    let mut gateway = Gateway::start(&args);
+    let [first, extra] = gateway.addresses("push", 2)[..] else { panic!("expected two push listeners") };
+    assert_ne!(first, extra);
+    push(extra, "POST", "/metrics/job/demo/instance/10.0.0.1", &["X-BK-TOKEN: t"], "request_total 1\n");
+    push(first, "PUT", "/metrics/job@base64/ZGVtbw==/ip/10.0.0.1", &[], "request_total 2\n");
+    let page = scrape(gateway.address("scrape"));
+    assert!(page.contains("\nrequest_total{instance=\"\",ip=\"10.0.0.1\",job=\"demo\"} 2\n"), "{page}");
+    assert!(page.contains("\nrequest_total{instance=\"10.0.0.1\",job=\"demo\"} 1\n"), "{page}");
+}
+
+/// Wherever a token may be, and whatever it is, while there are none to compare it with.
+#[test]
+fn bluekings_tokens_are_ignored_where_none_is_asked_for() {
+    let (_gateway, to, page) = Gateway::sidecar(&[]);
+    let headers: [&[&str]; 9] = [
+        &["X-BK-TOKEN: Ymtia2JrYmtiaw=="],
+        &["x-bk-token: t"],
+        &["X-Bk-Token: t"],
+        &["X-BK-TOKEN:"],
+        &["X-Tps-TenantID: tenant"],
+        // `bkmonitor:TOKEN`, and a user that BlueKing does not know.
+        &["Authorization: Basic Ymttb25pdG9yOlRPS0VO"],
+        &["Authorization: Basic c29tZWJvZHk6c2VjcmV0"],
+        &["Authorization: Bearer TOKEN"],
+        &["X-BK-TOKEN: a", "X-Tps-TenantID: b", "Authorization: nonsense"],
+    ];
+    for (n, headers) in headers.iter().enumerate() {
+        push(to, "POST", &format!("/metrics/job/demo/n/{n}"), headers, "request_total 1\n");
+    }
+    for query in ["X-BK-TOKEN=t", "X-BK-TOKEN=", "X-BK-TOKEN", "X-Tps-TenantID=t", "X-BK-TOKEN=%ff&X-Tps-TenantID=b"] {
+        push(to, "PUT", &format!("/metrics/job/demo/q/1?{query}"), &[], "by_query 1\n");
+        assert!(scrape(page).contains("by_query{instance=\"\",job=\"demo\",q=\"1\"} 1\n"), "{query}");
+        assert_eq!(request(to, "DELETE", &format!("/metrics/job/demo/q/1?{query}"), &[], "").0, 202);
+        assert!(!scrape(page).contains("by_query"), "{query}");
+    }
+    let delete = "/metrics/job/demo/n/0?X-BK-TOKEN=t";
+    assert_eq!(request(to, "DELETE", delete, &["X-BK-TOKEN: t"], "").0, 202);
+    let page = scrape(page);
+    assert_eq!(page.matches("\nrequest_total{").count(), headers.len() - 1, "{page}");
+    assert!(!page.contains("TOKEN") && !page.contains("tenant"), "{page}");
+}
+
+/// Their Python sample: the library's text, its headers, and the token added by a handler.
+#[test]
+fn bluekings_sample_for_python_is_taken() {
+    let (_gateway, to, page) = Gateway::sidecar(&[]);
+    let headers = ["Content-Type: text/plain; version=0.0.4; charset=utf-8", "X-Bk-Token: t"];
+    let body = "# HELP demo_total Calls.\n# TYPE demo_total counter\ndemo_total{target=\"a\"} 1.0\n\
+                # HELP demo_created Calls.\n# TYPE demo_created gauge\ndemo_created{target=\"a\"} 1.7e+09\n";
+    for _ in 0..2 {
+        push(to, "POST", "/metrics/job/SDK/instance/127.0.0.1/ip/127.0.0.1", &headers, body);
+    }
+    let page = scrape(page);
+    assert!(
+        page.contains("\ndemo_total{instance=\"127.0.0.1\",ip=\"127.0.0.1\",job=\"SDK\",target=\"a\"} 1\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn datakits_paths_are_served_below_its_prefix() {
+    let (_gateway, to, page) = Gateway::sidecar(&["--web.route-prefix=/v1/pushgateway"]);
+    let rows = [
+        ("POST", "/v1/pushgateway/metrics/job/pushgateway", "job=\"pushgateway\""),
+        ("PUT", "/v1/pushgateway/metrics/job/a/instance/b", "instance=\"b\",job=\"a\""),
+        ("POST", "/v1/pushgateway/metrics/job@base64/cHVzaGdhdGV3YXkx", "job=\"pushgateway1\""),
+        ("PUT", "/v1/pushgateway/metrics/job@base64/YS9i/path@base64/L3Zhci90bXA=", "job=\"a/b\",path=\"/var/tmp\""),
+        ("POST", "/v1/pushgateway/metrics/job@base64/YS9iYw==", "job=\"a/bc\""),
+        ("PUT", "/v1/pushgateway/metrics/job@base64/YS9iZA", "job=\"a/bd\""),
+    ];
+    for (method, path, labels) in rows {
+        push(to, method, path, &[], "# TYPE pushgateway_count counter\npushgateway_count 7\n");
+        let labels = if labels.contains("instance") { labels.to_owned() } else { format!("instance=\"\",{labels}") };
+        let page = scrape(page);
+        assert!(page.contains(&format!("\npushgateway_count{{{labels}}} 7\n")), "{path}: {page}");
+    }
+    assert_eq!(request(to, "POST", "/metrics/job/a", &[], "x 1\n").0, 404);
+    assert_eq!(request(to, "GET", "/v1/pushgateway", &[], "").0, 301);
+}
+
+#[test]
+fn datakits_bodies_are_text_and_protobuf_plain_and_compressed() {
+    let (_gateway, to, page) = Gateway::sidecar(&["--web.route-prefix=/v1/pushgateway"]);
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let snappy = |bytes: &[u8]| {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.into_inner().unwrap()
+    };
+    let text: &[u8] = b"# TYPE g gauge\ng 1\n";
+    for (kind, body) in [("content-type: text/plain; version=0.0.4", text), (PROTOBUF, GAUGE)] {
+        let bodies = [
+            ("content-encoding: identity", body.to_vec()),
+            ("content-encoding: gzip", gzip(body)),
+            ("content-encoding: snappy", snappy(body)),
+        ];
+        for (encoding, body) in bodies {
+            for method in ["POST", "PUT"] {
+                push(to, method, "/v1/pushgateway/metrics/job/j", &[kind, encoding], &body);
+                let shown = "# TYPE g gauge\ng{instance=\"\",job=\"j\"} 1\n";
+                assert!(scrape(page).contains(shown), "{method} {kind} {encoding}");
+                assert_eq!(request(to, "DELETE", "/v1/pushgateway/metrics/job/j", &[], "").0, 202);
+            }
+        }
+    }
+}
+
+/// DataKit stores what it could read of a body that breaks off, and says 200.
+#[test]
+fn a_protobuf_body_that_breaks_off_is_refused_as_a_whole() {
+    let (_gateway, to, page) = Gateway::sidecar(&[]);
+    let torn = [GAUGE, &GAUGE[..7]].concat();
+    let (status, sentence) = request(to, "POST", "/metrics/job/j", &[PROTOBUF], torn);
+    assert!(
+        status == 400 && sentence.starts_with("protobuf parsing error in message 2: expected 18 bytes"),
+        "{sentence}"
+    );
+    assert!(!scrape(page).contains("job=\"j\""));
+}

@@ -1,0 +1,112 @@
+//! The sentences of refusals that no other test reads to the end. What is read where: those about paths in
+//! `protocol` and `paths`, about text and protobuf beside their decoders, about what does not fit beside the store.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use axum::body::Body;
+use protocol::signed_request::SignatureHeader;
+use sidecar::http::Settings;
+
+use crate::{call::Calls, gateway::Gateway};
+
+const PROTOBUF: &str =
+    "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+#[test]
+fn a_refused_push_says_what_was_expected_and_found() {
+    let calls = Calls::new();
+    let check = |headers: &[&str], body: &[u8], expected: &str| {
+        let answer = calls.push_listener("PUT", "/metrics/job/j", headers, body.to_vec());
+        let text = answer.text();
+        // What a library says follows.
+        assert!(answer.status == 400 && text.starts_with(expected) && text.len() > expected.len(), "{text}");
+    };
+    check(&[], b"x 1\ny\xff 1\n", "text format parsing error in line 2, column 2: expected UTF-8, found other bytes");
+    check(
+        &[PROTOBUF],
+        b"\x02\x0a\x05",
+        "protobuf parsing error in message 1: expected a MetricFamily, found other bytes: ",
+    );
+    check(
+        &[PROTOBUF],
+        b"\x09\x0a\x01g\x18\x01\x22\x02\x0a\x05",
+        "protobuf parsing error in message 1: expected a Metric in \"g\", found other bytes: ",
+    );
+    check(
+        &["content-encoding: zstd"],
+        b"x 1\n",
+        "expected a body in zstd, as `Content-Encoding` says, found something else: ",
+    );
+}
+
+#[test]
+fn a_body_that_is_larger_once_decompressed_is_told_from_a_large_one() {
+    let calls = Calls::with(Settings { max_body_bytes: 64, ..Settings::default() });
+    let body = snap::raw::Encoder::new().compress_vec("# \n".repeat(100).as_bytes()).unwrap();
+    assert!(body.len() < 64);
+    calls
+        .push_listener("PUT", "/metrics/job/j", &["content-encoding: snappy"], body)
+        .is(413, "expected at most 64 bytes after decompression, found more; `--push.max-body-bytes` sets the limit\n");
+}
+
+#[test]
+fn a_body_that_breaks_off_is_400_where_somebody_is_left_to_read_it() {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let mut stream = TcpStream::connect(gateway.address("all")).unwrap();
+    let head = "PUT /metrics/job/j HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{head}4\r\nx 1\n\r\nno length\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("\r\n\r\nexpected the whole body, but it broke off: "), "{answer}");
+}
+
+#[test]
+fn a_condition_that_is_no_time_is_repeated() {
+    let answer =
+        Calls::new().push_listener("DELETE", "/metrics/job/j", &["sidegate-if-push-time: soon"], Body::empty());
+    answer.is(400, "expected `sidegate-if-push-time` to be Unix seconds, found \"soon\"\n");
+}
+
+#[test]
+fn who_is_not_taken_for_the_operator_is_told_why() {
+    let header = |signed_at| {
+        let signature = SignatureHeader { signed_at, nonce: [1; 16], signature: [2; 64] };
+        format!("sidegate-signature: {signature}")
+    };
+    let time = "sidegate-if-push-time: 1";
+    let check = |calls: &Calls, headers: &[&str], status: u16, expected: &str| {
+        calls.scrape_listener("DELETE", "/metrics/job/j", headers).is(status, expected);
+    };
+    let calls = Calls::new();
+    let unsigned =
+        "expected `sidegate-signature` with the operator's signature, found none: nobody else deletes at this port\n";
+    check(&calls, &[], 401, unsigned);
+    check(&calls, &[time], 401, unsigned);
+    check(&calls, &[&header(0)], 400, "expected `sidegate-if-push-time` beside `sidegate-signature`, found none\n");
+    check(
+        &calls,
+        &["sidegate-signature: v1.x", time],
+        401,
+        "expected `sidegate-signature` as v1.SECONDS.NONCE.SIGNATURE, found something else\n",
+    );
+    check(
+        &calls,
+        &[&header(0), time],
+        401,
+        "expected this process to know its pod (`--pod.uid`), but it does not: no signature can be meant for it\n",
+    );
+
+    let calls = Calls::trusting(std::env::temp_dir().join("sidegate-no-such-folder"), "uid");
+    let answer = calls.scrape_listener("DELETE", "/metrics/job/j", &[&header(0), time]);
+    let text = answer.text();
+    assert_eq!(answer.status, 401);
+    assert!(text.starts_with("expected a signature made within 60 s of now, found one made "), "{text}");
+    assert!(text.ends_with(" s ago\n"), "{text}");
+    #[expect(clippy::disallowed_methods, reason = "the router under test goes by this clock")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    check(&calls, &[&header(now), time], 401, "expected a key of the operator in `--trust.dir`, found none\n");
+}
