@@ -148,14 +148,7 @@ impl Scene {
             ("names", Gateway::with(&[utf8], &hostile::names())?),
             ("random", random(true, &[])?),
             ("random_names", random(false, &[utf8])?),
-            (
-                "timed",
-                if std::env::var_os("SCRATCH").is_some() {
-                    Gateway::start(&[])?
-                } else {
-                    Gateway::with(&["--push.timestamps=honor"], &hostile::timed(now))?
-                },
-            ),
+            ("timed", Gateway::with(&["--push.timestamps=honor"], &hostile::timed(now))?),
         ];
         let targets: Vec<_> = gateways.iter().map(|(name, gateway)| (*name, gateway.address)).collect();
         let scene =
