@@ -55,7 +55,7 @@ enum Names {
 }
 
 /// How many random pages are read, each under every escaping.
-const RANDOM_PAGES: u32 = 12;
+const RANDOM_PAGES: u32 = 20;
 
 fn promtool_refuses_a_broken_page() -> anyhow::Result<()> {
     let promtool = promtool()?;

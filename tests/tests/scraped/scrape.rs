@@ -14,16 +14,18 @@ use e2e::{
 use serde_json::Value;
 
 use crate::{
-    gateway::{Push, TEXT},
+    gateway::{Gateway, Push, TEXT},
     hostile,
     world::{LIMIT, Scene, Scraper, WAYS, block_on, scene},
 };
 
 crate::tests![
     every_scrape_is_complete_and_prometheus_complains_of_nothing,
+    prometheus_complains_of_a_series_that_comes_twice,
     values_and_labels_are_the_same_whatever_the_format,
     odd_labels_and_numbers_arrive_as_they_were_pushed,
     names_in_utf8_arrive_as_they_are,
+    names_in_utf8_arrive_as_the_scheme_has_them,
     exemplars_arrive,
     native_histograms_arrive,
     timestamps_arrive,
@@ -31,8 +33,11 @@ crate::tests![
     a_sidecar_that_holds_open_leaves_once_prometheus_has_scraped_it,
 ];
 
-/// Ways in which Prometheus asks for names as they are; it does not in the others.
+/// Ways in which Prometheus asks for names as they are.
 const WITH_UTF8: [&str; 3] = ["text1", "openmetrics", "usual"];
+
+/// Ways in which names come with underscores: Prometheus says nothing of names where it asks for these formats first.
+const WITH_UNDERSCORES: [&str; 3] = ["text", "native", "underscores"];
 
 /// Debug lines that tell of something lost; but every scrape after the first brings the same exemplars.
 const COMPLAINTS: [&str; 8] = [
@@ -59,26 +64,38 @@ fn every_scrape_is_complete_and_prometheus_complains_of_nothing() -> anyhow::Res
     }
     ensure!(block_on(scene.scraper.prometheus.query("up != 1"))?.is_empty());
     let log = scene.scraper.log();
+    let complaints = complaints(&log);
+    ensure!(log.contains("level=DEBUG") && complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+/// What would be seen above, were it there.
+fn prometheus_complains_of_a_series_that_comes_twice() -> anyhow::Result<()> {
+    let pushes = ["/metrics/job/j", "/metrics/job/j/instance/i"]
+        .map(|path| Push { status: 202, ..Push::new(path, TEXT, format!("twice{{instance=\"i\"}} {}\n", path.len())) });
+    let gateway = Gateway::with(&["--push.disable-consistency-check"], &pushes)?;
+    let scraper = Scraper::start(&[("twice", gateway.address)], &WAYS[..1], "")?;
+    wait::blocking("a complaint", LIMIT, || Ok((!complaints(&scraper.log()).is_empty()).then_some(())))
+        .with_context(|| scraper.log())
+}
+
+fn complaints(log: &str) -> Vec<&str> {
     let is_complaint = |line: &&str| {
         let is_loud = ["level=WARN", "level=ERROR"].iter().any(|level| line.contains(level));
         let is_usual = line.contains("err=\"duplicate exemplar\"");
         !is_usual && (is_loud || COMPLAINTS.iter().any(|words| line.contains(words)))
     };
-    let complaints: Vec<_> = log.lines().filter(is_complaint).collect();
-    ensure!(log.contains("level=DEBUG") && complaints.is_empty(), "{complaints:#?}");
-    Ok(())
+    log.lines().filter(is_complaint).collect()
 }
 
 fn values_and_labels_are_the_same_whatever_the_format() -> anyhow::Result<()> {
     let scene = scene()?;
-    let all = WAYS.map(|(way, _)| way);
-    let without_utf8: Vec<_> = all.into_iter().filter(|way| !WITH_UTF8.contains(way)).collect();
     for gateway in ["names", "random_names"] {
         same(&scene, gateway, &WITH_UTF8)?;
-        same(&scene, gateway, &without_utf8)?;
+        same(&scene, gateway, &WITH_UNDERSCORES)?;
     }
     for gateway in ["classic", "random", "timed"] {
-        same(&scene, gateway, &all)?;
+        same(&scene, gateway, &WAYS.map(|(way, _)| way))?;
     }
     Ok(())
 }
@@ -155,6 +172,26 @@ fn names_in_utf8_arrive_as_they_are() -> anyhow::Result<()> {
         ] {
             ensure_value(&format!("{{{selector},way=\"{way}\",gateway=\"names\"}}"), expected)?;
         }
+    }
+    Ok(())
+}
+
+/// What escaping makes the same is shown once, and nothing else is lost.
+fn names_in_utf8_arrive_as_the_scheme_has_them() -> anyhow::Result<()> {
+    for (way, selector, expected) in [
+        ("underscores", "my_gauge{job=\"names\"}", 2.0),
+        ("underscores", "gr__e_in_m_{_ber=\"1\"}", 6.0),
+        ("dots", "my_dot_gauge{job=\"names\"}", 1.0),
+        ("dots", "my_gauge{job=\"names\"}", 2.0),
+        ("dots", "my__gauge{job=\"names\"}", 3.0),
+        ("values", "U__my_2e_gauge{job=\"names\"}", 1.0),
+        ("values", "U__my_20_gauge{job=\"names\"}", 3.0),
+        ("values", "U__fire_1f525_{job=\"names\"}", 9.0),
+        ("values", "in_a_named_group{U__my_2e_label=\"x\"}", 1.0),
+        ("values", "U__o_2e_p__total{U__q_2e_r=\"s\"}", 1.0),
+    ] {
+        let selector = selector.replace('}', &format!(",way=\"{way}\",gateway=\"names\"}}"));
+        ensure_value(&selector, expected)?;
     }
     Ok(())
 }
@@ -251,12 +288,14 @@ fn a_sidecar_that_holds_open_leaves_once_prometheus_has_scraped_it() -> anyhow::
         Ok(sidecar.log().contains("holding open for a scrape").then_some(()))
     })?;
     ensure!(!sidecar.is_ended(), "{}", sidecar.log());
-    let scraper = Scraper::start(&[("sidecar", scraped)], &WAYS[..1])?;
+    // By zstd, which is not what it does by itself.
+    let scraper = Scraper::start(&[("sidecar", scraped)], &WAYS[..1], ",zstd-scrape")?;
     let code = sidecar.ended().with_context(|| sidecar.log())?;
     ensure!(code == Some(0) && sidecar.log().contains("everything was scraped"), "{code:?}: {}", sidecar.log());
     let last = block_on(wait::until("the last push", LIMIT, || async {
         Ok(scraper.prometheus.query("last_over_time(last_words[1m])").await?.pop())
     }))?;
     ensure!((last.value, last.label("job")) == (42.0, "last"), "{last:?}");
+    ensure!(scraper.log().contains("Using zstd-compressed scrape response"), "{}", scraper.log());
     Ok(())
 }

@@ -24,12 +24,15 @@ use crate::{gateway::Gateway, hostile, random};
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The name of a way to scrape, and what the configuration says for it.
-pub(crate) const WAYS: [(&str, &str); 5] = [
-    ("usual", "fallback_scrape_protocol: PrometheusText0.0.4"),
+pub(crate) const WAYS: [(&str, &str); 8] = [
+    ("usual", "{}"),
     ("text", "scrape_protocols: [PrometheusText0.0.4]"),
     ("text1", "scrape_protocols: [PrometheusText1.0.0]"),
     ("openmetrics", "scrape_protocols: [OpenMetricsText1.0.0]"),
     ("native", "{scrape_native_histograms: true, always_scrape_classic_histograms: true}"),
+    ("underscores", "metric_name_escaping_scheme: underscores"),
+    ("dots", "metric_name_escaping_scheme: dots"),
+    ("values", "metric_name_escaping_scheme: values"),
 ];
 
 /// A Prometheus with a folder, which goes with it.
@@ -76,8 +79,13 @@ fn now() -> anyhow::Result<i64> {
 // === impl Scraper ===
 
 impl Scraper {
-    /// Scrapes each target every second in each of the ways. Series have the labels `way` and `gateway`.
-    pub(crate) fn start(targets: &[(&str, SocketAddr)], ways: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// Scrapes each target every second in each of the ways. Series have the labels `way` and `gateway`. Features are
+    /// each preceded by a comma.
+    pub(crate) fn start(
+        targets: &[(&str, SocketAddr)],
+        ways: &[(&str, &str)],
+        more_features: &str,
+    ) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!("sidegate-scraped-{}-{number}", std::process::id()));
@@ -92,7 +100,9 @@ impl Scraper {
                 format!("--config.file={}", file.display()),
                 format!("--storage.tsdb.path={}", scraper.folder.join("data").display()),
                 "--web.listen-address=127.0.0.1:0".to_owned(),
-                "--enable-feature=exemplar-storage".to_owned(),
+                format!("--enable-feature=exemplar-storage{more_features}"),
+                // Else it takes five seconds to know its targets.
+                "--scrape.discovery-reload-interval=100ms".to_owned(),
                 "--log.level=debug".to_owned(),
             ],
         )?;
@@ -152,7 +162,7 @@ impl Scene {
         ];
         let targets: Vec<_> = gateways.iter().map(|(name, gateway)| (*name, gateway.address)).collect();
         let scene =
-            Self { scraper: Scraper::start(&targets, &WAYS)?, gateways, time_of_samples: now - hostile::BEFORE };
+            Self { scraper: Scraper::start(&targets, &WAYS, "")?, gateways, time_of_samples: now - hostile::BEFORE };
         block_on(scene.is_scraped()).with_context(|| scene.scraper.log())?;
         Ok(scene)
     }
