@@ -77,8 +77,8 @@ async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let Config { log_level: _, log_format: _, settings, rules, role } = config;
-    let (store, metrics) = (Store::with(rules), Metrics::of_process());
-    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings };
+    let (store, metrics, quit) = (Store::with(rules), Metrics::of_process(), signals.quit());
+    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings, quit };
     match role {
         Role::Alone(sockets) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());

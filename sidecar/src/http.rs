@@ -6,6 +6,9 @@
 //! | `P/metrics/job/…`, `P/metrics/job@base64/…` | PUT, POST, DELETE | DELETE, signed by the operator |
 //! | `P/metrics`, `P/metrics/…` where no job is needed | PUT, POST, DELETE | |
 //! | `P/-/healthy`, `P/-/ready` | GET | GET |
+//! | `P/api/v1/…` | see `api` and `admin` | |
+//! | `P/-/quit` | PUT, POST | |
+//! | `P/`, `P/status` | GET | |
 //!
 //! `P` is the route prefix and `T` the telemetry path; the scrape listener has no prefix, and `/metrics` as `T`. Paths
 //! are taken as sent. Below `P/metrics` they are data: never cleaned, decoded or redirected here. Others are redirected
@@ -13,6 +16,8 @@
 //!
 //! *Never:* any rule about groups, labels or signatures.
 
+mod admin;
+mod api;
 mod body;
 mod delete;
 mod error;
@@ -23,10 +28,12 @@ mod observe;
 mod page;
 mod push;
 mod redirect;
+mod rfc3339;
 mod routes;
 mod scrape;
 mod settings;
 mod terms;
+mod ui;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -38,7 +45,7 @@ use axum::{
 use protocol::endpoints::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
 
 use crate::{
-    lifecycle::{Readiness, Scrapes},
+    lifecycle::{Quit, Readiness, Scrapes},
     metrics::{Handler, Metrics},
     operator_access::OperatorAccess,
     store::Store,
@@ -81,6 +88,7 @@ struct Shared {
     scrapes: Scrapes,
     readiness: Readiness,
     operator: OperatorAccess,
+    quit: Quit,
 }
 
 /// What a state is made from.
@@ -92,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
     pub(crate) settings: Settings,
+    pub(crate) quit: Quit,
 }
 
 /// The whole API, as the push listener and the only listener serve it.
@@ -103,7 +112,7 @@ pub fn router(state: AppState) -> Router {
     let Settings { telemetry_path, allows_missing_job, .. } = &*Arc::clone(&state.settings);
     let page_is_here = &**telemetry_path == METRICS_PATH;
 
-    let routes = health(&state).root("/").root("/api/v1/");
+    let routes = ui::routes(admin::routes(api::routes(health(&state), &state), &state), &state);
     let routes = match (page_is_here, *allows_missing_job) {
         (true, true) => at_metrics(routes, GROUPS_AND_GET, &page.clone().merge(groups.clone())),
         (true, false) => at_metrics(routes, GET_ONLY, &page),
@@ -116,7 +125,6 @@ pub fn router(state: AppState) -> Router {
     } else {
         below_job(routes, GROUPS, &groups)
     };
-    // The status page, the JSON API and the administration add their paths here.
     routes.finish(state)
 }
 
@@ -180,13 +188,14 @@ impl AppState {
     }
 
     fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
-        let (metrics, scrapes, readiness) = (Metrics::default(), Scrapes::default(), Readiness::default());
-        Self::new(Parts { store, metrics, scrapes, readiness, operator, settings })
+        let (metrics, scrapes) = (Metrics::default(), Scrapes::default());
+        let (readiness, quit) = (Readiness::default(), Quit::default());
+        Self::new(Parts { store, metrics, scrapes, readiness, operator, settings, quit })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, metrics, scrapes, readiness, operator, settings } = parts;
-        let shared = Shared { store, metrics, scrapes, readiness, operator };
+        let Parts { store, metrics, scrapes, readiness, operator, settings, quit } = parts;
+        let shared = Shared { store, metrics, scrapes, readiness, operator, quit };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 

@@ -20,12 +20,14 @@
 
 mod app;
 mod args;
+mod build_info;
 mod config;
 mod expiry;
 mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod selector;
 mod telemetry;
 
 pub mod clock;

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 
@@ -64,13 +64,18 @@ pub(crate) struct Readiness(Weak<()>);
 #[derive(Clone, Debug)]
 pub(crate) struct Starting(#[expect(dead_code, reason = "what counts is that it is held")] Arc<()>);
 
-/// The signals that end the process. They are caught from the moment this exists: the first process of a container
+/// What tells the process to end: signals, or a client's wish. The signals are caught from the moment this exists: the first process of a container
 /// would otherwise not hear them.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Quit,
 }
+
+/// A client's wish that the process ends. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quit(Arc<Notify>);
 
 pub(crate) use linger::Reason;
 
@@ -202,10 +207,16 @@ impl Readiness {
 
 impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, quit: Quit::default() })
     }
 
-    /// Waits for the signal to go and tells its name.
+    /// What takes a client's wish.
+    pub(crate) fn quit(&self) -> Quit {
+        self.quit.clone()
+    }
+
+    /// Waits for the signal or the wish to go and tells its name.
     ///
     /// # Cancel safety
     /// Dropped midway, it loses nothing.
@@ -213,7 +224,17 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = self.quit.0.notified() => "quit",
         }
+    }
+}
+
+// === impl Quit ===
+
+impl Quit {
+    /// A second wish while leaving changes nothing.
+    pub(crate) fn ask(&self) {
+        self.0.notify_one();
     }
 }
 
@@ -238,6 +259,20 @@ mod tests {
         check(Some(600), 590, 595);
         check(Some(600), 599, 595);
         check(Some(3), 1, 0);
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_quit_ends_the_wait_even_when_it_came_before() {
+        let mut signals = Signals::catch().unwrap();
+        let client = signals.quit();
+        client.ask();
+        client.ask();
+        assert_eq!(signals.recv().await, "quit");
+        let (reason, ()) = tokio::join!(signals.recv(), async {
+            settle().await;
+            client.ask();
+        });
+        assert_eq!(reason, "quit");
     }
 
     fn changes(store: &Store, body: &[u8], job: &str) {

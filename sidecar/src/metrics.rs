@@ -18,7 +18,10 @@ use std::{
 use protocol::LabelSet;
 use tokio::time::Instant;
 
-use crate::exposition::{Kind, Metric, MetricFamily, Value};
+use crate::{
+    build_info,
+    exposition::{Kind, Metric, MetricFamily, Value},
+};
 use window::Window;
 
 const BUILD_INFO: &str = "pushgateway_build_info";
@@ -56,10 +59,17 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
 /// Which handler answered, in upstream's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Handler {
+    ApiGroups,
+    ApiMetrics,
+    ApiOptions,
+    ApiStatus,
     Delete,
     Healthy,
     Push,
     Ready,
+    /// The status page.
+    Status,
+    Wipe,
 }
 
 /// Why a push was refused.
@@ -122,10 +132,16 @@ struct Pushes {
 impl Handler {
     fn label(self) -> &'static str {
         match self {
+            Self::ApiGroups => "api/v1/groups",
+            Self::ApiMetrics => "api/v1/metrics",
+            Self::ApiOptions => "api/v1/options",
+            Self::ApiStatus => "api/v1/status",
             Self::Delete => "delete",
             Self::Healthy => "healthy",
             Self::Push => "push",
             Self::Ready => "ready",
+            Self::Status => "status",
+            Self::Wipe => "wipe",
         }
     }
 }
@@ -337,13 +353,13 @@ fn build_info() -> Metric {
         other => other,
     };
     let labels: LabelSet = [
-        ("branch", ""),
+        ("branch", build_info::BRANCH),
         ("goarch", goarch),
         ("goos", std::env::consts::OS),
         ("goversion", ""),
-        ("revision", ""),
+        ("revision", build_info::REVISION),
         ("tags", ""),
-        ("version", env!("CARGO_PKG_VERSION")),
+        ("version", build_info::VERSION),
     ]
     .into_iter()
     .collect();

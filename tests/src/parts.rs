@@ -7,7 +7,7 @@
 //! *Never:* how the programs are run.
 
 mod build;
-mod progress;
+pub(crate) mod progress;
 
 use std::{
     env,
@@ -264,7 +264,22 @@ impl Parts {
         Path::new("/usr/bin/busybox")
     }
 
-    fn locate() -> anyhow::Result<Self> {
+    /// A program that no cluster needs: in a named folder, else in a folder of the cache, which is filled once.
+    pub(crate) fn find_or_make(
+        &self,
+        program: &str,
+        folder: &str,
+        make: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<PathBuf> {
+        if let Some(file) = self.folders.iter().map(|folder| folder.join(program)).find(|file| file.is_file()) {
+            return Ok(file);
+        }
+        let folder = self.cache.join(folder);
+        build::once(&folder, make)?;
+        Ok(folder.join(program))
+    }
+
+    pub(crate) fn locate() -> anyhow::Result<Self> {
         let given = ["SIDEGATE_PARTS", "KUBEBUILDER_ASSETS"].into_iter().filter_map(env::var_os).map(PathBuf::from);
         let home = |suffix: &str| env::var_os("HOME").map(|home| PathBuf::from(home).join(suffix));
         let cache = env::var_os("XDG_CACHE_HOME").filter(|path: &OsString| !path.is_empty()).map(PathBuf::from);

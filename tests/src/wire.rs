@@ -2,7 +2,7 @@
 //!
 //! *Never:* what a field means.
 
-/// A message as bytes.
+/// A message that is put together field by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message(Vec<u8>);
 
@@ -17,55 +17,74 @@ impl Message {
 
     /// Adds a number, as `int64`, `uint64`, `bool` or an enum is written.
     #[must_use]
-    pub fn integer(self, field: u64, value: u64) -> Self {
-        self.with(field, 0, &varint(value))
+    pub fn integer(mut self, field: u64, value: u64) -> Self {
+        integer(&mut self.0, field, value);
+        self
     }
 
     /// Adds a number, as `sint64` is written.
     #[must_use]
     pub fn signed(self, field: u64, value: i64) -> Self {
-        self.integer(field, (value << 1 ^ value >> 63).cast_unsigned())
+        self.integer(field, ((value << 1) ^ (value >> 63)).cast_unsigned())
     }
 
     /// Adds a `double`.
     #[must_use]
-    pub fn double(self, field: u64, value: f64) -> Self {
-        self.with(field, 1, &value.to_le_bytes())
+    pub fn double(mut self, field: u64, value: f64) -> Self {
+        double(&mut self.0, field, value);
+        self
     }
 
     /// Adds a text.
     #[must_use]
-    pub fn text(self, field: u64, value: &str) -> Self {
-        self.with(field, 2, &delimited(value.as_bytes()))
+    pub fn text(mut self, field: u64, value: &str) -> Self {
+        text(&mut self.0, field, value);
+        self
     }
 
     /// Adds a message.
     #[must_use]
-    pub fn message(self, field: u64, value: &Self) -> Self {
-        self.with(field, 2, &value.delimited())
+    pub fn message(mut self, field: u64, value: &Self) -> Self {
+        message(&mut self.0, field, &value.0);
+        self
     }
 
     /// Its length and its bytes.
     #[must_use]
     pub fn delimited(&self) -> Vec<u8> {
-        delimited(&self.0)
-    }
-
-    fn with(mut self, field: u64, wire: u64, bytes: &[u8]) -> Self {
-        self.0.extend(varint(field << 3 | wire));
-        self.0.extend(bytes);
-        self
+        let mut out = varint(length(&self.0));
+        out.extend(&self.0);
+        out
     }
 }
 
-fn delimited(bytes: &[u8]) -> Vec<u8> {
-    let mut out = varint(bytes.len().try_into().unwrap_or(u64::MAX));
-    out.extend(bytes);
-    out
+/// Writes a number, as `int64`, `uint64`, `bool` or an enum is written.
+pub fn integer(out: &mut Vec<u8>, field: u64, value: u64) {
+    key(out, field, 0);
+    out.extend(varint(value));
+}
+
+/// Writes a `double`.
+pub fn double(out: &mut Vec<u8>, field: u64, value: f64) {
+    key(out, field, 1);
+    out.extend(value.to_le_bytes());
+}
+
+/// Writes a message, given as bytes.
+pub fn message(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+    key(out, field, 2);
+    out.extend(varint(length(value)));
+    out.extend(value);
+}
+
+/// Writes a text.
+pub fn text(out: &mut Vec<u8>, field: u64, value: &str) {
+    message(out, field, value.as_bytes());
 }
 
 /// A number in base 128, lowest digits first.
-fn varint(mut number: u64) -> Vec<u8> {
+#[must_use]
+pub fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let digit = u8::try_from(number & 0x7f).unwrap_or_default();
@@ -76,6 +95,14 @@ fn varint(mut number: u64) -> Vec<u8> {
         }
         bytes.push(digit | 0x80);
     }
+}
+
+fn key(out: &mut Vec<u8>, field: u64, wire: u64) {
+    out.extend(varint((field << 3) | wire));
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

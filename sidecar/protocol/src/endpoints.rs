@@ -20,6 +20,12 @@ pub const HEALTHY_PATH: &str = "/-/healthy";
 /// Answers 200 once the process serves what it holds.
 pub const READY_PATH: &str = "/-/ready";
 
+/// Ends the process, where that is enabled.
+pub const QUIT_PATH: &str = "/-/quit";
+
+/// What all paths of the JSON API start with.
+pub const API_PATH: &str = "/api/v1";
+
 /// Query parameter of the page that picks families by name; may be repeated.
 pub const NAME_PARAMETER: &str = "name[]";
 

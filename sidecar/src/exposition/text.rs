@@ -10,10 +10,10 @@
 //!
 //! *Never:* protobuf, HTTP, who asked.
 
-mod decode;
+pub(super) mod decode;
 mod encode;
-mod error;
-mod number;
+pub(super) mod error;
+pub(super) mod number;
 
 pub use decode::decode;
 pub use encode::{encode, write_header, write_series};

@@ -6,6 +6,8 @@
 //!
 //! *Never:* success paths.
 
+mod api;
+
 use std::sync::Arc;
 
 use axum::{
@@ -25,6 +27,7 @@ use crate::{
     clock::UnixSeconds,
     exposition::{
         measurement::MeasurementError,
+        openmetrics::OpenMetricsError,
         protobuf::ProtobufError,
         text::{TextError, write_number},
     },
@@ -32,6 +35,7 @@ use crate::{
     operator_access::Denial,
     store::{Objection, Times},
 };
+pub(super) use api::ApiError;
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -48,6 +52,8 @@ pub(super) enum HttpError {
     Key(GroupingKeyError),
     #[error("{0}")]
     Text(TextError),
+    #[error("{0}")]
+    OpenMetrics(OpenMetricsError),
     #[error("{0}")]
     Protobuf(ProtobufError),
     #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
@@ -91,6 +97,8 @@ pub(super) enum HttpError {
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
     #[error("{0}")]
     Denied(Denial),
+    #[error("{0}")]
+    Api(ApiError),
 }
 
 /// What there is to count and to log about a failure; an extension of the response.
@@ -148,6 +156,7 @@ impl HttpError {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_)
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::Compression { .. }
             | Self::Incomplete(_)
@@ -166,13 +175,14 @@ impl HttpError {
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Api(error) => error.status(),
         }
     }
 
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Key(_) => Some(Refusal::Path),
-            Self::Text(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
+            Self::Text(_) | Self::OpenMetrics(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
@@ -192,7 +202,8 @@ impl HttpError {
             | Self::BadPushTime(_)
             | Self::NoPushTime
             | Self::PushedSince { .. }
-            | Self::Denied(_) => None,
+            | Self::Denied(_)
+            | Self::Api(_) => None,
         }
     }
 
@@ -204,7 +215,9 @@ impl HttpError {
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
+            | Self::Api(_)
             | Self::Text(_)
+            | Self::OpenMetrics(_)
             | Self::Protobuf(_)
             | Self::TooLarge { .. }
             | Self::TooLargeDecompressed { .. }
@@ -233,8 +246,9 @@ impl HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
+        let end = if matches!(&self, Self::Api(error) if !error.ends_line()) { "" } else { "\n" };
         let mut response =
-            (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}\n")).into_response();
+            (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}{end}")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
@@ -248,6 +262,12 @@ impl From<TextError> for HttpError {
     }
 }
 
+impl From<OpenMetricsError> for HttpError {
+    fn from(error: OpenMetricsError) -> Self {
+        Self::OpenMetrics(error)
+    }
+}
+
 impl From<ProtobufError> for HttpError {
     fn from(error: ProtobufError) -> Self {
         Self::Protobuf(error)
@@ -257,6 +277,12 @@ impl From<ProtobufError> for HttpError {
 impl From<MeasurementError> for HttpError {
     fn from(error: MeasurementError) -> Self {
         Self::Measurement(error)
+    }
+}
+
+impl From<ApiError> for HttpError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
     }
 }
 

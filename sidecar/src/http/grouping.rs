@@ -18,20 +18,24 @@ impl FromRequestParts<AppState> for Key {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, HttpError> {
         let path = parts.uri.path().strip_prefix(&*state.settings().route_prefix).unwrap_or_default();
-        // The operator writes a key's names as they are.
-        let names = match state.listener {
-            Listener::Scrape => PathNames::Literal,
-            Listener::Single | Listener::Push => state.settings().path_names(),
-        };
-        let read = if state.settings().allows_missing_job {
-            GroupingKey::from_path_without_job
-        } else {
-            GroupingKey::from_path
-        };
-        match read(path, names) {
+        match key(state, path) {
             Ok(key) => Ok(Self(key)),
             Err(GroupingKeyError::NotAGroupPath) => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::Key(error)),
         }
+    }
+}
+
+/// Reads the path of a group, behind the route prefix, as this listener reads it.
+pub(super) fn key(state: &AppState, path: &str) -> Result<GroupingKey, GroupingKeyError> {
+    // The operator writes a key's names as they are.
+    let names = match state.listener {
+        Listener::Scrape => PathNames::Literal,
+        Listener::Single | Listener::Push => state.settings().path_names(),
+    };
+    if state.settings().allows_missing_job {
+        GroupingKey::from_path_without_job(path, names)
+    } else {
+        GroupingKey::from_path(path, names)
     }
 }

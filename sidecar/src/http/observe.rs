@@ -8,8 +8,9 @@
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode, header},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::Response,
+    routing::MethodRouter,
 };
 use tokio::time::Instant;
 
@@ -70,6 +71,12 @@ fn size(request: &Request) -> u64 {
     u64::try_from(head).unwrap_or(u64::MAX).saturating_add(length.unwrap_or(0))
 }
 
+/// The methods given so far, counted under that handler.
+pub(super) fn counted(state: &AppState, handler: Handler, methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    let count = move |state, request, next| count(state, handler, request, next);
+    methods.layer(from_fn_with_state(state.clone(), count))
+}
+
 /// One of the few methods that reach a handler.
 fn method(method: &Method) -> &'static str {
     match method.as_str() {
@@ -77,6 +84,7 @@ fn method(method: &Method) -> &'static str {
         "PUT" => "put",
         "POST" => "post",
         "DELETE" => "delete",
+        "OPTIONS" => "options",
         _ => "other",
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     exposition::{Escaping, FamilyHead, MetricFamily, MetricRef, family::compare_labels, openmetrics, text},
+    metrics::OWN_FAMILIES,
     store::{Page, Snapshot},
 };
 
@@ -27,10 +28,14 @@ pub(super) fn pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
 
 /// The pieces of the page in OpenMetrics, in order.
 pub(super) fn openmetrics_pieces(page: &Page, own: Vec<MetricFamily>) -> Vec<Bytes> {
+    let has_family = |name: &str| {
+        let is_stored = page.sections.binary_search_by(|section| (*section.name).cmp(name)).is_ok();
+        is_stored || OWN_FAMILIES.iter().any(|(own, _)| *own == name)
+    };
     let written = |family: &MetricFamily| {
         let mut text = String::new();
         let metrics = family.metrics.iter().map(MetricRef::from);
-        openmetrics::write_family(&mut text, family.head(), metrics, Escaping::AllowUtf8);
+        openmetrics::write_family(&mut text, family.head(), metrics, Escaping::AllowUtf8, has_family);
         text
     };
     let mut pieces = merged(page, own, written);

@@ -55,6 +55,18 @@ impl Routes {
         self
     }
 
+    /// Serves a path of plain text that the prefix does not stand before.
+    pub(super) fn unprefixed(mut self, path: &str, allow: &'static str, methods: MethodRouter<AppState>) -> Self {
+        self.router = self.router.route(path, allowing(methods, allow));
+        self
+    }
+
+    /// Serves all paths of a template with a handler that answers every method itself.
+    pub(super) fn whole(mut self, template: &str, methods: MethodRouter<AppState>) -> Self {
+        self.router = self.router.route(&format!("{}{template}", self.prefix), methods);
+        self
+    }
+
     /// Lets this path, which ends in a slash, be found without it by every method.
     pub(super) fn root(mut self, path: &str) -> Self {
         self.known.roots.push(format!("{}{path}", self.prefix));

@@ -16,9 +16,12 @@ use super::{
     shown::{Shown, ShownFamily},
     snapshot::Snapshot,
 };
-use crate::exposition::{
-    Escaping, FamilyHead, MetricRef, openmetrics,
-    text::{write_header, write_series},
+use crate::{
+    exposition::{
+        Escaping, FamilyHead, MetricRef, openmetrics,
+        text::{write_header, write_series},
+    },
+    metrics::OWN_FAMILIES,
 };
 
 /// Everything that is stored, as text.
@@ -104,9 +107,13 @@ impl Page {
     pub fn openmetrics(stored: &Snapshot, escaping: Escaping) -> Self {
         let mut text = String::new();
         let mut sections = Vec::with_capacity(stored.families.len());
+        let has_family = |name: &str| {
+            let is_stored = stored.families.binary_search_by(|family| (*family.name).cmp(name)).is_ok();
+            is_stored || OWN_FAMILIES.iter().any(|(own, _)| *own == name)
+        };
         for family in &stored.families {
             let start = text.len();
-            openmetrics::write_family(&mut text, family.head(), family.metrics(), escaping);
+            openmetrics::write_family(&mut text, family.head(), family.metrics(), escaping, has_family);
             let samples = start + header_length(text.get(start..).unwrap_or_default());
             sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
         }

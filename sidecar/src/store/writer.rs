@@ -144,6 +144,14 @@ impl Store {
         self.lock().index.groups.iter().map(|(key, group)| GroupView::of(key, group)).collect()
     }
 
+    /// The keys of all groups, sorted.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Arc<GroupingKey>> {
+        let mut keys: Vec<_> = self.lock().index.groups.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
     /// One group, if it is there.
     #[must_use]
     pub fn group(&self, key: &GroupingKey) -> Option<GroupView> {

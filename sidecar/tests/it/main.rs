@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+mod admin;
+mod api;
 mod call;
 mod curl;
 mod delete;
@@ -16,6 +18,7 @@ mod own_metrics;
 mod paths;
 mod process;
 mod push;
+mod quit;
 mod readme;
 mod scrape;
 mod sentences;
@@ -23,6 +26,7 @@ mod signed_delete;
 mod times;
 mod timestamps;
 mod ttl;
+mod ui;
 mod unchecked;
 
 #[path = "../../fuzz/src/lib.rs"]

@@ -83,7 +83,7 @@ pub(super) fn build_page(part: &GoPart, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Fills a folder of the cache: whole or not at all, and by one process.
-fn once(folder: &Path, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) fn once(folder: &Path, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let cache = folder.parent().context("the cache has a folder per part")?;
     fs::create_dir_all(cache).with_context(|| cache.display().to_string())?;
     let lock = File::create(folder.with_added_extension("lock"))?;

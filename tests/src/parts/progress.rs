@@ -14,12 +14,12 @@ use crate::wait;
 
 /// Runs a command to its end; its output is shown only when it fails.
 #[expect(clippy::disallowed_methods, reason = "the time is shown to a person")]
-pub(super) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut out = io::stderr();
     let terminal = out.is_terminal();
     if !terminal {
-        writeln!(out, "cluster: {what} ...")?;
+        writeln!(out, "{what} ...")?;
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("{what}: {:?}", command.get_program()))?;
@@ -27,13 +27,13 @@ pub(super) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     let errors = std::thread::spawn(move || io::read_to_string(errors).unwrap_or_default());
     let status = wait::blocking(what, Duration::from_secs(3600), || {
         if terminal {
-            write!(out, "\rcluster: {what} ... {:.0?} ", Duration::from_secs(start.elapsed().as_secs()))?;
+            write!(out, "\r{what} ... {:.0?} ", Duration::from_secs(start.elapsed().as_secs()))?;
             out.flush()?;
         }
         Ok(child.try_wait()?)
     })?;
     let end = if terminal { "\r" } else { "" };
-    writeln!(out, "{end}cluster: {what}: {:.1} s", start.elapsed().as_secs_f64())?;
+    writeln!(out, "{end}{what}: {:.1} s", start.elapsed().as_secs_f64())?;
     if !status.success() {
         bail!("{what}: {status}\n{}", errors.join().unwrap_or_default());
     }

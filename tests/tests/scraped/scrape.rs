@@ -2,7 +2,12 @@
 //!
 //! *Never:* how our page looks.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
 
 use anyhow::{Context as _, ensure};
 use e2e::{
@@ -14,7 +19,7 @@ use e2e::{
 use serde_json::Value;
 
 use crate::{
-    gateway::{Gateway, Push, TEXT},
+    gateway::{Push, TEXT},
     hostile,
     world::{LIMIT, Scene, Scraper, WAYS, block_on, scene},
 };
@@ -71,10 +76,16 @@ fn every_scrape_is_complete_and_prometheus_complains_of_nothing() -> anyhow::Res
 
 /// What would be seen above, were it there.
 fn prometheus_complains_of_a_series_that_comes_twice() -> anyhow::Result<()> {
-    let pushes = ["/metrics/job/j", "/metrics/job/j/instance/i"]
-        .map(|path| Push { status: 202, ..Push::new(path, TEXT, format!("twice{{instance=\"i\"}} {}\n", path.len())) });
-    let gateway = Gateway::with(&["--push.disable-consistency-check"], &pushes)?;
-    let scraper = Scraper::start(&[("twice", gateway.address)], &WAYS[..1], "")?;
+    let page = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\ntwice 1\ntwice 2\n";
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for mut connection in listener.incoming().map_while(Result::ok) {
+            // The request is short, and what is in it does not matter.
+            let _ = connection.read(&mut [0; 4096]).and_then(|_| connection.write_all(page.as_bytes()));
+        }
+    });
+    let scraper = Scraper::start(&[("twice", address)], &WAYS[..1], "")?;
     wait::blocking("a complaint", LIMIT, || Ok((!complaints(&scraper.log()).is_empty()).then_some(())))
         .with_context(|| scraper.log())
 }

@@ -31,6 +31,8 @@ pub enum GroupingKeyError {
         /// The value as written.
         value: String,
     },
+    /// A `%` that is no escape, in the name of a label or in its value; the label's name.
+    BadEscape(String),
     /// A value that is not UTF-8 once decoded; the label's name.
     NotUtf8(String),
 }
@@ -71,6 +73,12 @@ impl fmt::Display for GroupingKeyError {
                  {BASE64_ADVICE}",
                 Excerpt::of(name),
                 Excerpt::of(value)
+            ),
+            Self::BadEscape(name) => write!(
+                f,
+                "expected two hexadecimal digits after each `%` in label {:?} and its value, found something else; \
+                 `%` itself is `%25`",
+                Excerpt::of(name)
             ),
             Self::NotUtf8(name) => {
                 write!(f, "expected UTF-8 as value of label {:?}, found other bytes", Excerpt::of(name))

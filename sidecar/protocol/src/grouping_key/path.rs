@@ -115,6 +115,9 @@ fn read_labels(labels: &mut Labels, written: &str, names: PathNames) -> Result<(
 
 /// The name that a part stands for, and whether its value is in base64.
 fn name(part: &str, names: PathNames) -> Result<(String, bool), GroupingKeyError> {
+    if !has_whole_escapes(part) {
+        return Err(GroupingKeyError::BadEscape(part.to_owned()));
+    }
     let decoded = percent_decode_str(part).decode_utf8();
     let is_utf8 = decoded.is_ok();
     let decoded = decoded.unwrap_or_else(|_| percent_decode_str(part).decode_utf8_lossy());
@@ -132,8 +135,17 @@ fn name(part: &str, names: PathNames) -> Result<(String, bool), GroupingKeyError
     Ok((name, bare.is_some()))
 }
 
+/// Whether each `%` is followed by two digits: to the decoder, one that is not stands for itself.
+fn has_whole_escapes(part: &str) -> bool {
+    let is_escape = |after: &str| 1 < after.len() && after.bytes().take(2).all(|digit| digit.is_ascii_hexdigit());
+    part.split('%').skip(1).all(is_escape)
+}
+
 /// The value that a part stands for.
 fn value(name: &str, part: &str, is_base64: bool) -> Result<String, GroupingKeyError> {
+    if !has_whole_escapes(part) {
+        return Err(GroupingKeyError::BadEscape(name.to_owned()));
+    }
     let not_utf8 = || GroupingKeyError::NotUtf8(name.to_owned());
     let value = percent_decode_str(part).decode_utf8().map_err(|_| not_utf8())?;
     if !is_base64 {

@@ -106,6 +106,15 @@ fn what_is_no_key_is_explained() {
             "invalid base64 encoding for label \"job\": expected the URL-safe alphabet, found \"YWJjZ\"; {advice}"
         ),
     );
+    let escape = |name: &str| {
+        format!(
+            "expected two hexadecimal digits after each `%` in label {name:?} and its value, found something else; \
+             `%` itself is `%25`"
+        )
+    };
+    check("/metrics/job/50%", &escape("job"));
+    check("/metrics/job/a/b/%2", &escape("b"));
+    check("/metrics/job/a/b/%zz", &escape("b"));
     check("/metrics/job/%ff", "expected UTF-8 as value of label \"job\", found other bytes");
     check("/metrics/job/a/b@base64/_w", "expected UTF-8 as value of label \"b\", found other bytes");
 }

@@ -19,26 +19,26 @@ use super::{
 };
 use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name};
 
-mod families;
-mod line;
+pub(in crate::exposition) mod families;
+pub(in crate::exposition) mod line;
 
 use families::Families;
 use line::Line;
 
 /// A fault and its place, in bytes from the start of the line.
-struct Fault {
-    at: usize,
-    what: Malformed,
+pub(in crate::exposition) struct Fault<W = Malformed> {
+    pub(in crate::exposition) at: usize,
+    pub(in crate::exposition) what: W,
 }
 
 /// One sample as written.
-struct Sample {
-    name: String,
-    labels: LabelSet,
-    value: f64,
+pub(in crate::exposition) struct Sample {
+    pub(in crate::exposition) name: String,
+    pub(in crate::exposition) labels: LabelSet,
+    pub(in crate::exposition) value: f64,
     /// The value as written, for sentences.
-    written: String,
-    timestamp: Option<i64>,
+    pub(in crate::exposition) written: String,
+    pub(in crate::exposition) timestamp: Option<i64>,
 }
 
 /// Reads a body whose names in quotes may be what `names` allows. Families come in the order of their first line; those
@@ -47,16 +47,30 @@ struct Sample {
 /// # Errors
 /// The first fault.
 pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, TextError> {
-    let text = std::str::from_utf8(body).map_err(|error| not_utf8(body, error.valid_up_to()))?;
     let mut families = Families::default();
+    let error = |line, column, fault| TextError { line, column, fault };
+    each_line(body, |line| read_line(&mut families, Line::new(line, names)), error)?;
+    Ok(families.finish())
+}
+
+/// Reads a body line by line. `error` is given line and column, both from 1, of the first fault, which ends it.
+pub(in crate::exposition) fn each_line<W: From<Malformed>, E>(
+    body: &[u8],
+    mut read: impl FnMut(&str) -> Result<(), Fault<W>>,
+    error: impl Fn(usize, usize, W) -> E,
+) -> Result<(), E> {
+    let text = std::str::from_utf8(body).map_err(|fault| {
+        let (line, column) = place(body, fault.valid_up_to());
+        error(line, column, Malformed::NotUtf8.into())
+    })?;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
-        read_line(&mut families, Line::new(line, names)).map_err(|fault| {
+        read(line).map_err(|fault| {
             let before = line.get(..fault.at).unwrap_or(line);
-            TextError { line: index + 1, column: before.chars().count() + 1, fault: fault.what }
+            error(index + 1, before.chars().count() + 1, fault.what)
         })?;
     }
-    Ok(families.finish())
+    Ok(())
 }
 
 fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
@@ -90,14 +104,11 @@ fn read_comment(families: &mut Families, line: &mut Line<'_>) -> Result<(), Faul
     declared.map_err(|what| Fault { at, what })
 }
 
-fn not_utf8(body: &[u8], valid: usize) -> TextError {
+/// Line and column of what follows so many bytes.
+fn place(body: &[u8], valid: usize) -> (usize, usize) {
     let before = String::from_utf8_lossy(body.get(..valid).unwrap_or_default()).into_owned();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    TextError {
-        line: before.matches('\n').count() + 1,
-        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        fault: Malformed::NotUtf8,
-    }
+    (before.matches('\n').count() + 1, before.get(line_start..).unwrap_or_default().chars().count() + 1)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write};
 
 /// Reads a decimal number, `inf` or `nan`; `None` for anything else, and for what a double cannot hold.
-pub(super) fn parse_number(text: &str) -> Option<f64> {
+pub(in crate::exposition) fn parse_number(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let number: f64 = text.parse().ok()?;
     let signed_nan = number.is_nan() && unsigned.len() < text.len();

@@ -11,19 +11,19 @@ pub(super) struct Families {
     by_name: HashMap<String, usize>,
 }
 
-struct Family {
-    name: String,
-    help: String,
+pub(in crate::exposition) struct Family {
+    pub(in crate::exposition) name: String,
+    pub(in crate::exposition) help: String,
     /// Known from a `TYPE` line, or untyped with the first sample.
-    kind: Option<Kind>,
-    metrics: Vec<Metric>,
+    pub(in crate::exposition) kind: Option<Kind>,
+    pub(in crate::exposition) metrics: Vec<Metric>,
     /// Where a metric stands whose lines are several; empty for the other kinds.
     by_labels: HashMap<LabelSet, usize>,
 }
 
 /// What the line of a histogram or summary is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(in crate::exposition) enum Part {
     /// A bucket or a quantile.
     Inner,
     Sum,
@@ -60,16 +60,7 @@ impl Families {
 
     pub(super) fn finish(self) -> Vec<MetricFamily> {
         let filled = self.families.into_iter().filter(|family| !family.metrics.is_empty());
-        let finished = filled.map(|mut family| {
-            for metric in &mut family.metrics {
-                if let Value::Histogram(histogram) = &mut metric.value {
-                    histogram.unify_counts();
-                }
-            }
-            let kind = family.kind.unwrap_or(Kind::Untyped);
-            MetricFamily { name: family.name, help: family.help, unit: String::new(), kind, metrics: family.metrics }
-        });
-        finished.collect()
+        filled.map(Family::finish).collect()
     }
 
     /// The family of that name; else the summary, else the histogram, that the name is a part of; else a new one.
@@ -98,24 +89,30 @@ impl Families {
 // === impl Family ===
 
 impl Family {
-    fn new(name: &str) -> Self {
+    pub(in crate::exposition) fn new(name: &str) -> Self {
         let (help, metrics, by_labels) = Default::default();
         Self { name: name.to_owned(), help, kind: None, metrics, by_labels }
     }
 
-    fn add(&mut self, mut sample: Sample) -> Result<(), Malformed> {
-        let kind = *self.kind.get_or_insert(Kind::Untyped);
-        let Some(label) = kind.inner_label() else {
-            let Sample { labels, value, timestamp, .. } = sample;
-            self.metrics.push(Metric { labels, value: Value::Number(value), timestamp, extra: None });
-            return Ok(());
-        };
-        let bound = sample.labels.remove(label);
+    fn add(&mut self, sample: Sample) -> Result<(), Malformed> {
         let part = match sample.name.strip_prefix(&self.name) {
             Some("_sum") => Part::Sum,
             Some("_count") => Part::Count,
             _ => Part::Inner,
         };
+        self.add_part(part, sample).map(drop)
+    }
+
+    /// Adds a sample and returns the metric that it is now, or is now a part of. The part matters only where a metric
+    /// has several.
+    pub(in crate::exposition) fn add_part(&mut self, part: Part, mut sample: Sample) -> Result<&mut Metric, Malformed> {
+        let kind = *self.kind.get_or_insert(Kind::Untyped);
+        let Some(label) = kind.inner_label() else {
+            let Sample { labels, value, timestamp, .. } = sample;
+            let metric = Metric { labels, value: Value::Number(value), timestamp, extra: None };
+            return Ok(self.metrics.push_mut(metric));
+        };
+        let bound = sample.labels.remove(label);
         let bound = match (part, bound) {
             (Part::Sum | Part::Count, _) => 0.0,
             (Part::Inner, None) => return Err(Malformed::NoBound { label, kind: inner_name(kind) }),
@@ -136,7 +133,17 @@ impl Family {
             (Value::Histogram(histogram), Part::Sum) => histogram.sum = sample.value,
             (Value::Histogram(histogram), Part::Count) => histogram.count = count()?,
         }
-        Ok(())
+        Ok(metric)
+    }
+
+    pub(in crate::exposition) fn finish(mut self) -> MetricFamily {
+        for metric in &mut self.metrics {
+            if let Value::Histogram(histogram) = &mut metric.value {
+                histogram.unify_counts();
+            }
+        }
+        let kind = self.kind.unwrap_or(Kind::Untyped);
+        MetricFamily { name: self.name, help: self.help, unit: String::new(), kind, metrics: self.metrics }
     }
 
     fn metric_of(&mut self, kind: Kind, labels: LabelSet) -> &mut Metric {

@@ -8,7 +8,7 @@ use super::{allows_metric, is_metric_name, parse_block, parse_number};
 const BLANKS: [char; 2] = [' ', '\t'];
 
 /// A line without its end, and how far it was read.
-pub(super) struct Line<'a> {
+pub(in crate::exposition) struct Line<'a> {
     text: &'a str,
     at: usize,
     /// What names in quotes may be.
@@ -18,23 +18,23 @@ pub(super) struct Line<'a> {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    pub(super) fn new(text: &'a str, names: NameValidation) -> Self {
+    pub(in crate::exposition) fn new(text: &'a str, names: NameValidation) -> Self {
         Self { text, at: 0, names }
     }
 
-    pub(super) fn at(&self) -> usize {
+    pub(in crate::exposition) fn at(&self) -> usize {
         self.at
     }
 
-    pub(super) fn rest(&self) -> &'a str {
+    pub(in crate::exposition) fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    pub(super) fn peek(&self) -> Option<char> {
+    pub(in crate::exposition) fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
-    pub(super) fn take(&mut self, token: char) -> bool {
+    pub(in crate::exposition) fn take(&mut self, token: char) -> bool {
         let found = self.peek() == Some(token);
         if found {
             self.at += token.len_utf8();
@@ -42,18 +42,18 @@ impl<'a> Line<'a> {
         found
     }
 
-    pub(super) fn skip_blanks(&mut self) {
+    pub(in crate::exposition) fn skip_blanks(&mut self) {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches(BLANKS).len();
     }
 
     /// Everything up to the next blank.
-    pub(super) fn word(&mut self) -> &'a str {
+    pub(in crate::exposition) fn word(&mut self) -> &'a str {
         self.until(|c| BLANKS.contains(&c))
     }
 
     /// The name in a comment and the blanks after it; `None` where the line ends before or right after the name.
-    pub(super) fn comment_name(&mut self) -> Result<Option<String>, Fault> {
+    pub(in crate::exposition) fn comment_name(&mut self) -> Result<Option<String>, Fault> {
         let start = self.at;
         let name = match self.peek() {
             None => return Ok(None),
@@ -71,7 +71,7 @@ impl<'a> Line<'a> {
     }
 
     /// The rest of the line as help.
-    pub(super) fn help(&mut self) -> Result<String, Fault> {
+    pub(in crate::exposition) fn help(&mut self) -> Result<String, Fault> {
         let mut help = String::new();
         loop {
             help.push_str(self.until(|c| c == '\\'));
@@ -89,7 +89,13 @@ impl<'a> Line<'a> {
     }
 
     /// The whole line as a sample.
-    pub(super) fn sample(&mut self) -> Result<Sample, Fault> {
+    pub(in crate::exposition) fn sample(&mut self) -> Result<Sample, Fault> {
+        let point = self.point()?;
+        Ok(Sample { timestamp: self.timestamp()?, ..point })
+    }
+
+    /// The start of the line as a sample: name, labels and value.
+    pub(in crate::exposition) fn point(&mut self) -> Result<Sample, Fault> {
         let start = self.at;
         let plain = if self.peek() == Some('{') { None } else { Some(self.plain_name()?) };
         self.skip_blanks();
@@ -106,7 +112,7 @@ impl<'a> Line<'a> {
         let Some(value) = parse_number(&written) else {
             return Err(Fault { at, what: Malformed::Value(Quoted(written)) });
         };
-        Ok(Sample { name, labels, value, written, timestamp: self.timestamp()? })
+        Ok(Sample { name, labels, value, written, timestamp: None })
     }
 
     /// Nothing, or a blank and a timestamp.
@@ -165,7 +171,7 @@ impl<'a> Line<'a> {
     }
 
     /// The label block and the metric name inside it.
-    fn labels(&mut self) -> Result<(Option<String>, LabelSet), Fault> {
+    pub(in crate::exposition) fn labels(&mut self) -> Result<(Option<String>, LabelSet), Fault> {
         let start = self.at;
         let LabelBlock { metric_name, labels, rest } = parse_block(self.rest()).map_err(|mut error| {
             // To `parse_block` the line is all there is.
@@ -198,7 +204,7 @@ impl<'a> Line<'a> {
         token
     }
 
-    fn fault(&self, what: Malformed) -> Fault {
+    pub(in crate::exposition) fn fault(&self, what: Malformed) -> Fault {
         Fault { at: self.at, what }
     }
 }

@@ -1,0 +1,320 @@
+//! Families → text.
+//!
+//! A family stands under a header, which for a counter and an info is its name without the suffix.
+//!
+//! *Never:* who asked, what else is on the page.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
+
+use protocol::{
+    LabelSet,
+    label_set::{is_label_name, write_quoted},
+};
+
+use super::{MOST_EXEMPLAR_CHARACTERS, seconds};
+use crate::exposition::{
+    escaping::Escaping,
+    extra::Exemplar,
+    family::{
+        BUCKET_LABEL, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value,
+        compare_labels, is_metric_name,
+    },
+    text::write_number,
+};
+
+/// The last line of a page.
+pub const END: &str = "# EOF\n";
+
+/// What follows from the family as a whole.
+struct Shape<'a> {
+    /// As the samples have it, escaped.
+    name: Cow<'a, str>,
+    /// How long the part of it is that the header has.
+    header: usize,
+    /// As the `TYPE` line has it.
+    word: &'static str,
+    escaping: Escaping,
+}
+
+/// Prints whole families and the end: sorted by name, their metrics in canonical order, empty ones left out.
+#[must_use]
+pub fn encode(families: &[MetricFamily]) -> String {
+    let mut out = String::new();
+    let mut sorted: Vec<_> = families.iter().filter(|family| !family.metrics.is_empty()).collect();
+    sorted.sort_by(|left, right| left.name.cmp(&right.name));
+    for family in &sorted {
+        let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
+        metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
+        let has_family = |name: &str| sorted.binary_search_by(|family| (*family.name).cmp(name)).is_ok();
+        write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, has_family);
+    }
+    out.push_str(END);
+    out
+}
+
+/// Prints one family, its metrics in the order given. `has_family` tells whether the page has a family of that name, as
+/// it is before escaping: a header must not have the name of another.
+pub fn write_family<'a>(
+    out: &mut String,
+    head: FamilyHead<'_>,
+    metrics: impl IntoIterator<Item = MetricRef<'a>>,
+    escaping: Escaping,
+    has_family: impl Fn(&str) -> bool,
+) {
+    let metrics: Vec<_> = metrics.into_iter().collect();
+    let shape = Shape::of(head, &metrics, escaping, has_family);
+    written(shape.write_header(out, head));
+    for metric in metrics {
+        written(shape.write_metric(out, metric));
+    }
+}
+
+/// The braces after a name, with what is in them; none where nothing is.
+struct Block<'a> {
+    out: &'a mut String,
+    is_open: bool,
+}
+
+// === impl Shape ===
+
+impl<'a> Shape<'a> {
+    fn of(
+        head: FamilyHead<'a>,
+        metrics: &[MetricRef<'_>],
+        escaping: Escaping,
+        has_family: impl Fn(&str) -> bool,
+    ) -> Self {
+        let FamilyHead { name, kind, .. } = head;
+        let escaped = escaping.metric_name(name);
+        let short = |suffix| {
+            let short = name.strip_suffix(suffix).filter(|short| !short.is_empty() && !has_family(short))?;
+            escaped.strip_suffix(suffix).map(|header| (short, header.len()))
+        };
+        let are = |allowed: &[f64]| {
+            metrics.iter().all(|metric| matches!(metric.value, Value::Number(number) if allowed.contains(number)))
+        };
+        let has_state = |metric: &MetricRef<'_>| {
+            let mut labels = metric.labels.iter().map(|(label, _)| escaping.label_name(label));
+            labels.any(|label| label == escaped)
+        };
+        let whole = escaped.len();
+        let (word, header) = match kind {
+            Kind::Counter => short("_total").map_or(("unknown", whole), |(_, header)| ("counter", header)),
+            // Where there is a counter of the same short name, the header is the counter's.
+            Kind::Info => match short("_info").filter(|_| are(&[1.0])) {
+                Some((short, header)) if !has_family(&format!("{short}_total")) => ("info", header),
+                Some(_) | None => ("gauge", whole),
+            },
+            Kind::StateSet if metrics.iter().all(has_state) && are(&[0.0, 1.0]) => ("stateset", whole),
+            Kind::StateSet | Kind::Gauge => ("gauge", whole),
+            Kind::Summary => ("summary", whole),
+            Kind::Histogram | Kind::GaugeHistogram => ("histogram", whole),
+            Kind::Untyped => ("unknown", whole),
+        };
+        Self { name: escaped, header, word, escaping }
+    }
+
+    fn header(&self) -> &str {
+        self.name.get(..self.header).unwrap_or(&self.name)
+    }
+
+    fn write_header(&self, out: &mut String, head: FamilyHead<'_>) -> fmt::Result {
+        let mut name = String::new();
+        write_name(&mut name, self.header(), is_metric_name)?;
+        let has_help = !["", "\r"].contains(&head.help.trim_start_matches([' ', '\t']));
+        if has_help {
+            let help = head.help.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
+            writeln!(out, "# HELP {name} {help}")?;
+        }
+        writeln!(out, "# TYPE {name} {}", self.word)?;
+        let is_suffix = self.header().strip_suffix(head.unit).is_some_and(|before| before.ends_with('_'));
+        let is_plain = head.unit.bytes().all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric());
+        if is_suffix && is_plain && !head.unit.is_empty() && !matches!(self.word, "info" | "stateset") {
+            writeln!(out, "# UNIT {name} {}", head.unit)?;
+        }
+        Ok(())
+    }
+
+    fn write_metric(&self, out: &mut String, metric: MetricRef<'_>) -> fmt::Result {
+        let (extra, is_counter) = (metric.extra, self.word == "counter");
+        let has_created = match metric.value {
+            Value::Number(number) => {
+                let exemplar = extra.filter(|_| is_counter).and_then(|extra| extra.exemplars.first());
+                self.line(out, metric, &self.name, None, |out| write_number(out, *number), exemplar)?;
+                is_counter
+            }
+            Value::Summary(summary) => {
+                self.write_summary(out, metric, summary)?;
+                true
+            }
+            Value::Histogram(histogram) => {
+                self.write_histogram(out, metric, histogram)?;
+                true
+            }
+        };
+        match extra.and_then(|extra| extra.created).filter(|created| has_created && created.is_line) {
+            Some(created) => {
+                let name = format!("{}_created", self.header());
+                self.line(out, metric, &name, None, |out| seconds::write(out, created.at), None)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write_summary(&self, out: &mut String, metric: MetricRef<'_>, summary: &Summary) -> fmt::Result {
+        for (quantile, value) in &summary.quantiles {
+            let inner = Some((QUANTILE_LABEL, *quantile));
+            self.line(out, metric, &self.name, inner, |out| write_number(out, *value), None)?;
+        }
+        self.write_sum(out, metric, summary.sum, summary.count as f64)
+    }
+
+    /// The buckets stand in the order of their bounds, that for everything last.
+    fn write_histogram(&self, out: &mut String, metric: MetricRef<'_>, histogram: &Histogram) -> fmt::Result {
+        let name = format!("{}_bucket", self.name);
+        let exemplars = metric.extra.map(|extra| &extra.bucket_exemplars);
+        let count = histogram.count.as_f64();
+        let given = histogram.buckets.iter().enumerate();
+        let mut buckets: Vec<_> = given
+            .map(|(place, (bound, count))| (*bound, count.as_f64(), exemplars.and_then(|them| them.get(&place))))
+            .collect();
+        if !buckets.iter().any(|(bound, ..)| *bound == f64::INFINITY) {
+            buckets.push((f64::INFINITY, count, None));
+        }
+        buckets.sort_by(|(left, ..), (right, ..)| left.total_cmp(right));
+        for (bound, count, exemplar) in buckets {
+            let inner = Some((BUCKET_LABEL, bound));
+            self.line(out, metric, &name, inner, |out| write_number(out, count), exemplar)?;
+        }
+        self.write_sum(out, metric, histogram.sum, count)
+    }
+
+    fn write_sum(&self, out: &mut String, metric: MetricRef<'_>, sum: f64, count: f64) -> fmt::Result {
+        for (suffix, value) in [("_sum", sum), ("_count", count)] {
+            let name = format!("{}{suffix}", self.name);
+            self.line(out, metric, &name, None, |out| write_number(out, value), None)?;
+        }
+        Ok(())
+    }
+
+    fn line(
+        &self,
+        out: &mut String,
+        metric: MetricRef<'_>,
+        name: &str,
+        inner: Option<(&str, f64)>,
+        write_value: impl FnOnce(&mut String) -> fmt::Result,
+        exemplar: Option<&Exemplar>,
+    ) -> fmt::Result {
+        let is_plain = is_metric_name(name);
+        if is_plain {
+            out.push_str(name);
+        }
+        let mut block = Block { out, is_open: false };
+        if !is_plain {
+            write_quoted(block.item(), name)?;
+        }
+        block.labels(metric.labels, self.escaping)?;
+        if let Some((label, bound)) = inner {
+            write!(block.item(), "{label}=\"")?;
+            write_canonical(block.out, bound)?;
+            block.out.push('"');
+        }
+        block.close();
+        out.push(' ');
+        write_value(out)?;
+        if let Some(timestamp) = metric.timestamp {
+            out.push(' ');
+            seconds::write_millis(out, timestamp)?;
+        }
+        if let Some(exemplar) = exemplar {
+            self.write_exemplar(out, exemplar)?;
+        }
+        out.push('\n');
+        Ok(())
+    }
+
+    /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name.
+    fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
+        let Exemplar { labels, value, timestamp } = exemplar;
+        let names: BTreeSet<_> = labels.iter().map(|(name, _)| self.escaping.label_name(name)).collect();
+        let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
+        let characters: usize = texts.map(|text| text.chars().count()).sum();
+        if MOST_EXEMPLAR_CHARACTERS < characters || names.contains("") || names.len() < labels.len() {
+            return Ok(());
+        }
+        out.push_str(" # ");
+        if labels.is_empty() {
+            out.push_str("{}");
+        } else {
+            let mut block = Block { out, is_open: false };
+            block.labels(labels, self.escaping)?;
+            block.close();
+        }
+        out.push(' ');
+        write_number(out, *value)?;
+        if let Some(timestamp) = timestamp {
+            out.push(' ');
+            seconds::write(out, *timestamp)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Block ===
+
+impl Block<'_> {
+    /// Where the next item is to be written.
+    fn item(&mut self) -> &mut String {
+        self.out.push(if self.is_open { ',' } else { '{' });
+        self.is_open = true;
+        self.out
+    }
+
+    fn labels(&mut self, labels: &LabelSet, escaping: Escaping) -> fmt::Result {
+        for (name, value) in labels.iter() {
+            write_name(self.item(), &escaping.label_name(name), is_label_name)?;
+            self.out.push('=');
+            write_quoted(self.out, value)?;
+        }
+        Ok(())
+    }
+
+    fn close(self) {
+        if self.is_open {
+            self.out.push('}');
+        }
+    }
+}
+
+/// Prints a name, in quotes where it is not of the classic alphabet.
+fn write_name(out: &mut String, name: &str, is_plain: impl Fn(&str) -> bool) -> fmt::Result {
+    if is_plain(name) {
+        out.push_str(name);
+        return Ok(());
+    }
+    write_quoted(out, name)
+}
+
+/// Prints a bound so that all who print it do it alike: as a float, with `.0` where there is neither point nor exponent.
+fn write_canonical(out: &mut String, bound: f64) -> fmt::Result {
+    let mut number = String::new();
+    write_number(&mut number, bound)?;
+    out.push_str(&number);
+    if bound.is_finite() && !number.contains(['.', 'e']) {
+        out.push_str(".0");
+    }
+    Ok(())
+}
+
+/// Writing into a string does not fail; the signature of the traits says it might.
+fn written(result: fmt::Result) {
+    debug_assert!(result.is_ok());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Ours and the reference, side by side: asked, scraped, emptied.
+//!
+//! *Never:* what their answers should be.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use anyhow::{Context as _, ensure};
+use e2e::process::Process;
+use protocol::{GroupingKey, LabelSet};
+use serde_json::Value;
+
+use crate::{
+    client::{Answer, Client},
+    page::Page,
+};
+
+/// A running gateway and a connection to it.
+pub(crate) struct Gateway {
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+    /// Held, since the process ends with it.
+    process: Process,
+    client: Client,
+}
+
+/// The two that are compared.
+pub(crate) struct Gateways {
+    pub(crate) ours: Gateway,
+    pub(crate) reference: Gateway,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(crate) fn start(program: PathBuf, arguments: Vec<&'static str>) -> anyhow::Result<Self> {
+        let arguments = [vec!["--web.listen-address=127.0.0.1:0"], arguments].concat();
+        let process = Process::start(&program, &arguments)?;
+        let client = Client::of(process.address("")?);
+        Ok(Self { program, arguments, process, client })
+    }
+
+    /// Ends the process and starts another.
+    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
+        self.process = Process::start(&self.program, &self.arguments)?;
+        self.client = Client::of(self.process.address("")?);
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, request: Vec<u8>) -> anyhow::Result<()> {
+        self.client.send(request)
+    }
+
+    pub(crate) fn receive(&mut self) -> anyhow::Result<Answer> {
+        self.client.receive()
+    }
+
+    fn call(&mut self, method: &str, path: &str) -> anyhow::Result<Answer> {
+        self.client.call(format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n").into_bytes())
+    }
+
+    /// What a scrape shows.
+    pub(crate) fn scrape(&mut self) -> anyhow::Result<Page> {
+        let answer = self.call("GET", "/metrics")?;
+        let text = String::from_utf8_lossy(&answer.body);
+        ensure!(answer.status == 200, "expected a page, found {} {text}", answer.status);
+        Page::read(&text).with_context(|| text.into_owned())
+    }
+
+    /// The help that each group has for a family, as a page would show it; empty for none.
+    pub(crate) fn helps(&mut self, family: &str) -> anyhow::Result<BTreeSet<String>> {
+        let answer: Value = serde_json::from_slice(&self.call("GET", "/api/v1/metrics")?.body)?;
+        let groups = answer.get("data").and_then(Value::as_array).context("expected a list of groups")?;
+        let help = |family: &Value| family.get("help").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let helps = groups.iter().filter_map(|group| group.get(family)).map(help);
+        Ok(helps.map(|help| help.replace('\\', "\\\\").replace('\n', "\\n")).collect())
+    }
+
+    /// Removes everything.
+    fn wipe(&mut self) -> anyhow::Result<()> {
+        let answer = self.call("PUT", "/api/v1/admin/wipe")?;
+        ensure!(answer.status == 202, "expected 202 from wipe, found {}", answer.status);
+        Ok(())
+    }
+
+    /// Removes every group that the page shows; a key without `instance` is shown with an empty one.
+    fn delete_all(&mut self) -> anyhow::Result<()> {
+        for labels in self.scrape()?.groups() {
+            let set: LabelSet = labels.iter().cloned().collect();
+            let mut shorter = set.clone();
+            if set.get("instance") == Some("") {
+                shorter.remove("instance");
+            }
+            for set in [set, shorter] {
+                self.call("DELETE", &GroupingKey::from_labels(set)?.to_path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Gateways ===
+
+impl Gateways {
+    pub(crate) fn start(ours: PathBuf, reference: PathBuf) -> anyhow::Result<Self> {
+        let ours = Gateway::start(ours, vec!["--log.level=info"])?;
+        let reference = Gateway::start(reference, vec!["--web.enable-admin-api"])?;
+        Ok(Self { ours, reference })
+    }
+
+    /// Removes everything from both.
+    pub(crate) fn wipe(&mut self) -> anyhow::Result<()> {
+        self.reference.wipe()?;
+        self.ours.delete_all()
+    }
+}
