@@ -5,7 +5,7 @@
 //!
 //! *Never:* the insides of our program.
 
-#![allow(clippy::indexing_slicing, reason = "a test that panics has failed, which is right")]
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a test that panics has failed, which is right")]
 
 mod gateway;
 mod hostile;

@@ -18,13 +18,18 @@ const KINDS: [&str; 5] = ["counter", "gauge", "histogram", "summary", "untyped"]
 /// Values of labels and texts of help.
 const HOSTILE: &str = "[a\"\\\\\n\r\t {}=,#é\u{1f525}\u{0}\u{7f}]{0,5}";
 
+type Labels = Vec<(String, String)>;
+
+/// A suffix, the label of the part, and the value of a line.
+type Part = (&'static str, Option<(&'static str, &'static str)>, f64);
+
 /// A family as it is pushed.
 #[derive(Clone, Debug)]
 struct Family {
     name: String,
     kind: &'static str,
     help: String,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     value: f64,
 }
 
@@ -51,7 +56,7 @@ fn family(is_classic: bool) -> impl Strategy<Value = Family> {
 }
 
 /// Each name once.
-fn labels(is_classic: bool) -> impl Strategy<Value = Vec<(String, String)>> {
+fn labels(is_classic: bool) -> impl Strategy<Value = Labels> {
     let name = if is_classic { "[ab]{1,2}" } else { "[a._ é:]{1,2}" };
     vec((name, HOSTILE), 0..3).prop_map(|mut labels| {
         labels.retain(|(name, _)| !name.starts_with("__"));
@@ -62,13 +67,12 @@ fn labels(is_classic: bool) -> impl Strategy<Value = Vec<(String, String)>> {
 }
 
 /// The number keeps the groups apart.
-fn push((number, (labels, mut families)): (usize, (Vec<(String, String)>, Vec<Family>))) -> Push {
+fn push((number, (labels, mut families)): (usize, (Labels, Vec<Family>))) -> Push {
     let named = labels.into_iter().map(|(name, value)| (escaped_by_values(&name), value));
     let key: LabelSet = named.chain([("job".to_owned(), format!("random {number}"))]).collect();
     families.sort_by(|left, right| left.name.cmp(&right.name));
     families.dedup_by(|later, earlier| later.name == earlier.name);
-    let path = GroupingKey::from_labels(key).map(|key| key.to_path());
-    let path = path.unwrap_or_else(|error| panic!("the keys made here are keys: {error}"));
+    let path = GroupingKey::from_labels(key).expect("the keys made here are keys").to_path();
     Push::new(&path, TEXT, families.iter().map(Family::text).collect::<String>())
 }
 
@@ -104,7 +108,7 @@ impl Family {
     fn text(&self) -> String {
         let Self { name, kind, help, value, .. } = self;
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        let parts: Vec<(&str, Option<(&str, &str)>, f64)> = match *kind {
+        let parts: Vec<Part> = match *kind {
             "histogram" => vec![
                 ("_bucket", Some(("le", "0.5")), 1.0),
                 ("_bucket", Some(("le", "+Inf")), 2.0),
@@ -115,7 +119,7 @@ impl Family {
             _ => vec![("", None, *value)],
         };
         let is_plain = is_label_name(name);
-        let line = |(suffix, part, value): (&str, Option<(&str, &str)>, f64)| {
+        let line = |(suffix, part, value): Part| {
             let own = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let labels = own.chain(part).map(|(name, value)| label(name, value));
             let name = format!("{name}{suffix}");
