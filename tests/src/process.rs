@@ -147,7 +147,7 @@ mod tests {
         let mut process = shell("echo 'a address=127.0.0.1:0' >&2; echo 'b address=127.0.0.1:7 c' >&2; exit 3");
         assert_eq!(process.address("b").unwrap().port(), 7);
         assert_eq!(process.ended().unwrap(), Some(3));
-        assert!(process.address("a").unwrap_err().to_string().ends_with("b address=127.0.0.1:7 c"));
+        assert!(process.address("a address").unwrap_err().to_string().ends_with("b address=127.0.0.1:7 c"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ mod tests {
     fn fields_are_written_as_the_format_has_them() {
         let inner = Message::new().signed(1, -2).text(2, "ab");
         let message = Message::new().integer(1, 300).double(2, 1.0).message(3, &inner);
-        let expected = b"\x13\x08\xac\x02\x11\0\0\0\0\0\0\xf0\x3f\x1a\x06\x08\x03\x12\x02ab";
+        let expected = b"\x14\x08\xac\x02\x11\0\0\0\0\0\0\xf0\x3f\x1a\x06\x08\x03\x12\x02ab";
         assert_eq!(message.delimited(), expected);
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! *Never:* decoding of bodies.
 
+use e2e::wire::varint;
+
 const BASE64_STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// One member with one stored block.
