@@ -120,7 +120,7 @@ fn promtool_accepts_what_is_named_as_measurements() -> anyhow::Result<()> {
 
 fn promtool_accepts_random_pages() -> anyhow::Result<()> {
     let config = Config { cases: RANDOM_PAGES, max_shrink_iters: 40, failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&random::pushes(false), |pushes| {
+    let outcome = TestRunner::new(config).run(&random::pushes(false, 1..50), |pushes| {
         let page = page_of(&pushes).and_then(|gateway| check(&gateway));
         page.map(drop).map_err(|error| TestCaseError::fail(format!("{error:#}")))
     });

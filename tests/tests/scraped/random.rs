@@ -5,6 +5,8 @@
 //!
 //! *Never:* what readers make of them.
 
+use std::ops::Range;
+
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use protocol::{
     GroupingKey, LabelSet,
@@ -34,14 +36,14 @@ struct Family {
 }
 
 /// A number of pushes, each to a group of its own; names are of the classic alphabet if they have to be.
-pub(crate) fn pushes(is_classic: bool) -> impl Strategy<Value = Vec<Push>> {
+pub(crate) fn pushes(is_classic: bool, count: Range<usize>) -> impl Strategy<Value = Vec<Push>> {
     let group = (labels(is_classic), vec(family(is_classic), 0..5));
-    vec(group, 1..50).prop_map(|groups| groups.into_iter().enumerate().map(push).collect())
+    vec(group, count).prop_map(|groups| groups.into_iter().enumerate().map(push).collect())
 }
 
-/// One choice of them.
+/// One choice of many.
 pub(crate) fn any_pushes(is_classic: bool) -> anyhow::Result<Vec<Push>> {
-    let tree = pushes(is_classic).new_tree(&mut TestRunner::default());
+    let tree = pushes(is_classic, 30..50).new_tree(&mut TestRunner::default());
     tree.map(|tree| tree.current()).map_err(|reason| anyhow::anyhow!("{reason}"))
 }
 
