@@ -18,7 +18,7 @@ use e2e::parts::Parts;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::{
-    gateway::{Gateway, Push},
+    gateway::{Gateway, Push, TEXT},
     hostile, random,
 };
 
@@ -28,6 +28,7 @@ crate::tests![
     promtool_accepts_names_in_utf8_under_every_escaping,
     promtool_accepts_what_has_timestamps,
     promtool_accepts_what_is_named_as_measurements,
+    promtool_accepts_what_was_pushed_unchecked,
     promtool_accepts_random_pages,
 ];
 
@@ -116,6 +117,25 @@ fn promtool_accepts_what_is_named_as_measurements() -> anyhow::Result<()> {
         ensure!(page.contains(",measurement=\""), "{flags:?}: expected measurements, found\n{page}");
     }
     Ok(())
+}
+
+fn promtool_accepts_what_was_pushed_unchecked() -> anyhow::Result<()> {
+    let gateway = Gateway::start(&["--push.disable-consistency-check", "--push.enable-utf8-names"])?;
+    let odd = [
+        ("/metrics/job/j", "twice{instance=\"i\"} 1\n"),
+        ("/metrics/job/j/instance/i", "twice 2\n"),
+        ("/metrics/job/a", "# TYPE clash gauge\nclash 1\n"),
+        ("/metrics/job/b", "# TYPE clash counter\nclash 2\n"),
+        ("/metrics/job/c", "# TYPE whole summary\nwhole_sum 1\nwhole_count 1\n"),
+        ("/metrics/job/d", "whole_sum 3\nwhole_count{a=\"b\"} 4\n"),
+        ("/metrics/job/e", "# TYPE push_time_seconds counter\npush_time_seconds 5\n"),
+        ("/metrics/job/f", "# TYPE pushgateway_build_info histogram\npushgateway_build_info_count 6\n"),
+    ];
+    let odd = odd.map(|(path, body)| Push::new(path, TEXT, body)).to_vec();
+    for push in [hostile::classic(), hostile::names(), odd, random::any_pushes(false)?].concat() {
+        ensure!(push.answer(gateway.address)?.status == 202, "{push:?}");
+    }
+    check(&gateway).map(drop)
 }
 
 fn promtool_accepts_random_pages() -> anyhow::Result<()> {
