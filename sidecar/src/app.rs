@@ -2,7 +2,12 @@
 //!
 //! *Never:* what a push is.
 
-use std::{ffi::OsString, io, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{CommandFactory, error::ErrorKind};
 use tokio::{
@@ -15,9 +20,10 @@ use tokio::{
 use crate::{
     args::Args,
     clock,
-    config::{Config, ListenAddress, Role, Sidecar, Sockets},
+    config::{Config, ListenAddress, Plan, Role, Sidecar, Sockets},
     expiry,
     http::{self, AppState, Listener, Parts},
+    import::{self, Import, ImportError},
     lifecycle::{self, Readiness, Scrapes, Signals},
     listen::{self, Closing, Endpoint, SystemdError},
     metrics::Metrics,
@@ -49,14 +55,35 @@ struct Servers {
 
 /// Runs the process with these arguments, the first of which is its name, until it is told to end.
 pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let config = match read_config(args) {
-        Ok(config) => config,
+    let plan = match read_plan(args) {
+        Ok(plan) => plan,
         Err(error) => {
             // Neither a closed standard output nor a closed standard error changes what there is to do.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    match plan {
+        Plan::Serve(config) => serve(*config),
+        Plan::Import { import, ca_file } => take_over(&import, ca_file.as_deref()),
+    }
+}
+
+/// Ends with success if all was taken over.
+fn take_over(import: &Import, ca_file: Option<&str>) -> ExitCode {
+    let client = import::Client::new(ca_file).map_err(ImportError::Source);
+    match client.and_then(|client| import::run(import, &client, &mut io::stdout().lock())) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Standard error may be closed; the exit code says it too.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     telemetry::init(config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Start);
     match runtime.and_then(|runtime| runtime.block_on(run(config))) {
@@ -68,9 +95,9 @@ pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn read_config(args: impl IntoIterator<Item = OsString>) -> Result<Config, clap::Error> {
+fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Error> {
     let args = Args::read(args)?;
-    Config::from_args(args, clock::now()).map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
+    Plan::from_args(args, clock::now()).map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
 }
 
 async fn run(config: Config) -> Result<(), AppError> {

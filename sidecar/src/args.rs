@@ -10,14 +10,16 @@
 
 mod alone;
 mod common;
+mod import;
 mod sidecar;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
-pub(crate) use alone::{ListenArgs, StorageArgs};
+pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
+pub(crate) use import::ImportArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
 
 const TRUE: &str = "true";
@@ -52,13 +54,7 @@ A flag that shows [=<BOOL>] is set by --flag or --flag=true, unset by --no-flag 
 #[command(mut_args = completed, about = ABOUT, after_help = AFTER_HELP, next_line_help = true, max_term_width = 120)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) listen: ListenArgs,
-    #[command(flatten)]
-    pub(crate) common: CommonArgs,
-    #[command(flatten)]
-    pub(crate) storage: StorageArgs,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub(crate) alone: AloneArgs,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -67,6 +63,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run beside the containers of a pod: pushes on loopback, scrapes on a read-only port.
     Sidecar(Box<SidecarArgs>),
+    /// Take over everything that a running Pushgateway holds, push times included.
+    Import(Box<ImportArgs>),
 }
 
 // === impl Args ===
@@ -142,6 +140,12 @@ mod tests {
         [command, sidecar]
     }
 
+    fn commands() -> [clap::Command; 3] {
+        let [command, sidecar] = roles();
+        let import = command.find_subcommand("import").unwrap().clone();
+        [command, sidecar, import]
+    }
+
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
@@ -159,7 +163,7 @@ mod tests {
     #[test]
     fn every_flag_has_its_environment_variable() {
         let own = |arg: &&Arg| !["help", "version"].contains(&arg.get_id().as_str());
-        for command in roles() {
+        for command in commands() {
             for arg in command.get_arguments().filter(own) {
                 let long = arg.get_long().unwrap();
                 let variable = flags::environment_variable(long);
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_flag_is_in_the_help_under_a_heading_with_one_sentence() {
-        for mut command in roles() {
+        for mut command in commands() {
             let text = command.render_help().to_string();
             for arg in command.get_arguments() {
                 let long = arg.get_long().unwrap();

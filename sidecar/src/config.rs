@@ -19,12 +19,13 @@ use tracing::level_filters::LevelFilter;
 
 use crate::{
     args::{
-        Args, Command, CommonArgs, HoldOpenArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs, PushArgs, SidecarArgs,
-        StorageArgs, WebArgs,
+        AloneArgs, Args, Command, CommonArgs, HoldOpenArgs, ImportArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs,
+        PushArgs, SidecarArgs, StorageArgs, WebArgs,
     },
     clock::UnixSeconds,
     exposition::measurement::Naming,
     http::Settings,
+    import::{Endpoint, Import},
     lifecycle::HoldOpen,
     store::Rules,
     telemetry,
@@ -37,7 +38,18 @@ use shown::Shown;
 /// What `--push.max-body-bytes` is by default.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// All settings, checked.
+/// What the process is to do.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Plan {
+    Serve(Box<Config>),
+    Import {
+        import: Import,
+        /// Certificate authorities to trust instead of the public ones.
+        ca_file: Option<String>,
+    },
+}
+
+/// All settings of a process that serves, checked.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) log_level: LevelFilter,
@@ -81,35 +93,48 @@ pub(crate) struct ConfigError {
     mistakes: Vec<String>,
 }
 
+/// The flags of one role.
+enum RoleArgs {
+    Alone(AloneArgs),
+    Sidecar(SidecarArgs),
+}
+
 /// What stands before the paths that are served, and before those that are linked to.
 struct Paths {
     route_prefix: String,
     link_prefix: String,
 }
 
+// === impl Plan ===
+
+impl Plan {
+    pub(crate) fn from_args(args: Args, started: UnixSeconds) -> Result<Self, ConfigError> {
+        let mut reader = Reader::default();
+        let serve = |config| Self::Serve(Box::new(config));
+        let plan = match args.command {
+            None => Config::read(&mut reader, RoleArgs::Alone(args.alone), started).map(serve),
+            Some(Command::Sidecar(sidecar)) => {
+                Config::read(&mut reader, RoleArgs::Sidecar(*sidecar), started).map(serve)
+            }
+            Some(Command::Import(import)) => read_import(&mut reader, *import),
+        };
+        plan.filter(|_| reader.mistakes.is_empty()).ok_or(ConfigError { mistakes: reader.mistakes })
+    }
+}
+
 // === impl Config ===
 
 impl Config {
-    pub(crate) fn from_args(args: Args, started: UnixSeconds) -> Result<Self, ConfigError> {
-        let mut reader = Reader::default();
-        match Self::read(&mut reader, args, started) {
-            Some(config) if reader.mistakes.is_empty() => Ok(config),
-            _ => Err(ConfigError { mistakes: reader.mistakes }),
-        }
-    }
-
     /// Goes through everything before it gives up, so that no mistake hides another.
-    fn read(reader: &mut Reader, args: Args, started: UnixSeconds) -> Option<Self> {
-        let Args { listen, common, storage, log, command } = args;
+    fn read(reader: &mut Reader, args: RoleArgs, started: UnixSeconds) -> Option<Self> {
         let mut shown = Shown::default();
-        let (role, telemetry_path, common, log) = match command {
-            None => {
+        let (role, telemetry_path, common, log) = match args {
+            RoleArgs::Alone(AloneArgs { listen, common, storage, log }) => {
                 let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
                 read_storage(reader, &mut shown, storage);
                 (role, telemetry_path, common, log)
             }
-            Some(Command::Sidecar(sidecar)) => {
-                let SidecarArgs { ports, hold_open, pod, common, log } = *sidecar;
+            RoleArgs::Sidecar(SidecarArgs { ports, hold_open, pod, common, log }) => {
                 shown.sidecar(&ports.push_listen_address);
                 (read_sidecar(reader, ports, hold_open, pod), Some(METRICS_PATH.to_owned()), common, log)
             }
@@ -196,6 +221,16 @@ fn read_sidecar(reader: &mut Reader, ports: PortArgs, hold_open: HoldOpenArgs, p
         pod_namespace: reader::given(pod_namespace),
         pod_uid: reader::given(pod_uid),
     })))
+}
+
+fn read_import(reader: &mut Reader, args: ImportArgs) -> Option<Plan> {
+    let ImportArgs { from, telemetry_path, to, ca_file, dry_run } = args;
+    let from = reader.read("--from", &from.unwrap_or_default(), Endpoint::parse);
+    let telemetry_path = reader.read("--from.telemetry-path", &telemetry_path, path::prefix);
+    let to = reader.read("--to", &to, Endpoint::parse);
+    let is_dry_run = reader.switch("--dry-run", &dry_run);
+    let import = Import { from: from?, telemetry_path: telemetry_path?, to: to?, is_dry_run: is_dry_run? };
+    Some(Plan::Import { import, ca_file: reader::given(ca_file) })
 }
 
 /// Links start with the path of the external URL, whatever the routes start with; without one, as the routes do.

@@ -28,7 +28,6 @@ mod observe;
 mod page;
 mod push;
 mod redirect;
-mod rfc3339;
 mod routes;
 mod scrape;
 mod settings;

@@ -23,10 +23,12 @@ mod args;
 mod build_info;
 mod config;
 mod expiry;
+mod import;
 mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod rfc3339;
 mod selector;
 mod telemetry;
 

@@ -2,6 +2,21 @@
 //!
 //! *Never:* what a value means.
 
+use super::{CommonArgs, LogArgs};
+
+/// All of them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AloneArgs {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
 /// Where it listens, what it reads and where the page is.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Web")]

@@ -64,7 +64,7 @@ pub(crate) struct PushArgs {
     #[arg(long = "push.enable-utf8-names", env = "SIDEGATE_PUSH_ENABLE_UTF8_NAMES", default_value = "false")]
     pub(crate) enable_utf8_names: String,
 
-    /// Answer a push with 202 before it is checked, at the risk of a page that cannot be scraped.
+    /// Answer every push that can be read with 202, and keep only the failure time of one that does not fit.
     #[arg(
         long = "push.disable-consistency-check",
         env = "SIDEGATE_PUSH_DISABLE_CONSISTENCY_CHECK",

@@ -9,7 +9,10 @@ const STARTED: UnixSeconds = UnixSeconds(1.0);
 
 fn config(args: &[&str]) -> Result<Config, String> {
     let args = Args::read([&["sidegate"], args].concat()).map_err(|error| error.to_string())?;
-    Config::from_args(args, STARTED).map_err(|error| error.to_string())
+    match Plan::from_args(args, STARTED).map_err(|error| error.to_string())? {
+        Plan::Serve(config) => Ok(*config),
+        Plan::Import { .. } => panic!("expected a process that serves"),
+    }
 }
 
 fn settings(args: &[&str]) -> Settings {

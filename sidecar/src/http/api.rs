@@ -35,9 +35,8 @@ use super::{
     error::{ApiError, HttpError},
     grouping::key,
     observe::counted,
-    rfc3339::Rfc3339,
 };
-use crate::{build_info, metrics::Handler};
+use crate::{build_info, metrics::Handler, rfc3339::Rfc3339};
 
 /// What every answer of the read-only API says to browsers and caches; errors of its handlers too.
 const OPEN_HEADERS: [(HeaderName, HeaderValue); 5] = [

@@ -38,7 +38,7 @@ use crate::{
         native::{self, Bucket, Closed},
         text::write_number,
     },
-    http::rfc3339::Rfc3339,
+    rfc3339::Rfc3339,
     store::{FamilyView, GroupView},
 };
 

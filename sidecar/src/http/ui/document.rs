@@ -23,7 +23,8 @@ use crate::{
         FamilyHead, Histogram, Kind, MetricRef, Summary, Value,
         native::{self, Bucket, Closed},
     },
-    http::{Settings, rfc3339::Rfc3339},
+    http::Settings,
+    rfc3339::Rfc3339,
     store::{FamilyView, GroupView},
 };
 

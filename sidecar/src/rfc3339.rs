@@ -1,11 +1,13 @@
-//! Moments as RFC 3339 in UTC: `2026-01-02T03:04:05.6789Z`.
+//! Moments as RFC 3339, in both directions; printed in UTC: `2026-01-02T03:04:05.6789Z`.
 //!
-//! The fraction is that of the shortest decimal that stands for the moment, cut at nanoseconds: a double has no more
+//! The fraction that is printed is that of the shortest decimal that stands for the moment, cut at nanoseconds: a double has no more
 //! than its digits. What is before 1970 or after 9999 is shown as the nearest moment in between.
 //!
 //! *Never:* the clock, time zones.
 
 use std::fmt;
+
+use jiff::Timestamp;
 
 use crate::clock::UnixSeconds;
 
@@ -14,17 +16,15 @@ const LAST: f64 = 253_402_300_799.0;
 
 /// Prints a moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rfc3339(pub(super) UnixSeconds);
+pub(crate) struct Rfc3339(pub(crate) UnixSeconds);
 
 // === impl Rfc3339 ===
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = UnixSeconds(self.0.0.clamp(0.0, LAST));
-        let seconds = moment.whole();
-        let (year, month, day) = date(seconds / 86_400);
-        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        let seconds = i64::try_from(moment.whole()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        write!(f, "{}", seconds.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S"))?;
         let decimal = moment.0.to_string();
         let fraction = decimal.split_once('.').map_or("", |(_, fraction)| fraction);
         let nanos = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');
@@ -35,18 +35,10 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-/// Year, month and day of a day after 1970. Years are counted from March, so that a leap day is the last of its year.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    // From the first of March of the year 0.
-    let days = days + 719_468;
-    let (era, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + later, month, day)
+/// Reads a moment with whatever offset it is written.
+pub(crate) fn parse(written: &str) -> Option<UnixSeconds> {
+    let moment: Timestamp = written.parse().ok()?;
+    Some(UnixSeconds(moment.as_nanosecond() as f64 / 1e9))
 }
 
 #[cfg(test)]
@@ -81,6 +73,19 @@ mod tests {
             (1e300, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(Rfc3339(UnixSeconds(moment)).to_string(), expected, "{moment}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_with_any_offset() {
+        let rows = [
+            ("1970-01-01T00:00:00Z", Some(0.0)),
+            ("2026-11-21T11:58:40.1048717Z", Some(1_795_262_320.104_871_7)),
+            ("2026-11-21T13:58:40.5+02:00", Some(1_795_262_320.5)),
+            ("yesterday", None),
+        ];
+        for (written, expected) in rows {
+            assert_eq!(parse(written), expected.map(UnixSeconds), "{written}");
         }
     }
 }
