@@ -9,7 +9,10 @@
 //! | [`reference`] | a real Pushgateway to compare ours with |
 //! | [`binaries`] | our two programs, as cargo built them |
 //! | [`install`] | Sidegate by its chart; the Prometheus Operator with a Prometheus |
-//! | [`prometheus`] | questions to a Prometheus, through the API server |
+//! | [`prometheus`] | questions to a Prometheus, of this machine or in a cluster |
+//! | [`process`] | a program of this machine that ends with this process |
+//! | [`client`] | HTTP to such a program |
+//! | [`wire`] | protobuf messages, to push them |
 //! | [`sandbox`] | a namespace per test, and a dump when it fails |
 //! | [`demo`] | `cargo demo` |
 //! | [`wait`] | waiting for a condition; the only place that sleeps |
@@ -17,13 +20,16 @@
 //! *Never:* the insides of either program; both are run as users run them.
 
 pub mod binaries;
+pub mod client;
 pub mod cluster;
 pub mod demo;
 pub mod image;
 pub mod install;
 pub mod kubectl;
 pub mod parts;
+pub mod process;
 pub mod prometheus;
 pub mod reference;
 pub mod sandbox;
 pub mod wait;
+pub mod wire;

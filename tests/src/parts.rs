@@ -93,16 +93,18 @@ const GO_PARTS: [GoPart; 6] = [
         links: &[],
         files: Some(("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd")),
     },
-    GoPart {
-        name: "prometheus",
-        version: "v0.315.0",
-        packages: &["github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/prometheus/cmd/promtool"],
-        link: "-X github.com/prometheus/common/version.Version=3.15.0",
-        programs: &["prometheus", "promtool"],
-        links: &[],
-        files: None,
-    },
+    PROMETHEUS,
 ];
+
+const PROMETHEUS: GoPart = GoPart {
+    name: "prometheus",
+    version: "v0.315.0",
+    packages: &["github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/prometheus/cmd/promtool"],
+    link: "-X github.com/prometheus/common/version.Version=3.15.0",
+    programs: &["prometheus", "promtool"],
+    links: &[],
+    files: None,
+};
 
 /// A file that a Debian package brings.
 struct DebianPart {
@@ -138,16 +140,28 @@ pub fn why_not() -> Option<String> {
     if !made.is_ok_and(|status| status.success()) {
         return Some("a cluster needs `unshare` and the right to make namespaces".to_owned());
     }
-    let parts = Parts::locate().ok()?;
-    let missing: Vec<&str> = GO_PARTS.iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
-    if !missing.is_empty() && !runs("go", &["version"]) {
-        return Some(format!("a cluster needs Go to build its parts: {}", missing.join(", ")));
+    let without_go = why_not_built(&GO_PARTS);
+    if without_go.is_some() {
+        return without_go;
     }
     let missing: Vec<&str> = missing_packages().map(|part| part.package).collect();
     if !missing.is_empty() && !runs("apt-get", &["--version"]) {
         return Some(format!("a cluster needs these Debian packages, or what they hold: {}", missing.join(", ")));
     }
     None
+}
+
+/// Why Prometheus and promtool cannot run here; `None` where they can. They need no rights and no namespaces.
+#[must_use]
+pub fn why_no_prometheus() -> Option<String> {
+    why_not_built(&[PROMETHEUS])
+}
+
+fn why_not_built(needed: &[GoPart]) -> Option<String> {
+    let parts = Parts::locate().ok()?;
+    let missing: Vec<&str> = needed.iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
+    let cannot = !missing.is_empty() && !runs("go", &["version"]);
+    cannot.then(|| format!("Go is needed to build these parts: {}", missing.join(", ")))
 }
 
 /// What becomes of a test that cannot run here, for a reason: it is ignored with that reason.
@@ -178,12 +192,23 @@ impl Parts {
                 bail!("expected {} from the Debian package {}, found no such file", part.file, part.package);
             }
         }
-        for part in &GO_PARTS {
-            if !parts.has(part) {
-                build::build(part, &parts.folder(part)?)?;
-            }
-        }
+        parts.build_missing(&GO_PARTS)?;
         Ok(parts)
+    }
+
+    /// Finds Prometheus and promtool, and builds them if they are nowhere.
+    ///
+    /// # Errors
+    /// When they cannot be built.
+    pub fn find_or_build_prometheus() -> anyhow::Result<Self> {
+        let parts = Self::locate()?;
+        parts.build_missing(&[PROMETHEUS])?;
+        Ok(parts)
+    }
+
+    fn build_missing(&self, needed: &[GoPart]) -> anyhow::Result<()> {
+        let mut missing = needed.iter().filter(|part| !self.has(part));
+        missing.try_for_each(|part| build::build(part, &self.folder(part)?))
     }
 
     /// The file of a program.

@@ -1,23 +1,26 @@
-//! Questions to a Prometheus in the cluster, carried by the API server, so that they work wherever the cluster is.
+//! Questions to a Prometheus: one of this machine, or one in a cluster. Those to a cluster's are carried by the API
+//! server, so that they work wherever it is.
 //!
 //! *Never:* how Prometheus came to be there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use kube::Client;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::wait;
+use crate::{client::call, wait};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// A Prometheus pod.
+/// A Prometheus that answers.
 #[derive(Clone)]
-pub struct Prometheus {
-    client: Client,
-    namespace: String,
-    pod: String,
+pub struct Prometheus(Place);
+
+#[derive(Clone)]
+enum Place {
+    Here(SocketAddr),
+    Pod { client: Client, namespace: String, pod: String },
 }
 
 /// A series and its newest value.
@@ -59,7 +62,13 @@ impl Prometheus {
     /// The Prometheus in a pod.
     #[must_use]
     pub fn new(client: Client, namespace: &str, pod: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), pod: pod.to_owned() }
+        Self(Place::Pod { client, namespace: namespace.to_owned(), pod: pod.to_owned() })
+    }
+
+    /// The Prometheus at an address of this machine.
+    #[must_use]
+    pub fn here(address: SocketAddr) -> Self {
+        Self(Place::Here(address))
     }
 
     /// The one that [`crate::install::prepare_prometheus`] installs.
@@ -68,10 +77,13 @@ impl Prometheus {
         Self::new(client, "monitoring", "prometheus-main-0")
     }
 
-    /// Namespace and name of its pod.
+    /// Namespace and name of its pod, if it has one.
     #[must_use]
-    pub fn pod(&self) -> (&str, &str) {
-        (&self.namespace, &self.pod)
+    pub fn pod(&self) -> Option<(&str, &str)> {
+        match &self.0 {
+            Place::Here(_) => None,
+            Place::Pod { namespace, pod, .. } => Some((namespace, pod)),
+        }
     }
 
     /// The series that a selector or an expression has now.
@@ -79,8 +91,8 @@ impl Prometheus {
     /// # Errors
     /// When Prometheus cannot be asked, or refuses the expression.
     pub async fn query(&self, expression: &str) -> anyhow::Result<Vec<Series>> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let answer: QueryResult = self.ask(&format!("query?query={encoded}")).await.context(expression.to_owned())?;
+        let question = format!("query?query={}", encoded(expression));
+        let answer: QueryResult = self.ask(&question).await.context(expression.to_owned())?;
         let series = |sample: Sample| Ok(Series { value: sample.value.1.parse()?, labels: sample.metric });
         answer.result.into_iter().map(series).collect()
     }
@@ -93,17 +105,34 @@ impl Prometheus {
         Ok(self.ask::<ScrapePools>("scrape_pools").await?.scrape_pools)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
-        let (namespace, pod) = (&self.namespace, &self.pod);
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:9090/proxy/api/v1/{what}");
-        let request = http::Request::get(path).body(Vec::new())?;
-        let answer: Answer<T> =
-            wait::answer(ANSWER_LIMIT, self.client.request(request)).await.context("asking Prometheus")?;
+    /// The data of an answer of the API, by the part of the URL after `/api/v1/`.
+    ///
+    /// # Errors
+    /// When Prometheus cannot be asked, or answers with an error.
+    pub async fn ask<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
+        let answer: Answer<T> = match &self.0 {
+            Place::Here(address) => {
+                let (address, path) = (*address, format!("/api/v1/{what}"));
+                let answer = tokio::task::spawn_blocking(move || call(address, "GET", &path, &[], b"")).await;
+                serde_json::from_slice(&answer?.context("asking Prometheus")?.body)?
+            }
+            Place::Pod { client, namespace, pod } => {
+                let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:9090/proxy/api/v1/{what}");
+                let request = http::Request::get(path).body(Vec::new())?;
+                wait::answer(ANSWER_LIMIT, client.request(request)).await.context("asking Prometheus")?
+            }
+        };
         match answer.data.filter(|_| answer.status == "success") {
             Some(data) => Ok(data),
             None => bail!("Prometheus: {}", answer.error.unwrap_or_default()),
         }
     }
+}
+
+/// A text as it stands in a query.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 // === impl Series ===

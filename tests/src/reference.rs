@@ -1,11 +1,9 @@
 //! The reference: a real Pushgateway, taken out of Debian's package without installing it.
 //!
 //! It is looked for like the parts of a cluster: in the folders that the user names, else in the cache, which is filled
-//! from the package once. [`process`] runs it, and ours beside it.
+//! from the package once.
 //!
 //! *Never:* what is asked of it.
-
-pub mod process;
 
 use std::{
     fs,

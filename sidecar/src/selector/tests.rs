@@ -1,3 +1,5 @@
+//! Selectors, by texts in and the labels they match, or their fault, out.
+
 use super::*;
 
 #[track_caller]

@@ -130,7 +130,7 @@ impl Stage {
 
     /// Forwards a free port of this machine to Prometheus.
     pub(super) async fn forward_prometheus(&self) -> anyhow::Result<Forward> {
-        let (namespace, pod) = self.prometheus.pod();
+        let (namespace, pod) = self.prometheus.pod().context("this Prometheus is in no pod")?;
         let mut command = tokio::process::Command::from(self.kubectl.kubectl());
         command.args(["--namespace", namespace, "port-forward", "--address", "127.0.0.1", pod, ":9090"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);

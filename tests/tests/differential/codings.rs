@@ -4,6 +4,8 @@
 //!
 //! *Never:* decoding of bodies.
 
+use e2e::wire::varint;
+
 const BASE64_STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// One member with one stored block.
@@ -55,20 +57,6 @@ pub(crate) fn snappy_block(body: &[u8]) -> Vec<u8> {
     }
     block.extend(body);
     block
-}
-
-/// A number in base 128, lowest digits first.
-pub(crate) fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let digit = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(digit);
-            return bytes;
-        }
-        bytes.push(digit | 0x80);
-    }
 }
 
 /// With the standard alphabet or the one for URLs, without padding.

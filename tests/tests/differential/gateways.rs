@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
-use e2e::reference::process::Process;
+use e2e::process::Process;
 use protocol::{GroupingKey, LabelSet};
 use serde_json::Value;
 
@@ -33,15 +33,16 @@ pub(crate) struct Gateways {
 
 impl Gateway {
     pub(crate) fn start(program: PathBuf, arguments: Vec<&'static str>) -> anyhow::Result<Self> {
+        let arguments = [vec!["--web.listen-address=127.0.0.1:0"], arguments].concat();
         let process = Process::start(&program, &arguments)?;
-        let client = Client::of(process.address());
+        let client = Client::of(process.address("")?);
         Ok(Self { program, arguments, process, client })
     }
 
     /// Ends the process and starts another.
     pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
         self.process = Process::start(&self.program, &self.arguments)?;
-        self.client = Client::of(self.process.address());
+        self.client = Client::of(self.process.address("")?);
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 //!
 //! *Never:* whether a body is accepted.
 
-use crate::{codings::varint, random::Random};
+use e2e::wire::{double, integer, message, text, varint};
+
+use crate::random::Random;
 
 use super::text::{KINDS, LABELS, named};
 
@@ -156,28 +158,4 @@ fn histogram(random: &mut Random, out: &mut Vec<u8>, oddity: usize) {
             integer(out, 13, 4);
         }
     }
-}
-
-fn key(out: &mut Vec<u8>, field: u64, wire: u64) {
-    out.extend(varint(field << 3 | wire));
-}
-
-fn integer(out: &mut Vec<u8>, field: u64, value: u64) {
-    key(out, field, 0);
-    out.extend(varint(value));
-}
-
-fn double(out: &mut Vec<u8>, field: u64, value: f64) {
-    key(out, field, 1);
-    out.extend(value.to_le_bytes());
-}
-
-fn message(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    key(out, field, 2);
-    out.extend(varint(u64::try_from(value.len()).unwrap_or_default()));
-    out.extend(value);
-}
-
-fn text(out: &mut Vec<u8>, field: u64, value: &str) {
-    message(out, field, value.as_bytes());
 }
