@@ -26,7 +26,7 @@ fn check_read(found: Result<GroupingKey, GroupingKeyError>, path: &str, expected
 
 fn bad_utf8_name(name: &str) -> String {
     format!(
-        "improper label name {name:?}: expected text in UTF-8, not empty, and no `__` at the start, \
+        "improper label name {name:?}: expected text in UTF-8, not empty, without U+0000, and no `__` at the start, \
          nor once it is unescaped"
     )
 }
@@ -184,6 +184,7 @@ fn labels_are_a_key_with_any_names_and_an_empty_job() {
     check(&[("a", "1")], "job name is required: expected a value for `job`, found an empty one");
     check(&[("job", "a"), ("", "1")], &bad_utf8_name(""));
     check(&[("job", "a"), ("__b", "1")], &bad_utf8_name("__b"));
+    check(&[("job", "a"), ("b\0", "1")], &bad_utf8_name("b\0"));
 }
 
 #[test]
