@@ -62,7 +62,7 @@ pub fn encode(families: &[MetricFamily]) -> String {
 }
 
 /// Prints one family, its metrics in the order given. `has_family` tells whether the page has a family of that name, as
-/// it is before escaping: a header must not have the name of another.
+/// it is before escaping: neither a header nor a `_created` line may have the name of another, nor of a part of one.
 pub fn write_family<'a>(
     out: &mut String,
     head: FamilyHead<'_>,
