@@ -15,7 +15,7 @@ use flate2::{
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use http_body_util::BodyExt;
-use protocol::GroupingKey;
+use protocol::{GroupingKey, NameValidation};
 use sidecar::{
     clock::UnixSeconds,
     exposition::Escaping,
@@ -45,6 +45,13 @@ const ENCODINGS: [(&str, Encoder); 7] = [
     ("zstd", |plain| zstd::encode_all(plain, 1).unwrap()),
 ];
 
+/// A type for each format.
+const TYPES: [&str; 3] = [
+    "text/plain",
+    "application/openmetrics-text",
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+];
+
 /// One for all inputs: making the router takes longer than a push.
 struct Sidecar {
     runtime: Runtime,
@@ -59,31 +66,32 @@ struct Answer {
     page: Bytes,
 }
 
-/// The first byte tells the encoding, and whether the rest is sent as if it were in it, or is put into it here after
-/// it was repeated.
+/// The first byte tells the encoding and the format, and whether the rest is sent as if it were in that encoding, or is
+/// put into it here after it was repeated.
 pub fn body(input: &[u8]) {
     let Some((choice, rest)) = input.split_first() else { return };
     let (choice, repeated) = (usize::from(choice & 0x0f), u32::from(choice >> 4));
     let (name, encode) = ENCODINGS[choice % ENCODINGS.len()];
+    let format = TYPES[choice / ENCODINGS.len()];
     if repeated == 0 {
-        push(name, rest.to_vec());
+        push(format, name, rest.to_vec());
         return;
     }
     let plain = rest.repeat((1 << (repeated - 1)).min(2 * LIMIT / rest.len().max(1)).max(1));
-    let expected = push("identity", plain.clone());
-    let found = push(name, encode(&plain));
+    let expected = push(format, "identity", plain.clone());
+    let found = push(format, name, encode(&plain));
     assert_eq!(found.status, expected.status, "{name}: {}", found.sentence);
     // The limit has two sentences: one before decompression, one after.
     assert!(found.sentence == expected.sentence || found.status == 413, "{name}: {}", found.sentence);
     assert_eq!(found.page, expected.page, "{name}");
 }
 
-fn push(encoding: &str, body: Vec<u8>) -> Answer {
+fn push(format: &str, encoding: &str, body: Vec<u8>) -> Answer {
     thread_local! {
         static SIDECAR: Sidecar = Sidecar::new();
     }
     let is_too_large = LIMIT < body.len();
-    let answer = SIDECAR.with(|sidecar| sidecar.push(encoding, body));
+    let answer = SIDECAR.with(|sidecar| sidecar.push(format, encoding, body));
     let Answer { status, sentence, page } = &answer;
     assert!([200, 400, 413].contains(status), "{status}: {sentence}");
     assert!(!is_too_large || *status == 413, "{status}: {sentence}");
@@ -102,14 +110,15 @@ fn finished<E: Write>(mut encoder: E, plain: &[u8], finish: fn(E) -> std::io::Re
 impl Sidecar {
     fn new() -> Self {
         let (runtime, store) = (Builder::new_current_thread().build().unwrap(), Store::new());
-        let router = router(AppState::with(store.clone(), Settings { max_body_bytes: LIMIT, ..Settings::default() }));
+        let settings = Settings { max_body_bytes: LIMIT, names: NameValidation::Utf8, ..Settings::default() };
+        let router = router(AppState::with(store.clone(), settings));
         Self { runtime, store, router }
     }
 
     /// Pushes to a group that nothing was pushed to.
-    fn push(&self, encoding: &str, body: Vec<u8>) -> Answer {
-        let request =
-            Request::put("/metrics/job/j").header(header::CONTENT_ENCODING, encoding).body(Body::from(body)).unwrap();
+    fn push(&self, format: &str, encoding: &str, body: Vec<u8>) -> Answer {
+        let request = Request::put("/metrics/job/j").header(header::CONTENT_TYPE, format);
+        let request = request.header(header::CONTENT_ENCODING, encoding).body(Body::from(body)).unwrap();
         let (status, sentence) = self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.unwrap();
             (response.status().as_u16(), response.into_body().collect().await.unwrap().to_bytes())

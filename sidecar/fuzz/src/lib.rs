@@ -15,17 +15,24 @@
 mod body;
 mod exposition;
 mod grouping_key;
+mod outline;
+mod pages;
 
 pub use body::body;
-pub use exposition::{protobuf, text};
+pub use exposition::{openmetrics, protobuf, text};
 pub use grouping_key::grouping_key;
 
 /// Holds for any bytes, or panics.
 pub type Law = fn(&[u8]);
 
-/// All of them, by the name of their target. OpenMetrics joins them with its decoder.
-pub const LAWS: [(&str, Law); 4] =
-    [("body", body), ("grouping_key", grouping_key), ("protobuf", protobuf), ("text", text)];
+/// All of them, by the name of their target.
+pub const LAWS: [(&str, Law); 5] = [
+    ("body", body),
+    ("grouping_key", grouping_key),
+    ("openmetrics", openmetrics),
+    ("protobuf", protobuf),
+    ("text", text),
+];
 
 /// Whatever was sent, what is said about it can be read at a glance: a sentence, or a list of ten.
 fn is_short(answer: &str) {

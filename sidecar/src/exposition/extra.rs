@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::LabelSet;
+use protocol::{LabelSet, label_set::is_label_name};
 
 use super::family::Count;
 
@@ -86,6 +86,13 @@ impl Extra {
     #[must_use]
     pub fn boxed(self) -> Option<Box<Self>> {
         if self == Self::default() { None } else { Some(Box::new(self)) }
+    }
+
+    /// Whether no label of an exemplar has to be escaped.
+    #[must_use]
+    pub fn is_classic(&self) -> bool {
+        let mut exemplars = self.exemplars.iter().chain(self.bucket_exemplars.values());
+        exemplars.all(|exemplar| exemplar.labels.iter().all(|(name, _)| is_label_name(name)))
     }
 }
 

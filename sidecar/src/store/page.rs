@@ -14,11 +14,11 @@ use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
 use super::{
     index::Index,
     shown::{Shown, ShownFamily},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, StoredFamily},
 };
 use crate::{
     exposition::{
-        Escaping, FamilyHead, MetricRef, openmetrics,
+        Escaping, Extra, FamilyHead, MetricRef, openmetrics,
         text::{write_header, write_series},
     },
     metrics::OWN_FAMILIES,
@@ -117,7 +117,9 @@ impl Page {
             let samples = start + header_length(text.get(start..).unwrap_or_default());
             sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
         }
-        let Snapshot { revision, hidden, is_classic, .. } = *stored;
+        let mut metrics = stored.families.iter().flat_map(StoredFamily::metrics);
+        let is_classic = stored.is_classic && metrics.all(|metric| metric.extra.is_none_or(Extra::is_classic));
+        let Snapshot { revision, hidden, .. } = *stored;
         Self { revision, text: text.into(), sections, hidden, is_classic, form: Form::OpenMetrics(escaping) }
     }
 }

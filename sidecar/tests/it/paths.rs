@@ -272,7 +272,7 @@ fn names_of_any_text_are_read_from_the_path_where_they_are_allowed() {
     let refused = calls.put("/metrics/job/j/U______b/1", "x 1\n");
     refused.is(
         400,
-        "improper label name \"U______b\": expected text in UTF-8, not empty, and no `__` at the start, \
+        "improper label name \"U______b\": expected text in UTF-8, not empty, without U+0000, and no `__` at the start, \
          nor once it is unescaped\n",
     );
     calls.put("/metrics/job/k", "x 1\n").is(200, "");

@@ -20,7 +20,7 @@ pub enum GroupingKeyError {
     OddParts(String),
     /// No label name of the classic alphabet, or a reserved one; as written.
     BadName(String),
-    /// No label name where all text is one: empty, reserved, or not UTF-8; as written.
+    /// No label name where all text is one: empty, reserved, with U+0000, or not UTF-8; as written.
     BadUtf8Name(String),
     /// The label is named twice, or `job` is named again.
     Duplicate(String),
@@ -60,8 +60,8 @@ impl fmt::Display for GroupingKeyError {
             ),
             Self::BadUtf8Name(name) => write!(
                 f,
-                "improper label name {:?}: expected text in UTF-8, not empty, and no `__` at the start, \
-                 nor once it is unescaped",
+                "improper label name {:?}: expected text in UTF-8, not empty, without U+0000, \
+                 and no `__` at the start, nor once it is unescaped",
                 Excerpt::of(name)
             ),
             Self::Duplicate(name) => {

@@ -26,7 +26,7 @@ fn check_read(found: Result<GroupingKey, GroupingKeyError>, path: &str, expected
 
 fn bad_utf8_name(name: &str) -> String {
     format!(
-        "improper label name {name:?}: expected text in UTF-8, not empty, and no `__` at the start, \
+        "improper label name {name:?}: expected text in UTF-8, not empty, without U+0000, and no `__` at the start, \
          nor once it is unescaped"
     )
 }
@@ -140,6 +140,8 @@ fn names_of_any_text_are_read_where_they_are_allowed() {
     check("/metrics/job/a/__b/c", &bad_utf8_name("__b"));
     check("/metrics/job/a/U______b/c", &bad_utf8_name("U______b"));
     check("/metrics/job/a/%ff/c", &bad_utf8_name("\u{fffd}"));
+    check("/metrics/job/a/b%00/c", &bad_utf8_name("b\0"));
+    check("/metrics/job/a/U__b_0_/c", &bad_utf8_name("U__b_0_"));
     check("/metrics/job/a/a.b/1/U__a_2e_b/1", "expected each label once in the grouping key, found \"a.b\" again");
     check("/metrics/job/a/U__job/b", "expected each label once in the grouping key, found \"job\" again");
     check("/metrics/job/", "job name is required: expected a value for `job`, found an empty one");
@@ -154,6 +156,7 @@ fn a_literal_path_is_read_as_written() {
     check("/metrics/job/", r#"{job=""}"#);
     check("/metrics", "expected /metrics/job/JOB or /metrics/job@base64/JOB, found another path");
     check("/metrics/job/a/__b/c", &bad_utf8_name("__b"));
+    check("/metrics/job/a/b%00/c", &bad_utf8_name("b\0"));
 }
 
 #[test]
@@ -193,6 +196,7 @@ fn labels_are_a_key_with_any_names_and_an_empty_job() {
     check(&[("a", "1")], "job name is required: expected a value for `job`, found an empty one");
     check(&[("job", "a"), ("", "1")], &bad_utf8_name(""));
     check(&[("job", "a"), ("__b", "1")], &bad_utf8_name("__b"));
+    check(&[("job", "a"), ("b\0", "1")], &bad_utf8_name("b\0"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use protocol::{
-    LabelSet,
+    LabelSet, NameValidation,
     label_set::{is_label_name, write_quoted},
 };
 
@@ -29,6 +29,9 @@ use crate::exposition::{
 /// The last line of a page.
 pub const END: &str = "# EOF\n";
 
+/// What the lines of a metric have behind the name of their header, beside the suffixes of counter and info.
+const PARTS: [&str; 4] = ["_sum", "_count", "_bucket", "_created"];
+
 /// What follows from the family as a whole.
 struct Shape<'a> {
     /// As the samples have it, escaped.
@@ -37,6 +40,8 @@ struct Shape<'a> {
     header: usize,
     /// As the `TYPE` line has it.
     word: &'static str,
+    /// Whether there may be lines that say when the counting began: no other family has their name.
+    has_created: bool,
     escaping: Escaping,
 }
 
@@ -57,7 +62,7 @@ pub fn encode(families: &[MetricFamily]) -> String {
 }
 
 /// Prints one family, its metrics in the order given. `has_family` tells whether the page has a family of that name, as
-/// it is before escaping: a header must not have the name of another.
+/// it is before escaping: neither a header nor a `_created` line may have the name of another, nor of a part of one.
 pub fn write_family<'a>(
     out: &mut String,
     head: FamilyHead<'_>,
@@ -90,8 +95,13 @@ impl<'a> Shape<'a> {
     ) -> Self {
         let FamilyHead { name, kind, .. } = head;
         let escaped = escaping.metric_name(name);
+        let is_part = |short: &str| {
+            let mut wholes = PARTS.iter().filter_map(|part| short.strip_suffix(part));
+            wholes.any(|whole| has_family(whole) || has_family(&format!("{whole}_total")))
+        };
         let short = |suffix| {
-            let short = name.strip_suffix(suffix).filter(|short| !short.is_empty() && !has_family(short))?;
+            let is_free = |short: &&str| !short.is_empty() && !has_family(short) && !is_part(short);
+            let short = name.strip_suffix(suffix).filter(is_free)?;
             escaped.strip_suffix(suffix).map(|header| (short, header.len()))
         };
         let are = |allowed: &[f64]| {
@@ -115,7 +125,10 @@ impl<'a> Shape<'a> {
             Kind::Histogram | Kind::GaugeHistogram => ("histogram", whole),
             Kind::Untyped => ("unknown", whole),
         };
-        Self { name: escaped, header, word, escaping }
+        let of_header = if word == "counter" { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        let has_created =
+            matches!(word, "counter" | "summary" | "histogram") && !has_family(&format!("{of_header}_created"));
+        Self { name: escaped, header, word, has_created, escaping }
     }
 
     fn header(&self) -> &str {
@@ -141,22 +154,15 @@ impl<'a> Shape<'a> {
 
     fn write_metric(&self, out: &mut String, metric: MetricRef<'_>) -> fmt::Result {
         let (extra, is_counter) = (metric.extra, self.word == "counter");
-        let has_created = match metric.value {
+        match metric.value {
             Value::Number(number) => {
                 let exemplar = extra.filter(|_| is_counter).and_then(|extra| extra.exemplars.first());
                 self.line(out, metric, &self.name, None, |out| write_number(out, *number), exemplar)?;
-                is_counter
             }
-            Value::Summary(summary) => {
-                self.write_summary(out, metric, summary)?;
-                true
-            }
-            Value::Histogram(histogram) => {
-                self.write_histogram(out, metric, histogram)?;
-                true
-            }
-        };
-        match extra.and_then(|extra| extra.created).filter(|created| has_created && created.is_line) {
+            Value::Summary(summary) => self.write_summary(out, metric, summary)?,
+            Value::Histogram(histogram) => self.write_histogram(out, metric, histogram)?,
+        }
+        match extra.and_then(|extra| extra.created).filter(|created| self.has_created && created.is_line) {
             Some(created) => {
                 let name = format!("{}_created", self.header());
                 self.line(out, metric, &name, None, |out| seconds::write(out, created.at), None)
@@ -238,13 +244,15 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name.
+    /// One that no parser takes is left out: it is too long, or has two labels of one name, or one whose name is none.
     fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
         let Exemplar { labels, value, timestamp } = exemplar;
         let names: BTreeSet<_> = labels.iter().map(|(name, _)| self.escaping.label_name(name)).collect();
         let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
         let characters: usize = texts.map(|text| text.chars().count()).sum();
-        if MOST_EXEMPLAR_CHARACTERS < characters || names.contains("") || names.len() < labels.len() {
+        let is_name = |name: &str| NameValidation::Utf8.allows_label(name) && name != "__name__";
+        let are_names = names.len() == labels.len() && names.iter().all(|name| is_name(name));
+        if MOST_EXEMPLAR_CHARACTERS < characters || !are_names {
             return Ok(());
         }
         out.push_str(" # ");

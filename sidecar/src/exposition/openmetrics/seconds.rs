@@ -46,8 +46,10 @@ fn from_nanos(nanos: i128) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: i32::try_from(nanos.rem_euclid(SECOND)).ok()? })
 }
 
+/// A time that is farther away than the reader goes, as other formats can say it, becomes the farthest.
 fn to_nanos(time: Timestamp) -> i128 {
-    i128::from(time.seconds) * SECOND + i128::from(time.nanos)
+    let nanos = i128::from(time.seconds) * SECOND + i128::from(time.nanos);
+    nanos.clamp(i128::from(i64::MIN) * SECOND, i128::from(i64::MAX) * SECOND)
 }
 
 fn write_nanos(out: &mut String, nanos: i128) -> fmt::Result {
@@ -116,9 +118,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_too_far_away_is_printed_as_the_farthest() {
+        let rows = [
+            (Timestamp { seconds: i64::MAX, nanos: i32::MAX }, "9223372036854775807"),
+            (Timestamp { seconds: i64::MIN, nanos: -1 }, "-9223372036854775808"),
+        ];
+        for (time, expected) in rows {
+            let mut out = String::new();
+            write(&mut out, time).unwrap();
+            assert_eq!((out.as_str(), parse(&out).is_some()), (expected, true));
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_printed_time_reads_back(seconds in any::<i64>(), nanos in 0..1_000_000_000) {
+        fn a_printed_time_reads_back(seconds in i64::MIN..i64::MAX, nanos in 0..1_000_000_000) {
             let time = Timestamp { seconds, nanos };
             let mut out = String::new();
             write(&mut out, time).unwrap();

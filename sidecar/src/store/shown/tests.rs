@@ -8,7 +8,7 @@ use protocol::{NameValidation, PathNames};
 use super::*;
 use crate::{
     clock::UnixSeconds,
-    exposition::{MetricFamily, text},
+    exposition::{MetricFamily, openmetrics, text},
     store::{Change, KeyLabels, Page, Store, Verdict},
 };
 
@@ -166,6 +166,19 @@ fn an_openmetrics_page_is_kept_beside_that_in_text() {
     assert_eq!(samples(&openmetrics, 0), "a{instance=\"\",job=\"0\"} 1\n");
     submit(&store, "/metrics/job/1", text::decode(b"a 2\n", NameValidation::Utf8).unwrap());
     assert_eq!(samples(&store.openmetrics_page(Escaping::Dots), 0).lines().count(), 2);
+}
+
+#[test]
+fn an_openmetrics_page_is_kept_for_one_scheme_where_an_exemplar_is_escaped() {
+    let store = Store::new();
+    let body = b"# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n";
+    submit(&store, "/metrics/job/0", openmetrics::decode(body, NameValidation::Utf8).unwrap());
+    let shows = |escaping, exemplar: &str| {
+        let page = String::from_utf8(store.openmetrics_page(escaping).text.to_vec()).unwrap();
+        assert!(page.contains(exemplar), "{escaping:?}: {page}");
+    };
+    shows(Escaping::AllowUtf8, "# {\"b.c\"=\"d\"} 1\n");
+    shows(Escaping::Underscores, "# {b_c=\"d\"} 1\n");
 }
 
 /// Names that schemes make alike in every way they can.

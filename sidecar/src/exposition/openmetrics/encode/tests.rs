@@ -103,6 +103,32 @@ fn a_family_whose_short_name_is_taken_stands_under_its_own() {
 }
 
 #[test]
+fn a_counter_whose_short_name_is_that_of_a_part_is_unknown() {
+    let one = |name: &str, kind| family(name, kind, vec![number(&[], 1.0)]);
+    let summary = family("s", Kind::Summary, vec![metric(&[], Value::Summary(Summary::default()))]);
+    check(
+        &[summary, one("s_sum_total", Kind::Counter)],
+        "# TYPE s summary\ns_sum 0\ns_count 0\n# TYPE s_sum_total unknown\ns_sum_total 1\n",
+    );
+    check(
+        &[one("c_created_total", Kind::Counter), one("c_total", Kind::Counter)],
+        "# TYPE c_created_total unknown\nc_created_total 1\n# TYPE c counter\nc_total 1\n",
+    );
+}
+
+#[test]
+fn no_created_line_has_the_name_of_a_family() {
+    let created = Some(Created { at: Timestamp::default(), is_line: true });
+    let extra = Extra { created, ..Extra::default() }.boxed();
+    let counter = family("c_total", Kind::Counter, vec![Metric { extra, ..number(&[], 1.0) }]);
+    check(std::slice::from_ref(&counter), "# TYPE c counter\nc_total 1\nc_created 0\n");
+    check(
+        &[counter, family("c_created", Kind::Gauge, vec![number(&[], 5.0)])],
+        "# TYPE c_created gauge\nc_created 5\n# TYPE c counter\nc_total 1\n",
+    );
+}
+
+#[test]
 fn info_and_stateset_are_gauges_unless_they_are_as_the_standard_has_them() {
     let of = |name: &str, kind, metrics| vec![family(name, kind, metrics)];
     check(&of("a_info", Kind::Info, vec![number(&[("b", "c")], 1.0)]), "# TYPE a info\na_info{b=\"c\"} 1\n");
@@ -191,6 +217,8 @@ fn what_has_no_place_is_left_out() {
         ("a_total", Kind::Counter, Extra { created: is_line(false), ..Extra::default() }),
         ("b_total", Kind::Counter, all(&[("x", &long)])),
         ("c_total", Kind::Counter, all(&[("", "x")])),
+        ("c_x_total", Kind::Counter, all(&[("a\0", "x")])),
+        ("c_y_total", Kind::Counter, all(&[("__name__", "x")])),
         ("d", Kind::Counter, Extra { created: is_line(true), ..all(&[]) }),
         ("e", Kind::Gauge, Extra { created: is_line(true), ..all(&[]) }),
     ];
@@ -198,7 +226,8 @@ fn what_has_no_place_is_left_out() {
         extras.map(|(name, kind, extra)| family(name, kind, vec![Metric { extra: extra.boxed(), ..number(&[], 1.0) }]));
     check(
         &families,
-        "# TYPE a counter\na_total 1\n# TYPE b counter\nb_total 1\n# TYPE c counter\nc_total 1\n# TYPE d unknown\nd 1\n\
+        "# TYPE a counter\na_total 1\n# TYPE b counter\nb_total 1\n# TYPE c counter\nc_total 1\n\
+         # TYPE c_x counter\nc_x_total 1\n# TYPE c_y counter\nc_y_total 1\n# TYPE d unknown\nd 1\n\
          # TYPE e gauge\ne 1\n",
     );
 }
