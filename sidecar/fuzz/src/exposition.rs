@@ -32,10 +32,7 @@ pub fn text(body: &[u8]) {
 pub fn openmetrics(body: &[u8]) {
     let families = match newer::decode(body, NameValidation::Utf8) {
         Ok(families) => families,
-        Err(error) => {
-            is_short(&error.to_string());
-            return text(body);
-        }
+        Err(error) => return is_short(&error.to_string()),
     };
     if let Ok(classic) = newer::decode(body, NameValidation::Legacy) {
         is_same(&classic, &families);
