@@ -185,9 +185,14 @@ impl SeenRevisions {
         *self.0.borrow_and_update()
     }
 
+    /// The newest revision that a complete scrape has shown; [`Self::changed`] waits for a newer one.
+    pub(crate) fn revision(&mut self) -> u64 {
+        self.latest().revision
+    }
+
     /// # Cancel safety
     /// Dropped midway, it loses nothing: the change is found by the next call.
-    async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // Nobody can scrape any more.
             std::future::pending().await

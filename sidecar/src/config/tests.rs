@@ -31,6 +31,12 @@ fn shown(settings: &Settings) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn only_a_sidecar_keeps_groups_that_nobody_has_seen() {
+    assert!(config(&["sidecar"]).unwrap().rules.keeps_unseen);
+    assert!(!config(&[]).unwrap().rules.keeps_unseen);
+}
+
+#[test]
 fn alone_it_has_upstreams_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!(config.role, Role::Alone(Sockets::Own(vec![ListenAddress::All(9091)])));
@@ -53,7 +59,7 @@ fn alone_it_has_upstreams_defaults() {
     assert_eq!(shown(&config.settings), flags);
     let flags = config.settings.flags.clone();
     assert_eq!(config.settings, Settings { flags, started: STARTED, ..Settings::default() });
-    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None });
+    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None, keeps_unseen: false });
     assert_eq!(config.settings.measurement, None);
     assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
 }
