@@ -270,7 +270,7 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
 --web.external-url: expected a URL such as https://example.com/pushgateway, without query, found \"example.com\"
 --web.enable-lifecycle: expected true or false, found \"\"
 --web.enable-admin-api: expected true or false, found \"yes\"
---push.stale-after: expected a duration longer than 0, such as 1h30m or 7d, or nothing to keep groups, found \"0s\"
+--push.stale-after: expected a duration longer than 0 and of at most 292 years, such as 1h30m or 7d, or nothing to keep groups, found \"0s\"
 --push.timestamps: expected reject, strip or honor, found \"keep\"
 --push.allow-missing-job: expected true or false, found \"2\"
 --push.enable-utf8-names: expected true or false, found \"on\"

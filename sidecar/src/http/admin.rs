@@ -13,6 +13,9 @@
 //! {"status":"success","data":{"removed":[{"labels":{"job":"a"}}],"dryRun":false}}
 //! ```
 //!
+//! Other sites may not call these: unlike the rest of the API, OPTIONS says nothing to browsers here but what is allowed,
+//! or any page that somebody who can reach this process looks at could remove the groups.
+//!
 //! A parameter that is not known is refused: a `dryRun` that is spelled otherwise would else remove the groups.
 //!
 //! *Never:* how selectors match, how the process ends.
@@ -77,8 +80,8 @@ pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     if !settings.has_admin_api {
         return routes;
     }
-    let wipe = counted(state, Handler::Wipe, put(wipe)).merge(api::preflight(state));
-    let groups = counted(state, Handler::ApiGroups, delete(remove)).merge(api::preflight(state));
+    let wipe = counted(state, Handler::Wipe, put(wipe));
+    let groups = counted(state, Handler::ApiGroups, delete(remove));
     routes.path(&format!("{API_PATH}/admin/wipe"), "OPTIONS, PUT", wipe).path(
         &format!("{API_PATH}/groups"),
         "DELETE, OPTIONS",

@@ -111,6 +111,19 @@ fn other_methods_are_told_what_is_allowed() {
 }
 
 #[test]
+fn no_other_site_may_call_it_from_a_browser() {
+    let calls = calls();
+    let asks = ["origin: https://evil.example", "access-control-request-method: DELETE"];
+    for (path, allow) in [("/api/v1/admin/wipe", "OPTIONS, PUT"), ("/api/v1/groups", "DELETE, OPTIONS")] {
+        let answer = calls.push_listener("OPTIONS", path, &asks, "");
+        answer.is(200, "");
+        assert_eq!(answer.header("allow"), allow);
+        let of_cors = |name: &str| name.starts_with("access-control-");
+        assert!(!answer.headers.keys().any(|name| of_cors(name.as_str())), "{answer:?}");
+    }
+}
+
+#[test]
 fn without_the_admin_api_there_is_nothing() {
     let calls = Calls::new();
     calls.put("/metrics/job/a", "x 1\n").is(200, "");

@@ -1,5 +1,6 @@
 //! The status page: what it says, and that nothing pushed can become a part of it.
 
+use protocol::NameValidation;
 use sidecar::{
     clock::UnixSeconds,
     exposition::text,
@@ -116,6 +117,24 @@ fn the_buttons_name_what_they_ask_for() {
     has(&get(&calls, &format!("/api/v1/metrics?group={group}")).text(), r#""labels":{"job":"a/b","x":"\""}"#);
     calls.push_listener("DELETE", "/metrics/job@base64/YS9i/x/%22", &[], "").is(202, "");
     has(&page(&store, "/"), "<p class=\"quiet\">No groups.</p>");
+}
+
+#[test]
+fn the_buttons_name_their_group_where_names_are_any_text_too() {
+    let store = Store::new();
+    let settings = || Settings { names: NameValidation::Utf8, ..Settings::default() };
+    let calls = Calls::around(store.clone(), settings());
+    calls.put("/metrics/job/j/U__x_2e_y/1", "x 1\n").is(200, "");
+    calls.put("/metrics/job/j/U__U____x__2e__y/2", "x 1\n").is(200, "");
+    let question = "data-question=\"Delete the group {U__x_2e_y=&#34;2&#34;,job=&#34;j&#34;}?\"";
+    let page = get(&calls, "/").text();
+    let (before, _) = page.split_once(question).unwrap();
+    let last = |start: &str| before.rsplit_once(start).unwrap().1.split_once('"').unwrap().0.to_owned();
+    let json = get(&calls, &last("<a href=\"")).text();
+    has(&json, r#""data":[{"labels":{"U__x_2e_y":"2","job":"j"}"#);
+    calls.push_listener("DELETE", &last("data-path=\""), &[], "").is(202, "");
+    let left: Vec<_> = store.keys().iter().map(ToString::to_string).collect();
+    assert_eq!(left, [r#"{job="j","x.y"="1"}"#]);
 }
 
 #[test]

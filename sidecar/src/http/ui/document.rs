@@ -161,7 +161,8 @@ impl<'a> Document<'a> {
         } else {
             write!(self.out, " <span class=\"failed\">Last push failed!</span>")?;
         }
-        let path = key.to_path();
+        // The listener of this page reads it.
+        let path = key.to_path_for(self.settings.path_names());
         let link = Text(&self.settings.link_prefix);
         write!(
             self.out,
