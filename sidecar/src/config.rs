@@ -188,7 +188,7 @@ fn read_alone(reader: &mut Reader, shown: &mut Shown, listen: ListenArgs) -> (Op
     shown.text("web.listen-address", &listen_address.join(","));
     shown.switch("web.systemd-socket", is_systemd);
     shown.text("web.config.file", "");
-    shown.text("web.telemetry-path", &telemetry_path);
+    shown.text("web.telemetry-path", path.as_deref().unwrap_or(&telemetry_path));
     let sockets = match is_systemd {
         Some(true) => Some(Sockets::Systemd),
         Some(false) => addresses.map(Sockets::Own),

@@ -120,7 +120,7 @@ fn what_is_given_is_in_the_settings_and_shown() {
         ("web.listen-address", "127.0.0.1:1,:2"),
         ("web.external-url", "http://host/a/"),
         ("web.route-prefix", "/b"),
-        ("web.telemetry-path", "/c/../page"),
+        ("web.telemetry-path", "/page"),
         ("web.enable-lifecycle", "true"),
         ("web.enable-admin-api", "true"),
         ("push.enable-utf8-names", "true"),

@@ -3,7 +3,11 @@
 use protocol::NameValidation;
 use sidecar::{
     clock::UnixSeconds,
-    exposition::text,
+    exposition::{
+        Count, Extra, Histogram, Kind, Metric, MetricFamily, Summary, Value,
+        extra::{NativeBuckets, NativeHistogram},
+        text,
+    },
     http::Settings,
     store::{Change, Store},
 };
@@ -177,6 +181,32 @@ fn a_page_ends_when_it_is_large_and_says_what_is_left_out() {
     has(&first, "/?q=&amp;after=%2Fmetrics%2Fjob%2Fa\">Next groups</a>");
 }
 
+/// A series with so many parts that each would be long.
+fn check_parts(kind: Kind, value: Value, extra: Option<Box<Extra>>) {
+    let metric = Metric { labels: protocol::LabelSet::new(), value, timestamp: None, extra };
+    let (name, help, unit) = ("x".to_owned(), String::new(), String::new());
+    let store = Store::new();
+    let key = protocol::GroupingKey::from_path("/metrics/job/j", protocol::PathNames::Legacy).unwrap();
+    store.submit(Change::replace(key, vec![MetricFamily { name, help, unit, kind, metrics: vec![metric] }]), PUSHED);
+    let page = page(&store, "/");
+    assert!(page.len() < 5 * 1024 * 1024, "{kind}: {}", page.len());
+    has(&page, " more are left out here; the JSON has them.<br>sum: 1<br>count: 2</td>");
+}
+
+#[test]
+fn a_page_ends_within_a_series_too() {
+    let numbers = || (1..=40_000).map(|number| f64::from(number) * 1e290);
+    let quantiles = numbers().map(|number| (number, 1.0)).collect();
+    check_parts(Kind::Summary, Value::Summary(Summary { quantiles, sum: 1.0, count: 2 }), None);
+    let histogram = |buckets| Value::Histogram(Histogram { buckets, sum: 1.0, count: Count::Integer(2) });
+    let buckets = numbers().map(|number| (number, Count::Integer(1))).collect();
+    check_parts(Kind::Histogram, histogram(buckets), None);
+    let positive = NativeBuckets { spans: vec![(1, 250_000)], deltas: vec![1; 250_000], counts: Vec::new() };
+    let (zero_count, negative) = (Count::Integer(0), NativeBuckets::default());
+    let native = NativeHistogram { schema: 8, zero_threshold: 0.0, zero_count, negative, positive };
+    check_parts(Kind::Histogram, histogram(Vec::new()), Extra { native: Some(native), ..Extra::default() }.boxed());
+}
+
 #[test]
 fn a_place_to_go_on_from_that_is_no_key_is_400() {
     let answer = get(&Calls::new(), "/?after=job/a");
@@ -205,10 +235,4 @@ fn other_methods_are_told_what_is_allowed() {
             assert_eq!((answer.status, answer.header("allow")), (405, "GET, OPTIONS"), "{method} {path}");
         }
     }
-}
-
-#[test]
-fn a_scrape_page_in_the_place_of_the_status_page_keeps_it() {
-    let settings = Settings { telemetry_path: "/status".into(), ..Settings::default() };
-    has(&get(&Calls::around(Store::new(), settings), "/").text(), "<h2>Status</h2>");
 }
