@@ -33,10 +33,10 @@ pub(crate) async fn run(
     now: impl Fn() -> UnixSeconds,
     expired: impl Fn(usize),
 ) {
+    if let Some(seen) = &mut seen {
+        store.scraped(seen.revision());
+    }
     loop {
-        if let Some(seen) = &mut seen {
-            store.scraped(seen.revision());
-        }
         let sleep = async {
             match store.next_staleness() {
                 None => std::future::pending().await,
@@ -46,7 +46,8 @@ pub(crate) async fn run(
         tokio::select! {
             () = sleep => {}
             () = store.stale_sooner() => continue,
-            () = newly_seen(&mut seen) => continue,
+            // A look at once, since a sleep that each scrape begins anew may never end.
+            revision = newly_seen(&mut seen) => store.scraped(revision),
         }
         let (count, named) = remove(&store, now()).await;
         if count != 0 {
@@ -56,9 +57,13 @@ pub(crate) async fn run(
     }
 }
 
-async fn newly_seen(seen: &mut Option<SeenRevisions>) {
+/// The next revision that a complete scrape has shown.
+async fn newly_seen(seen: &mut Option<SeenRevisions>) -> u64 {
     match seen {
-        Some(seen) => seen.changed().await,
+        Some(seen) => {
+            seen.changed().await;
+            seen.revision()
+        }
         None => std::future::pending().await,
     }
 }
@@ -290,6 +295,22 @@ mod tests {
         };
         it.during(script).await;
         assert_eq!(*it.expired.borrow(), [(60 + 2 * 86_400, 2), (60 + 2 * 86_400 + 600, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_sidecar_old_groups_go_however_often_others_are_pushed_and_scraped() {
+        let it = Fixture::sidecar();
+        let script = async {
+            it.push("a");
+            minutes(20).await;
+            for _ in 0..100 {
+                it.push("b");
+                it.scrape();
+                sleep(SHORTEST / 2).await;
+            }
+            assert_eq!(*it.expired.borrow(), [(1200, 1)]);
+        };
+        it.during(script).await;
     }
 
     #[tokio::test(start_paused = true)]

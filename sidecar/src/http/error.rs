@@ -76,7 +76,8 @@ pub(super) enum HttpError {
     )]
     StaleAfter(String),
     #[error(
-        "expected no `{STALE_AFTER_HEADER}` beside a `{PUSH_TIME_HEADER}` of 0, which says that no push was accepted, found one"
+        "expected no `{STALE_AFTER_HEADER}` beside a `{PUSH_TIME_HEADER}` of 0, which says that no push was accepted, \
+         found one"
     )]
     StaleAfterNoPush,
     #[error("expected `{header}` once, found it several times")]

@@ -1,7 +1,7 @@
 //! The page itself: its head, a card for each group, and the status.
 //!
-//! Once about [`MOST_BYTES`] are written, no further group, family, series or part of a series is begun, and the page says what it left
-//! out: however much is stored, a page stays one that a browser can show.
+//! Once about [`MOST_BYTES`] are written, no further group, family, series or part of a series is begun, and the page
+//! says what it left out: however much is stored, a page stays one that a browser can show.
 //!
 //! *Never:* requests, which groups are shown.
 
