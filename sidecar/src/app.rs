@@ -24,7 +24,7 @@ use crate::{
     expiry,
     http::{self, AppState, Listener, Parts},
     import::{self, Import, ImportError},
-    lifecycle::{self, Readiness, Scrapes, Signals},
+    lifecycle::{self, Readiness, Scrapes, SeenRevisions, Signals},
     listen::{self, Closing, Endpoint, SystemdError},
     metrics::Metrics,
     operator_access::OperatorAccess,
@@ -120,7 +120,7 @@ async fn run(config: Config) -> Result<(), AppError> {
 
 async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
-    start_expiry(state.clone());
+    start_expiry(state.clone(), None);
     let router = http::router(state);
     for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, router.clone(), servers.closing.clone()));
@@ -156,11 +156,11 @@ async fn run_sidecar(
     let (mut pushes, mut scraped) = (Servers::new(), Servers::new());
     let (starting, readiness) = lifecycle::latch();
     let scrapes = Scrapes::default();
-    let mut seen = scrapes.subscribe();
+    let (mut seen, seen_by_expiry) = (scrapes.subscribe(), scrapes.subscribe());
     let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
     let store = parts.store.clone();
     let state = AppState::new(parts);
-    start_expiry(state.clone());
+    start_expiry(state.clone(), Some(seen_by_expiry));
 
     let router = http::router(state.on(Listener::Push));
     for address in push {
@@ -186,10 +186,10 @@ async fn run_sidecar(
     lifecycle::last_word(&hold_open, &store, &mut seen);
 }
 
-/// Removes what grows stale for as long as the process runs.
-fn start_expiry(state: AppState) {
+/// Removes what grows stale for as long as the process runs; with `seen`, only what was scraped.
+fn start_expiry(state: AppState, seen: Option<SeenRevisions>) {
     let store = state.store().clone();
-    tokio::spawn(expiry::run(store, clock::now, move |groups| state.metrics().expired(groups)));
+    tokio::spawn(expiry::run(store, seen, clock::now, move |groups| state.metrics().expired(groups)));
 }
 
 // === impl Servers ===

@@ -145,7 +145,9 @@ impl Config {
         let has_admin_api = reader.switch("--web.enable-admin-api", &web.enable_admin_api);
         shown.switch("web.enable-lifecycle", has_lifecycle_api);
         shown.switch("web.enable-admin-api", has_admin_api);
-        let rules = read_rules(reader, &push);
+        // Alone there is no end to be held open for, and nobody has to scrape.
+        let keeps_unseen = matches!(role, Some(Role::Sidecar(_)));
+        let rules = read_rules(reader, &push, keeps_unseen);
         let max_body_bytes = reader.read("--push.max-body-bytes", &push.max_body_bytes, word::bytes);
         let allows_missing_job = reader.switch("--push.allow-missing-job", &push.allow_missing_job);
         let has_utf8_names = reader.switch("--push.enable-utf8-names", &push.enable_utf8_names);
@@ -186,7 +188,7 @@ fn read_alone(reader: &mut Reader, shown: &mut Shown, listen: ListenArgs) -> (Op
     shown.text("web.listen-address", &listen_address.join(","));
     shown.switch("web.systemd-socket", is_systemd);
     shown.text("web.config.file", "");
-    shown.text("web.telemetry-path", &telemetry_path);
+    shown.text("web.telemetry-path", path.as_deref().unwrap_or(&telemetry_path));
     let sockets = match is_systemd {
         Some(true) => Some(Sockets::Systemd),
         Some(false) => addresses.map(Sockets::Own),
@@ -244,10 +246,10 @@ fn read_paths(reader: &mut Reader, shown: &mut Shown, web: &WebArgs) -> Option<P
     Some(Paths { route_prefix, link_prefix })
 }
 
-fn read_rules(reader: &mut Reader, push: &PushArgs) -> Option<Rules> {
+fn read_rules(reader: &mut Reader, push: &PushArgs, keeps_unseen: bool) -> Option<Rules> {
     let stale_after = reader.read_given("--push.stale-after", push.stale_after.clone(), duration::stale_after);
     let timestamps = reader.read("--push.timestamps", &push.timestamps, word::timestamps);
-    Some(Rules { timestamps: timestamps?, stale_after })
+    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen })
 }
 
 /// The inner `None` is the absence of naming. What only makes sense with naming turns it on.

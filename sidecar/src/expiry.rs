@@ -1,15 +1,20 @@
 //! Removes groups when they grow stale: sleeps until the next one does, and not one moment between.
 //!
 //! Moments are of the wall clock while sleeping goes by `tokio::time`; [`wait`] is where the one becomes the other. A
-//! wall clock that is set while something is due later is noticed within the hour.
+//! wall clock that is set while something is due later is noticed within the hour. One that is set forward ages every
+//! group by as much, and may remove them all.
+//!
+//! In a sidecar a group that nobody has scraped is never removed for its age: it would go unseen. It goes at the first
+//! look after its scrape.
 //!
 //! *Never:* which group is stale, metrics.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use protocol::{Excerpt, GroupingKey};
 use tokio::{task::yield_now, time::sleep};
 
-use crate::{clock::UnixSeconds, store::Store};
+use crate::{clock::UnixSeconds, lifecycle::SeenRevisions, store::Store};
 
 /// The longest sleep while something is due, since the wall clock may be set forward meanwhile.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -17,8 +22,20 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// The shortest: what grows stale soon after something else goes together with it.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Removes what grows stale, for ever, and reports how many groups each time.
-pub(crate) async fn run(store: Store, now: impl Fn() -> UnixSeconds, expired: impl Fn(usize)) {
+/// How many removed groups the log names.
+const MOST_NAMED: usize = 5;
+
+/// Removes what grows stale, for ever, and reports how many groups each time. With `seen`, it tells the store what was
+/// scraped.
+pub(crate) async fn run(
+    store: Store,
+    mut seen: Option<SeenRevisions>,
+    now: impl Fn() -> UnixSeconds,
+    expired: impl Fn(usize),
+) {
+    if let Some(seen) = &mut seen {
+        store.scraped(seen.revision());
+    }
     loop {
         let sleep = async {
             match store.next_staleness() {
@@ -29,13 +46,35 @@ pub(crate) async fn run(store: Store, now: impl Fn() -> UnixSeconds, expired: im
         tokio::select! {
             () = sleep => {}
             () = store.stale_sooner() => continue,
+            // A look at once, since a sleep that each scrape begins anew may never end.
+            revision = newly_seen(&mut seen) => store.scraped(revision),
         }
-        let count = remove(&store, now()).await;
+        let (count, named) = remove(&store, now()).await;
         if count != 0 {
             expired(count);
-            tracing::info!(groups = count, "stale groups removed");
+            tracing::info!(groups = count, keys = listed(&named, count), "stale groups removed");
         }
     }
+}
+
+/// The next revision that a complete scrape has shown.
+async fn newly_seen(seen: &mut Option<SeenRevisions>) -> u64 {
+    match seen {
+        Some(seen) => {
+            seen.changed().await;
+            seen.revision()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The keys as the log has them.
+fn listed(named: &[Arc<GroupingKey>], count: usize) -> String {
+    let mut listed: Vec<_> = named.iter().map(|key| Excerpt::of(key).to_string()).collect();
+    if named.len() < count {
+        listed.push("…".to_owned());
+    }
+    listed.join(" ")
 }
 
 /// How long to sleep for something that is due at that moment.
@@ -44,14 +83,17 @@ fn wait(due: UnixSeconds, now: UnixSeconds) -> Duration {
     Duration::try_from_secs_f64((due.0 - now.0).max(0.0)).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)
 }
 
-/// Removes what is stale at that moment, and lets others work in between.
-async fn remove(store: &Store, now: UnixSeconds) -> usize {
-    let mut count = 0;
+/// Removes what is stale at that moment, and lets others work in between. Returns how many groups went, and the keys of
+/// the first few.
+async fn remove(store: &Store, now: UnixSeconds) -> (usize, Vec<Arc<GroupingKey>>) {
+    let (mut count, mut named) = (0, Vec::new());
     loop {
-        match store.remove_stale(now).len() {
-            0 => return count,
-            removed => count += removed,
+        let removed = store.remove_stale(now);
+        if removed.is_empty() {
+            return (count, named);
         }
+        count += removed.len();
+        named.extend(removed.into_iter().take(MOST_NAMED - named.len()));
         yield_now().await;
     }
 }
@@ -60,11 +102,15 @@ async fn remove(store: &Store, now: UnixSeconds) -> usize {
 mod tests {
     use std::cell::{Cell, RefCell};
 
-    use protocol::{GroupingKey, PathNames};
+    use protocol::PathNames;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::store::{Change, Rules};
+    use crate::{
+        exposition::Escaping,
+        lifecycle::{self, HoldOpen, Scrapes},
+        store::{Change, Rules},
+    };
 
     /// A store whose groups may grow ten minutes old, and a wall clock that goes by the paused one and can be set.
     struct Fixture {
@@ -74,6 +120,8 @@ mod tests {
         looks_at_the_clock: Cell<usize>,
         /// After how many seconds how many groups went.
         expired: RefCell<Vec<(u64, usize)>>,
+        /// What was scraped, in a sidecar.
+        scrapes: Option<Scrapes>,
     }
 
     impl Fixture {
@@ -85,7 +133,19 @@ mod tests {
                 wall_at_start: Cell::new(1e9),
                 looks_at_the_clock: Cell::new(0),
                 expired: RefCell::default(),
+                scrapes: None,
             }
+        }
+
+        /// The same in a sidecar.
+        fn sidecar() -> Self {
+            let rules = Rules { stale_after: Some(Duration::from_mins(10)), keeps_unseen: true, ..Rules::default() };
+            Self { store: Store::with(rules), scrapes: Some(Scrapes::default()), ..Self::new() }
+        }
+
+        /// A complete scrape.
+        fn scrape(&self) {
+            self.scrapes.as_ref().unwrap().seen(self.store.page(Escaping::default()).revision);
         }
 
         fn now(&self) -> UnixSeconds {
@@ -104,15 +164,18 @@ mod tests {
             };
             let expired = |count| self.expired.borrow_mut().push((self.started.elapsed().as_secs(), count));
             tokio::select! {
-                () = run(self.store.clone(), now, expired) => {}
+                () = run(self.store.clone(), self.scrapes.as_ref().map(Scrapes::subscribe), now, expired) => {}
                 () = script => {}
             }
         }
     }
 
+    fn key_of(job: &str) -> GroupingKey {
+        GroupingKey::from_path(&format!("/metrics/job/{job}"), PathNames::Legacy).unwrap()
+    }
+
     fn push_of(job: &str) -> Change {
-        let path = format!("/metrics/job/{job}");
-        Change::replace(GroupingKey::from_path(&path, PathNames::Legacy).unwrap(), Vec::new())
+        Change::replace(key_of(job), Vec::new())
     }
 
     fn minutes(minutes: u64) -> tokio::time::Sleep {
@@ -130,7 +193,7 @@ mod tests {
         };
         it.during(script).await;
         assert_eq!(*it.expired.borrow(), [(600, 1), (900, 1)]);
-        assert!(it.store.groups().is_empty());
+        assert!(it.store.keys().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,6 +271,92 @@ mod tests {
         (0..2500).for_each(|job| it.push(&job.to_string()));
         it.during(minutes(11)).await;
         assert_eq!(*it.expired.borrow(), [(600, 2500)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_sidecar_no_group_goes_that_no_scrape_has_shown_and_it_goes_soon_after_that() {
+        let it = Fixture::sidecar();
+        let script = async {
+            it.push("a");
+            minutes(1).await;
+            it.scrape();
+            it.push("a");
+            it.push("b");
+            minutes(24 * 60).await;
+            assert_eq!(*it.expired.borrow(), []);
+            let looks = it.looks_at_the_clock.get();
+            minutes(24 * 60).await;
+            assert_eq!(it.looks_at_the_clock.get(), looks);
+            it.push("late");
+            it.scrape();
+            minutes(1).await;
+            assert_eq!(*it.expired.borrow(), [(60 + 2 * 86_400, 2)]);
+            minutes(20).await;
+        };
+        it.during(script).await;
+        assert_eq!(*it.expired.borrow(), [(60 + 2 * 86_400, 2), (60 + 2 * 86_400 + 600, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_sidecar_old_groups_go_however_often_others_are_pushed_and_scraped() {
+        let it = Fixture::sidecar();
+        let script = async {
+            it.push("a");
+            minutes(20).await;
+            for _ in 0..100 {
+                it.push("b");
+                it.scrape();
+                sleep(SHORTEST / 2).await;
+            }
+            assert_eq!(*it.expired.borrow(), [(1200, 1)]);
+        };
+        it.during(script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_sidecar_a_group_that_no_push_was_accepted_of_goes_by_its_age_beside_an_unseen_one() {
+        let it = Fixture::sidecar();
+        let script = async {
+            it.push("unseen");
+            minutes(20).await;
+            let families = crate::exposition::text::decode(b"x 1 5\n", protocol::NameValidation::Legacy).unwrap();
+            it.store.submit(Change::replace(key_of("refused"), families), it.now());
+            minutes(20).await;
+        };
+        it.during(script).await;
+        assert_eq!(*it.expired.borrow(), [(1800, 1)]);
+        assert_eq!(it.store.keys().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_word_of_a_sidecar_counts_the_old_groups_that_nobody_has_seen() {
+        let it = Fixture::sidecar();
+        let file = std::env::temp_dir().join(format!("sidegate-word-{}-expiry", std::process::id()));
+        let hold =
+            HoldOpen { deadline: Duration::ZERO, pod_deadline: None, termination_message_file: Some(file.clone()) };
+        let word = || {
+            let mut seen = it.scrapes.as_ref().unwrap().subscribe();
+            lifecycle::last_word(&hold, &it.store, &mut seen);
+            std::fs::read_to_string(&file).unwrap()
+        };
+        it.during(async {
+            it.push("a");
+            minutes(60).await;
+            assert_eq!(word(), "1 groups unseen");
+            it.scrape();
+            minutes(1).await;
+            assert_eq!(word(), "");
+        })
+        .await;
+        assert_eq!(it.expired.borrow().len(), 1);
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn the_log_names_the_first_few_groups() {
+        let keys: Vec<_> = ["a", "b"].map(|job| Arc::new(key_of(job))).into();
+        assert_eq!(listed(&keys, 2), r#"{job="a"} {job="b"}"#);
+        assert_eq!(listed(&keys, 3), r#"{job="a"} {job="b"} …"#);
     }
 
     #[test]

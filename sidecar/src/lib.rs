@@ -14,6 +14,7 @@
 //! - What is stored fits together: a push that could break a scrape is refused, and leaves nothing that could.
 //! - An answered push is on every page from then on.
 //! - A push time names one accepted push of its group and no other, so that a conditional delete removes what was seen.
+//!   That is of times that this process gives: an administrator may push a removed group with the time it had.
 //! - Nothing ticks while nothing happens.
 //!
 //! *Never:* Kubernetes, the operator's code; what both share is in `protocol`.

@@ -28,6 +28,9 @@ use linger::{Situation, Step};
 /// How long before the pod's deadline to be gone: its start came before ours, and its end takes a moment.
 const BEFORE_POD_DEADLINE: Duration = Duration::from_secs(5);
 
+/// What stands for a duration that the clock has no moment for.
+const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// How long a sidecar stays, and where it leaves word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HoldOpen {
@@ -148,13 +151,17 @@ fn leave_word(hold: &HoldOpen, unseen: usize) {
     }
 }
 
+fn later(from: Instant, by: Duration) -> Instant {
+    from.checked_add(by).unwrap_or_else(|| from + NEVER)
+}
+
 // === impl HoldOpen ===
 
 impl HoldOpen {
     /// When to leave in any case. A pod that outlives its own deadline has failed, whatever its containers say.
     pub(crate) fn until(&self, started: Instant, signalled: Instant) -> Instant {
-        let held = signalled + self.deadline;
-        let pod = self.pod_deadline.map(|deadline| started + deadline.saturating_sub(BEFORE_POD_DEADLINE));
+        let held = later(signalled, self.deadline);
+        let pod = self.pod_deadline.map(|deadline| later(started, deadline.saturating_sub(BEFORE_POD_DEADLINE)));
         pod.map_or(held, |pod| held.min(pod))
     }
 }
@@ -185,9 +192,14 @@ impl SeenRevisions {
         *self.0.borrow_and_update()
     }
 
+    /// The newest revision that a complete scrape has shown; [`Self::changed`] waits for a newer one.
+    pub(crate) fn revision(&mut self) -> u64 {
+        self.latest().revision
+    }
+
     /// # Cancel safety
     /// Dropped midway, it loses nothing: the change is found by the next call.
-    async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // Nobody can scrape any more.
             std::future::pending().await
@@ -259,6 +271,14 @@ mod tests {
         check(Some(600), 590, 595);
         check(Some(600), 599, 595);
         check(Some(3), 1, 0);
+        check(Some(u64::MAX), 590, 620);
+    }
+
+    #[test]
+    fn a_deadline_that_no_clock_reaches_is_one_that_does_not_come() {
+        let hold = HoldOpen { deadline: Duration::MAX, pod_deadline: None, termination_message_file: None };
+        let now = Instant::now();
+        assert_eq!(hold.until(now, now), now + NEVER);
     }
 
     #[tokio::test]

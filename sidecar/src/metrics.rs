@@ -310,7 +310,12 @@ impl Metrics {
                 Kind::Counter,
                 vec![metric(&[], counts.expired)],
             ),
-            family(PUSHES_REFUSED, "Pushes that were answered with an error.", Kind::Counter, refused.collect()),
+            family(
+                PUSHES_REFUSED,
+                "Pushes that were refused, whatever they were answered.",
+                Kind::Counter,
+                refused.collect(),
+            ),
             family(
                 SCRAPES,
                 "Pages that were handed over in full to a scraper.",
@@ -403,7 +408,11 @@ mod tests {
 
     #[test]
     fn own_series_have_no_job_and_no_instance() {
-        let families = Metrics::default().gather();
+        let metrics = Metrics::of_process();
+        metrics.request(200, Handler::Push, "put");
+        metrics.push("put", 1, Duration::from_millis(1));
+        let families = metrics.gather();
+        assert_eq!(families.len(), OWN_FAMILIES.len());
         let mut metrics = families.iter().flat_map(|family| &family.metrics);
         assert!(metrics.all(|metric| !metric.labels.contains("job") && !metric.labels.contains("instance")));
     }

@@ -7,9 +7,11 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 
 use crate::clock::UnixSeconds;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// The last second that four digits of a year can name.
 const LAST: f64 = 253_402_300_799.0;
@@ -23,8 +25,10 @@ pub(crate) struct Rfc3339(pub(crate) UnixSeconds);
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = UnixSeconds(self.0.0.clamp(0.0, LAST));
-        let seconds = i64::try_from(moment.whole()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        write!(f, "{}", seconds.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S"))?;
+        // Not a `Timestamp`: that ends a day before the year does, so that every time zone has all of them.
+        let seconds = SignedDuration::from_secs(i64::try_from(moment.whole()).unwrap_or_default());
+        let shown = EPOCH.checked_add(seconds).unwrap_or(EPOCH);
+        write!(f, "{}", shown.strftime("%Y-%m-%dT%H:%M:%S"))?;
         let decimal = moment.0.to_string();
         let fraction = decimal.split_once('.').map_or("", |(_, fraction)| fraction);
         let nanos = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');

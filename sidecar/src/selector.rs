@@ -1,8 +1,9 @@
 //! Selectors of groups: `{job="a",instance=~"x.*",zone!="b"}`, as Prometheus selects series.
 //!
 //! The operators are `=`, `!=`, `=~` and `!~`. All matchers of a selector have to match. A label that a group does not
-//! have counts as an empty one. Patterns match whole values, and their dot matches a line feed too. A selector that no
-//! matcher keeps from matching a group without labels would select everything, and is refused.
+//! have counts as an empty one. Patterns match whole values, and their dot matches a line feed too. A selector
+//! that a group without labels matches is refused: it says what groups must not be, or nothing at all, and selects most of
+//! them.
 //!
 //! Limits: groups have no metric name, so a selector has none. Of the escapes in a quoted text there are `\\`, `\"`,
 //! `\'`, `\n`, `\r` and `\t`; in backticks there are none. Patterns know no Unicode classes (`\pL`), and have a size
@@ -20,6 +21,9 @@ const NAME_LABEL: &str = "__name__";
 
 /// Largest compiled pattern: matching takes time in proportion to it.
 const MOST_PATTERN_BYTES: usize = 256 * 1024;
+
+/// Most matchers that a request may have in all its selectors.
+pub(crate) const MOST_MATCHERS: usize = 32;
 
 /// What labels have to be.
 #[derive(Clone, Debug)]
@@ -42,10 +46,12 @@ pub(crate) enum SelectorError {
     #[error("bad selector at character {at}: expected a regular expression, found {:?}: {fault}", Excerpt::of(.pattern))]
     Pattern { at: usize, pattern: String, fault: String },
     #[error(
-        "expected a selector with a matcher that refuses an empty value, found {:?}, which would select every group",
+        "expected a selector with a matcher that refuses an empty value, found {:?}, which a group without labels matches",
         Excerpt::of(.0)
     )]
     SelectsAll(String),
+    #[error("expected at most {MOST_MATCHERS} matchers in all selectors of a request, found more")]
+    TooMany,
 }
 
 /// A character, or the end.
@@ -77,21 +83,28 @@ enum Operator {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// How many matchers may come yet.
+    left: usize,
 }
 
 // === impl Selector ===
 
 impl Selector {
-    /// Reads a selector.
+    /// Reads a selector of at most so many matchers.
     ///
     /// # Errors
-    /// The first place that does not fit; or that it selects everything.
-    pub(crate) fn parse(text: &str) -> Result<Self, SelectorError> {
-        let selector = Parser { text, at: 0 }.selector()?;
+    /// The first place that does not fit; or that it matches a group without labels.
+    pub(crate) fn parse(text: &str, most: usize) -> Result<Self, SelectorError> {
+        let selector = Parser { text, at: 0, left: most }.selector()?;
         if selector.matches(&LabelSet::new()) {
             return Err(SelectorError::SelectsAll(text.to_owned()));
         }
         Ok(selector)
+    }
+
+    /// How many it has.
+    pub(crate) fn matchers(&self) -> usize {
+        self.matchers.len()
     }
 
     /// Whether all matchers match.
@@ -126,6 +139,7 @@ impl Parser<'_> {
             if self.take("}") {
                 break;
             }
+            self.left = self.left.checked_sub(1).ok_or(SelectorError::TooMany)?;
             matchers.push(self.matcher()?);
             self.skip_blanks();
             if !self.take(",") && self.peek() != Some('}') {
@@ -269,11 +283,22 @@ impl Parser<'_> {
     }
 }
 
-/// A pattern for whole values. It is compiled alone first, so that no `)` of it can close our group.
+/// A pattern for whole values. It is read alone first, so that no `)` of it can close our group.
 fn anchored(at: usize, pattern: String) -> Result<Regex, SelectorError> {
     let compiled = |pattern: &str| RegexBuilder::new(pattern).size_limit(MOST_PATTERN_BYTES).build();
-    let checked = compiled(&pattern).and_then(|_| compiled(&format!("^(?s:{pattern})$")));
+    let checked = match fault(&pattern) {
+        Some(fault) => Err(fault),
+        None => compiled(&format!("^(?s:{pattern})$")),
+    };
     checked.map_err(|fault| SelectorError::Pattern { at, pattern, fault: fault.to_string() })
+}
+
+/// What keeps a text from being a pattern, whatever its size. Given no room, one that can be read fails for its size
+/// before anything of it is compiled, as the empty one does.
+fn fault(pattern: &str) -> Option<regex_lite::Error> {
+    let without_room = |pattern: &str| RegexBuilder::new(pattern).size_limit(0).build().err();
+    let for_its_size = without_room("").map(|fault| fault.to_string());
+    without_room(pattern).filter(|fault| Some(fault.to_string()) != for_its_size)
 }
 
 // === impl Found ===

@@ -30,6 +30,7 @@ mod view;
 mod writer;
 
 pub use change::{Change, Objection, Times, Verdict};
+pub(crate) use consistency::MOST_OBJECTIONS;
 pub use page::{KeyLabels, Page, Section};
 pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};

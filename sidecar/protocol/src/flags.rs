@@ -7,10 +7,10 @@
 /// The sub-command of the injected process.
 pub const SIDECAR_COMMAND: &str = "sidecar";
 
-/// `host:port` of the push listener; may be repeated.
+/// `IP:port` of the push listener; may be repeated.
 pub const PUSH_LISTEN_ADDRESS: &str = "--push.listen-address";
 
-/// `host:port` of the read-only scrape listener.
+/// `IP:port` of the read-only scrape listener.
 pub const SCRAPE_LISTEN_ADDRESS: &str = "--scrape.listen-address";
 
 /// Prefix of all paths of the push listener.

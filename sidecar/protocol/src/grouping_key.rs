@@ -80,7 +80,14 @@ impl GroupingKey {
     /// themselves or end like a name whose value is in base64: only one suffix is taken off.
     #[must_use]
     pub fn to_path(&self) -> String {
-        path::write(self)
+        self.to_path_for(PathNames::Literal)
+    }
+
+    /// The same for whoever reads names that way: with [`PathNames::Utf8`], a name that starts with `U__` is written in
+    /// its `U__` form, so that it is not taken for the form of another. What `names` does not allow cannot be read back.
+    #[must_use]
+    pub fn to_path_for(&self, names: PathNames) -> String {
+        path::write(self, names)
     }
 
     /// The job's value.

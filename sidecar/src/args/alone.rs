@@ -21,7 +21,7 @@ pub(crate) struct AloneArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Web")]
 pub(crate) struct ListenArgs {
-    /// Where to listen, as `host:port`; `:9091` means all addresses; may be repeated.
+    /// Where to listen, as `IP:port`; `:9091` means all addresses; may be repeated.
     #[arg(
         long = "web.listen-address",
         env = "SIDEGATE_WEB_LISTEN_ADDRESS",

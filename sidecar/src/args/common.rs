@@ -48,7 +48,8 @@ pub(crate) struct PushArgs {
     )]
     pub(crate) max_body_bytes: String,
 
-    /// Remove a group when its last push is older than this, such as `1h30m` or `7d`; without it, groups stay.
+    /// Remove a group when its last push is older than this, such as `1h30m` or `7d`; a wall clock set forward ages all
+    /// groups, a sidecar keeps each until a scrape has seen that push, and without this flag groups stay.
     #[arg(long = "push.stale-after", env = "SIDEGATE_PUSH_STALE_AFTER", value_name = "DURATION")]
     pub(crate) stale_after: Option<String>,
 

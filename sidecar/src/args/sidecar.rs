@@ -25,7 +25,7 @@ pub(crate) struct SidecarArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Ports")]
 pub(crate) struct PortArgs {
-    /// Where to take pushes, as `host:port`; may be repeated.
+    /// Where to take pushes, as `IP:port`; may be repeated.
     #[arg(
         long = "push.listen-address",
         env = "SIDEGATE_PUSH_LISTEN_ADDRESS",
@@ -35,7 +35,7 @@ pub(crate) struct PortArgs {
     )]
     pub(crate) push_listen_address: Vec<String>,
 
-    /// Where to be scraped, as `host:port`: read-only, except for deletions signed by the operator.
+    /// Where to be scraped, as `IP:port`: read-only, except for deletions signed by the operator.
     #[arg(
         long = "scrape.listen-address",
         env = "SIDEGATE_SCRAPE_LISTEN_ADDRESS",

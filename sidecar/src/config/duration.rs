@@ -21,6 +21,9 @@ const LONG_UNITS: [(&str, u64); 7] = [
     ("ms", 1),
 ];
 
+/// What Go's durations end at, about 292 years.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
+
 /// As Go reads them.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let expected = || "a duration such as 30s or 1h30m".to_owned();
@@ -42,14 +45,18 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         seconds += number * factor;
         rest = after;
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| expected())
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= LONGEST).ok_or_else(too_long)
+}
+
+fn too_long() -> String {
+    "a duration of at most 292 years".to_owned()
 }
 
 /// As Prometheus reads them, and longer than nothing: groups that are stale at once would never be scraped.
 pub(crate) fn stale_after(text: &str) -> Result<Duration, String> {
-    parse_long(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "a duration longer than 0, such as 1h30m or 7d, or nothing to keep groups".to_owned())
+    parse_long(text).filter(|duration| !duration.is_zero() && *duration <= LONGEST).ok_or_else(|| {
+        "a duration longer than 0 and of at most 292 years, such as 1h30m or 7d, or nothing to keep groups".to_owned()
+    })
 }
 
 /// As Go writes them.
@@ -108,9 +115,16 @@ mod tests {
         for (text, millis) in rows {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "s", "30", "1d", "-1s", "1s ", "1..5s", "99999999999999999999h"] {
+        for bad in ["", "s", "30", "1d", "-1s", "1s ", "1..5s", "99999999999999999999h", "2562048h", "9223372037s"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn durations_end_where_gos_do() {
+        assert_eq!(parse("2562047h"), Ok(Duration::from_hours(2_562_047)));
+        assert_eq!(parse("5000000000000000h"), Err("a duration of at most 292 years".to_owned()));
+        assert_eq!(stale_after("292y"), Ok(Duration::from_hours(292 * 365 * 24)));
     }
 
     #[test]
@@ -141,10 +155,27 @@ mod tests {
             assert_eq!(stale_after(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(stale_after("250ms"), Ok(Duration::from_millis(250)));
-        for bad in ["", "0", "0s", "0d0h", "s", "30", "1h1d", "1h1h", "1.5h", "-1s", "1s ", "1µs", "99999999999999999y"]
-        {
+        for bad in [
+            "",
+            "0",
+            "0s",
+            "0d0h",
+            "s",
+            "30",
+            "1h1d",
+            "1h1h",
+            "1.5h",
+            "-1s",
+            "1s ",
+            "1µs",
+            "99999999999999999y",
+            "293y",
+        ] {
             let error = stale_after(bad).unwrap_err();
-            assert!(error.starts_with("a duration longer than 0, such as 1h30m or 7d"), "{bad}");
+            assert!(
+                error.starts_with("a duration longer than 0 and of at most 292 years, such as 1h30m or 7d"),
+                "{bad}"
+            );
         }
     }
 }

@@ -31,6 +31,12 @@ fn shown(settings: &Settings) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn only_a_sidecar_keeps_groups_that_nobody_has_seen() {
+    assert!(config(&["sidecar"]).unwrap().rules.keeps_unseen);
+    assert!(!config(&[]).unwrap().rules.keeps_unseen);
+}
+
+#[test]
 fn alone_it_has_upstreams_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!(config.role, Role::Alone(Sockets::Own(vec![ListenAddress::All(9091)])));
@@ -53,7 +59,7 @@ fn alone_it_has_upstreams_defaults() {
     assert_eq!(shown(&config.settings), flags);
     let flags = config.settings.flags.clone();
     assert_eq!(config.settings, Settings { flags, started: STARTED, ..Settings::default() });
-    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None });
+    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None, keeps_unseen: false });
     assert_eq!(config.settings.measurement, None);
     assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
 }
@@ -114,7 +120,7 @@ fn what_is_given_is_in_the_settings_and_shown() {
         ("web.listen-address", "127.0.0.1:1,:2"),
         ("web.external-url", "http://host/a/"),
         ("web.route-prefix", "/b"),
-        ("web.telemetry-path", "/c/../page"),
+        ("web.telemetry-path", "/page"),
         ("web.enable-lifecycle", "true"),
         ("web.enable-admin-api", "true"),
         ("push.enable-utf8-names", "true"),
@@ -264,7 +270,7 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
 --web.external-url: expected a URL such as https://example.com/pushgateway, without query, found \"example.com\"
 --web.enable-lifecycle: expected true or false, found \"\"
 --web.enable-admin-api: expected true or false, found \"yes\"
---push.stale-after: expected a duration longer than 0, such as 1h30m or 7d, or nothing to keep groups, found \"0s\"
+--push.stale-after: expected a duration longer than 0 and of at most 292 years, such as 1h30m or 7d, or nothing to keep groups, found \"0s\"
 --push.timestamps: expected reject, strip or honor, found \"keep\"
 --push.allow-missing-job: expected true or false, found \"2\"
 --push.enable-utf8-names: expected true or false, found \"on\"

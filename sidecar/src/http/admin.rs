@@ -7,11 +7,14 @@
 //! | `P/-/quit` | PUT, POST | 200, then the process leaves as on SIGTERM; 403 unless enabled |
 //!
 //! Without the admin API the first two do not exist. `match[]` may come several times: a group goes that any of the
-//! selectors matches. With `dryRun=1` nothing goes. The answer has the keys, sorted:
+//! selectors matches; they have 32 matchers at most in all. With `dryRun=1` nothing goes. The answer has the keys, sorted:
 //!
 //! ```json
 //! {"status":"success","data":{"removed":[{"labels":{"job":"a"}}],"dryRun":false}}
 //! ```
+//!
+//! Other sites may not call these: unlike the rest of the API, OPTIONS says nothing to browsers here but what is allowed,
+//! or any page that somebody who can reach this process looks at could remove the groups.
 //!
 //! A parameter that is not known is refused: a `dryRun` that is spelled otherwise would else remove the groups.
 //!
@@ -37,7 +40,10 @@ use super::{
     error::{ApiError, HttpError},
     observe::counted,
 };
-use crate::{metrics::Handler, selector::Selector};
+use crate::{
+    metrics::Handler,
+    selector::{MOST_MATCHERS, Selector},
+};
 
 /// The parameter with a selector.
 const MATCH_PARAMETER: &str = "match[]";
@@ -77,8 +83,8 @@ pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     if !settings.has_admin_api {
         return routes;
     }
-    let wipe = counted(state, Handler::Wipe, put(wipe)).merge(api::preflight(state));
-    let groups = counted(state, Handler::ApiGroups, delete(remove)).merge(api::preflight(state));
+    let wipe = counted(state, Handler::Wipe, put(wipe));
+    let groups = counted(state, Handler::ApiGroups, delete(remove));
     routes.path(&format!("{API_PATH}/admin/wipe"), "OPTIONS, PUT", wipe).path(
         &format!("{API_PATH}/groups"),
         "DELETE, OPTIONS",
@@ -119,19 +125,25 @@ async fn quit(State(state): State<AppState>) -> Result<&'static str, HttpError> 
 impl Removal {
     fn from_parameters(parameters: &[(String, String)]) -> Result<Self, ApiError> {
         let mut removal = Self { selectors: Vec::new(), is_dry_run: false };
+        let mut is_dry_run = None;
         for (name, value) in parameters {
             match name.as_str() {
-                MATCH_PARAMETER => removal.selectors.push(Selector::parse(value)?),
+                MATCH_PARAMETER => {
+                    let left = MOST_MATCHERS.saturating_sub(removal.selectors.iter().map(Selector::matchers).sum());
+                    removal.selectors.push(Selector::parse(value, left)?);
+                }
+                DRY_RUN_PARAMETER if is_dry_run.is_some() => return Err(ApiError::DryRunTwice),
                 DRY_RUN_PARAMETER => {
-                    removal.is_dry_run = match value.as_str() {
-                        "1" | "true" => true,
-                        "0" | "false" => false,
+                    is_dry_run = match value.as_str() {
+                        "1" | "true" => Some(true),
+                        "0" | "false" => Some(false),
                         _ => return Err(ApiError::BadDryRun(value.clone())),
                     }
                 }
                 _ => return Err(ApiError::UnknownParameter(name.clone())),
             }
         }
+        removal.is_dry_run = is_dry_run.unwrap_or_default();
         if removal.selectors.is_empty() { Err(ApiError::NoSelector) } else { Ok(removal) }
     }
 }

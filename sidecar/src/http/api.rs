@@ -92,12 +92,13 @@ pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
         .path(&format!("{API_PATH}/status"), GET_ONLY, read(get(status), Handler::ApiStatus))
         .path(&format!("{API_PATH}/metrics"), GET_ONLY, read(get(metrics), Handler::ApiMetrics))
         .root(&root)
+        .asked_before(&root)
         .whole(&root, elsewhere.clone())
         .whole(&format!("{root}{{*path}}"), elsewhere)
 }
 
-/// OPTIONS, as every path of the API answers it.
-pub(super) fn preflight(state: &AppState) -> MethodRouter<AppState> {
+/// OPTIONS, as every path of the read-only API answers it.
+fn preflight(state: &AppState) -> MethodRouter<AppState> {
     open(state, options(async || ()), Handler::ApiOptions)
 }
 

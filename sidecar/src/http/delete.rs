@@ -22,7 +22,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
     Key(key): Key,
 ) -> Result<StatusCode, HttpError> {
-    match text(&headers, IF_PUSH_TIME_HEADER) {
+    match text(&headers, IF_PUSH_TIME_HEADER)? {
         None => carry_out(&state, Change::remove(key), UnixSeconds::NEVER),
         Some(seen) => {
             let push_time = push_time(&seen)?;
@@ -39,8 +39,8 @@ pub(super) async fn signed(
     headers: HeaderMap,
     Key(key): Key,
 ) -> Result<StatusCode, HttpError> {
-    let signature = text(&headers, SIGNATURE_HEADER);
-    let seen = text(&headers, IF_PUSH_TIME_HEADER);
+    let signature = text(&headers, SIGNATURE_HEADER)?;
+    let seen = text(&headers, IF_PUSH_TIME_HEADER)?;
     if signature.is_some() && seen.is_none() {
         return Err(HttpError::NoPushTime);
     }

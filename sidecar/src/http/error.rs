@@ -33,7 +33,7 @@ use crate::{
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
-    store::{Objection, Times},
+    store::{MOST_OBJECTIONS, Objection, Times},
 };
 pub(super) use api::ApiError;
 
@@ -75,6 +75,13 @@ pub(super) enum HttpError {
         Excerpt::of(.0)
     )]
     StaleAfter(String),
+    #[error(
+        "expected no `{STALE_AFTER_HEADER}` beside a `{PUSH_TIME_HEADER}` of 0, which says that no push was accepted, \
+         found one"
+    )]
+    StaleAfterNoPush,
+    #[error("expected `{header}` once, found it several times")]
+    HeaderTwice { header: &'static str },
     #[error("expected no `{header}` while the admin API is off; the flag `--web.enable-admin-api` turns it on")]
     NoAdminApi { header: &'static str },
     #[error("expected `{header}` to be Unix seconds that are not in the future, found {:?}", Excerpt::of(found))]
@@ -115,7 +122,9 @@ fn refused(objections: &[Objection]) -> String {
         [one] => format!("{start} {one}"),
         several => {
             let lines: String = several.iter().map(|objection| format!("\n* {objection}")).collect();
-            format!("{start} {} error(s) occurred:{lines}", several.len())
+            // The store stops looking at so many.
+            let at_least = if several.len() < MOST_OBJECTIONS { "" } else { "at least " };
+            format!("{start} {at_least}{} error(s) occurred:{lines}", several.len())
         }
     }
 }
@@ -163,6 +172,8 @@ impl HttpError {
             | Self::Refused(_)
             | Self::Measurement(_)
             | Self::StaleAfter(_)
+            | Self::StaleAfterNoPush
+            | Self::HeaderTwice { .. }
             | Self::NoPastTime { .. }
             | Self::FailureTimeAlone
             | Self::NoTimeAtAll
@@ -190,6 +201,8 @@ impl HttpError {
             Self::Refused(_) => Some(Refusal::Inconsistent),
             Self::Measurement(_) => Some(Refusal::Measurement),
             Self::StaleAfter(_)
+            | Self::StaleAfterNoPush
+            | Self::HeaderTwice { .. }
             | Self::NoAdminApi { .. }
             | Self::NoPastTime { .. }
             | Self::FailureTimeAlone
@@ -211,7 +224,9 @@ impl HttpError {
         match self {
             Self::Denied(denial) => Some(denial.outcome()),
             Self::PushedSince { .. } => Some(SignedDelete::PushedSince),
-            Self::Key(_) | Self::BadPushTime(_) | Self::NoPushTime => Some(SignedDelete::Malformed),
+            Self::Key(_) | Self::BadPushTime(_) | Self::NoPushTime | Self::HeaderTwice { .. } => {
+                Some(SignedDelete::Malformed)
+            }
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
@@ -227,6 +242,7 @@ impl HttpError {
             | Self::Refused(_)
             | Self::Measurement(_)
             | Self::StaleAfter(_)
+            | Self::StaleAfterNoPush
             | Self::NoAdminApi { .. }
             | Self::NoPastTime { .. }
             | Self::FailureTimeAlone

@@ -1,12 +1,13 @@
 //! What is counted and logged about requests, around the handlers.
 //!
 //! Upstream counts neither scrapes nor 404 and 405, and so do we. Malformed pushes are logged at debug, pushes that do
-//! not fit at warn, as a client's fault that somebody has to mend.
+//! not fit at warn, as a client's fault that somebody has to mend. Unsigned deletes at the scrape port are logged at
+//! debug, other refused ones at info.
 //!
 //! *Never:* what an answer is.
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -15,7 +16,10 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{AppState, Listener, error::Reason};
-use crate::metrics::{Handler, Refusal};
+use crate::{
+    listen::Delivery,
+    metrics::{Handler, Refusal, SignedDelete},
+};
 
 /// What counts as the protocol in the size of a request, whichever version it is.
 const PROTOCOL: &str = "HTTP/1.1";
@@ -23,15 +27,16 @@ const PROTOCOL: &str = "HTTP/1.1";
 pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -> Response {
     let (State(app), path) = (state.clone(), request.uri().path().to_owned());
     let (method, size, started) = (method(request.method()), size(&request), Instant::now());
+    let client = request.extensions().get().and_then(|ConnectInfo::<Delivery>(delivery)| delivery.peer());
     let response = count(state, Handler::Push, request, next).await;
     app.metrics().push(method, size, started.elapsed());
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
-        let reason = refusal.label();
+        let (reason, client) = (refusal.label(), client.map(tracing::field::display));
         if matches!(refusal, Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
-            tracing::warn!(path, reason, error = %sentence, "push refused");
+            tracing::warn!(method, path, client, reason, error = %sentence, "push refused");
         } else {
-            tracing::debug!(path, reason, error = %sentence, "push malformed");
+            tracing::debug!(method, path, client, reason, error = %sentence, "push malformed");
         }
     }
     response
@@ -44,7 +49,13 @@ pub(super) async fn delete(state: State<AppState>, request: Request, next: Next)
         && app.listener == Listener::Scrape
     {
         app.metrics().signed_delete(*outcome);
-        tracing::info!(path, reason = outcome.label(), error = %sentence, "delete refused at the scrape port");
+        let (reason, message) = (outcome.label(), "delete refused at the scrape port");
+        // Anybody may knock without a signature, as often as they like.
+        if *outcome == SignedDelete::Unsigned {
+            tracing::debug!(path, reason, error = %sentence, "{message}");
+        } else {
+            tracing::info!(path, reason, error = %sentence, "{message}");
+        }
     }
     response
 }

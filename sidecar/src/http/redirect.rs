@@ -3,7 +3,8 @@
 //! In this order: a path with an empty segment, `.` or `..` is sent to the cleaned one; a root without its slash gets
 //! it; a path that nothing is served at by this method is sent to one with a slash more or less, or with other letter
 //! case, that something is served at. Clients take a redirected push for a success and lose it, so whatever lies below
-//! `P/metrics`, spelled or cleaned, is never redirected, nor is a push to `P/metrics` itself.
+//! `P/metrics`, spelled or cleaned, is never redirected, nor is a push to `P/metrics` itself, nor OPTIONS below
+//! `P/api/v1/`.
 //!
 //! *Never:* handlers, whether anything is there in the end.
 
@@ -20,6 +21,8 @@ pub(super) struct Known {
     pub(super) groups: String,
     /// Paths that end in a slash, and are redirected to without it by every method.
     pub(super) roots: Vec<String>,
+    /// A path below which OPTIONS is never redirected: browsers do not follow that when they ask before a request.
+    pub(super) asked_before: Option<String>,
     /// Each path with the methods it is served by, as in `Allow`.
     pub(super) paths: Vec<(String, String)>,
 }
@@ -34,7 +37,7 @@ pub(super) struct Redirect {
 
 /// Decides by the path as sent. The query is kept.
 pub(super) fn redirect(method: &Method, path: &str, query: Option<&str>, known: &Known) -> Option<Redirect> {
-    if !path.starts_with('/') || known.is_of_groups(method, path) {
+    if !path.starts_with('/') || known.is_of_groups(method, path) || known.is_asked_before(method, path) {
         return None;
     }
     let cleaned = clean(path);
@@ -72,6 +75,10 @@ fn after<'a>(path: &'a str, start: &str) -> Option<&'a str> {
 // === impl Known ===
 
 impl Known {
+    fn is_asked_before(&self, method: &Method, path: &str) -> bool {
+        *method == Method::OPTIONS && self.asked_before.as_ref().is_some_and(|start| path.starts_with(start))
+    }
+
     fn is_of_groups(&self, method: &Method, path: &str) -> bool {
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
         let is_of_groups = |path: &str| match after(path, &self.groups) {

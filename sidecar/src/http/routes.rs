@@ -73,6 +73,12 @@ impl Routes {
         self
     }
 
+    /// Answers OPTIONS below this path, which ends in a slash, where it is asked.
+    pub(super) fn asked_before(mut self, path: &str) -> Self {
+        self.known.asked_before = Some(format!("{}{path}", self.prefix));
+        self
+    }
+
     /// The router; whatever it does not know is 404.
     pub(super) fn finish(self, state: AppState) -> Router {
         let redirects = from_fn_with_state(Arc::new(self.known), redirected);

@@ -23,7 +23,8 @@ pub struct Settings {
     pub names: NameValidation,
     /// How measurements are named, if they are.
     pub measurement: Option<Naming>,
-    /// Whether a push is answered with 202 whatever becomes of it.
+    /// Whether a push that can be read is answered with 202 even where it does not fit; what is malformed is refused
+    /// all the same, as is a push of the past where the group has moved on.
     pub is_unchecked: bool,
     /// Whether a push needs no job: bare `/metrics`, and labels without one.
     pub allows_missing_job: bool,

@@ -35,9 +35,14 @@ impl FromRequestParts<AppState> for Terms {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, HttpError> {
-        let stale_after = text(&parts.headers, STALE_AFTER_HEADER).map(duration).transpose()?;
+        let stale_after = text(&parts.headers, STALE_AFTER_HEADER)?.map(duration).transpose()?;
         let reader = Reader { headers: &parts.headers, is_allowed: state.settings().has_admin_api, now: clock::now() };
-        Ok(Self { stale_after, times: reader.times()? })
+        let times = reader.times()?;
+        // Only an accepted push has a say in how old its group may grow.
+        if stale_after.is_some() && matches!(times, Some(Times { push_time: UnixSeconds::NEVER, .. })) {
+            return Err(HttpError::StaleAfterNoPush);
+        }
+        Ok(Self { stale_after, times })
     }
 }
 
@@ -97,7 +102,7 @@ impl Reader<'_> {
     }
 
     fn time(&self, header: &'static str) -> Result<Option<UnixSeconds>, HttpError> {
-        let Some(found) = text(self.headers, header) else {
+        let Some(found) = text(self.headers, header)? else {
             return Ok(None);
         };
         if !self.is_allowed {

@@ -45,11 +45,10 @@ struct Wish {
     after: Option<GroupingKey>,
 }
 
-/// The routes of the page. A scrape page that was put in one of its places keeps it.
+/// The routes of the page.
 pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     let page = counted(state, Handler::Status, get(page));
-    let places = ["/", "/status"].into_iter().filter(|place| *place != &*state.settings().telemetry_path);
-    places.fold(routes.root("/"), |routes, place| routes.path(place, GET_ONLY, page.clone()))
+    routes.root("/").path("/", GET_ONLY, page.clone()).path("/status", GET_ONLY, page)
 }
 
 async fn page(State(state): State<AppState>, Query(parameters): Parameters) -> Result<Response, HttpError> {

@@ -10,6 +10,7 @@
 
 use std::{
     fmt, io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -25,7 +26,10 @@ type Told = Box<dyn FnOnce() + Send>;
 
 /// What is to be told once the connection has written all that it was given; clones are of the same connection.
 #[derive(Clone, Default)]
-pub(crate) struct Delivery(Arc<Mutex<Option<Told>>>);
+pub(crate) struct Delivery {
+    told: Arc<Mutex<Option<Told>>>,
+    peer: Option<SocketAddr>,
+}
 
 /// A listener whose connections carry a [`Delivery`].
 pub(crate) struct DeliveryListener(pub(crate) TcpListener);
@@ -44,6 +48,11 @@ impl Delivery {
         *self.lock() = Some(Box::new(told));
     }
 
+    /// Who is at the other end, where there is a connection.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     fn is_waiting(&self) -> bool {
         self.lock().is_some()
     }
@@ -53,7 +62,7 @@ impl Delivery {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Told>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,14 +82,14 @@ impl Connected<IncomingStream<'_, DeliveryListener>> for Delivery {
 
 impl axum::serve::Listener for DeliveryListener {
     type Io = DeliveryStream;
-    type Addr = std::net::SocketAddr;
+    type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (DeliveryStream, Self::Addr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.0).await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "answers may be delayed");
         }
-        (DeliveryStream { stream, delivery: Delivery::default() }, peer)
+        (DeliveryStream { stream, delivery: Delivery { peer: Some(peer), ..Delivery::default() } }, peer)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

@@ -1,7 +1,8 @@
 //! Quantiles of what was observed lately, and sum and count of all of it.
 //!
-//! The last ten minutes are kept as five sketches of two minutes each. They age when somebody looks or observes, so
-//! nothing ticks. A sketch knows a quantile to within a hundredth of it, and has an upper bound for its size: 8 KiB.
+//! The last eight to ten minutes are kept, as five sketches of two minutes each: the oldest goes as a whole. They age
+//! when somebody looks or observes, so nothing ticks. A sketch knows a quantile to within a hundredth of it, and has an
+//! upper bound for its size: 8 KiB.
 //!
 //! *Never:* what is observed, the clock.
 

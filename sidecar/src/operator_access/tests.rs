@@ -137,6 +137,7 @@ fn remembered_nonces_are_bounded_and_forgotten_when_too_old() {
         assert_eq!(nonces.spend(number.to_be_bytes(), NOW, NOW), Ok(()));
     }
     assert_eq!(nonces.spend([255; 16], NOW, NOW + ACCEPTED_SECONDS), Err(Denial::Busy));
+    assert_eq!(Denial::Busy.to_string(), "too many signed requests within 60 s; try again later");
     let later = NOW + ACCEPTED_SECONDS + 1;
     assert_eq!(nonces.spend([255; 16], later, later), Ok(()));
     assert_eq!(nonces.used.len(), 1);

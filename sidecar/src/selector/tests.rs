@@ -5,12 +5,12 @@ use super::*;
 #[track_caller]
 fn check(selector: &str, labels: &[(&str, &str)], expected: bool) {
     let labels: LabelSet = labels.iter().copied().collect();
-    assert_eq!(Selector::parse(selector).unwrap().matches(&labels), expected, "{selector} {labels}");
+    assert_eq!(Selector::parse(selector, MOST_MATCHERS).unwrap().matches(&labels), expected, "{selector} {labels}");
 }
 
 #[track_caller]
 fn refused(selector: &str, sentence: &str) {
-    assert_eq!(Selector::parse(selector).unwrap_err().to_string(), sentence, "{selector}");
+    assert_eq!(Selector::parse(selector, MOST_MATCHERS).unwrap_err().to_string(), sentence, "{selector}");
 }
 
 #[test]
@@ -55,11 +55,11 @@ fn names_and_values_are_quoted_in_three_ways() {
 }
 
 #[test]
-fn what_would_select_everything_is_refused() {
+fn what_a_group_without_labels_matches_is_refused() {
     for all in ["{}", r#"{job=~".*"}"#, r#"{zone!="b"}"#, r#"{zone="",job!~"x"}"#] {
         let sentence = format!(
-            "expected a selector with a matcher that refuses an empty value, found {all:?}, which would select \
-             every group"
+            "expected a selector with a matcher that refuses an empty value, found {all:?}, which a group \
+             without labels matches"
         );
         refused(all, &sentence);
     }
@@ -111,8 +111,15 @@ fn a_fault_names_place_expectation_and_finding() {
 #[test]
 fn a_bad_pattern_is_told_with_its_fault() {
     for (pattern, at) in [("a(", 7), ("*", 7), ("a)|(b", 7), ("((a{1000}){1000})", 7)] {
-        let error = Selector::parse(&format!("{{job=~{pattern:?}}}")).unwrap_err().to_string();
+        let error = Selector::parse(&format!("{{job=~{pattern:?}}}"), MOST_MATCHERS).unwrap_err().to_string();
         let start = format!("bad selector at character {at}: expected a regular expression, found {pattern:?}: ");
         assert!(error.starts_with(&start) && start.len() < error.len(), "{error}");
+    }
+}
+
+#[test]
+fn a_pattern_that_ours_could_be_closed_by_is_read_alone() {
+    for (pattern, is_one) in [("a)|(b", false), ("a|b", true), ("", true), ("a{1000}", true), ("[)]", true)] {
+        assert_eq!(fault(pattern).is_none(), is_one, "{pattern}");
     }
 }

@@ -76,11 +76,11 @@ pub enum Objection {
         name: String,
     },
     /// The name is taken by another type.
-    #[error("expected {:?} to be of type {known}, as other groups have it, found type {pushed}", Excerpt::of(.name))]
+    #[error("expected {:?} to be of type {known}, as it is known already, found type {pushed}", Excerpt::of(.name))]
     Type {
         /// The family.
         name: String,
-        /// Its type elsewhere.
+        /// Its type in other groups, or among the process's own families.
         known: Kind,
         /// Its type in the push.
         pushed: Kind,

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::exposition::Kind;
 
-/// More than this many nobody reads.
-const MOST_OBJECTIONS: usize = 10;
+/// More than this many nobody reads, so that there may be more where there are so many.
+pub(crate) const MOST_OBJECTIONS: usize = 10;
 
 /// Every suffix that some kind puts behind a name.
 pub(super) const SUFFIXES: [&str; 3] = ["_sum", "_count", "_bucket"];

@@ -107,7 +107,7 @@ impl Request {
 
 impl Index {
     pub(super) fn new(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let staleness = Staleness::new(rules.stale_after);
+        let staleness = Staleness::new(rules);
         Self { groups: HashMap::new(), families: BTreeMap::new(), own, staleness, revision: 0 }
     }
 
@@ -184,6 +184,11 @@ impl Index {
     /// The first moment at which some group is stale, if nothing happens until then.
     pub(super) fn next_staleness(&self) -> Option<UnixSeconds> {
         self.staleness.next()
+    }
+
+    /// A scrape has shown that revision.
+    pub(super) fn scraped(&mut self, revision: u64) {
+        self.staleness.scraped(revision);
     }
 
     /// The groups that are stale, the one that was so first comes first.

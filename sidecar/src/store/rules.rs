@@ -11,6 +11,10 @@ pub struct Rules {
     pub timestamps: Timestamps,
     /// How old a group may grow whose last accepted push did not say so itself; `None` for ever.
     pub stale_after: Option<Duration>,
+    /// Whether a group stays, however old, until a scrape has shown its last push; see [`Store::scraped`].
+    ///
+    /// [`Store::scraped`]: super::Store::scraped
+    pub keeps_unseen: bool,
 }
 
 /// What becomes of the timestamps of a push. Push times never have one.

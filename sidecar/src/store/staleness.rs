@@ -3,13 +3,20 @@
 //! A group is stale when the time since its push is more than its limit; while no push was accepted, the last refused
 //! one counts. Only groups with a limit are kept here, and a push moves only its own.
 //!
+//! Where unseen groups are kept, one whose last push no scrape has shown waits beside the order for its scrape.
+//!
 //! *Never:* limits of their own, families, the clock.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use protocol::GroupingKey;
 
-use super::group::Group;
+use super::{group::Group, rules::Rules};
 use crate::clock::UnixSeconds;
 
 /// The groups that will grow stale, the first one first.
@@ -18,6 +25,10 @@ pub(super) struct Staleness {
     /// The limit of groups that have none of their own.
     default_limit: Option<Duration>,
     moments: BTreeSet<(Moment, Arc<GroupingKey>)>,
+    /// The newest revision that a scrape has shown. Groups that were pushed later are not in `moments`.
+    seen: u64,
+    /// Those, by the revision of their push: no two pushes share one.
+    unseen: BTreeMap<u64, (Moment, Arc<GroupingKey>)>,
 }
 
 /// The last moment at which a group is not stale.
@@ -27,21 +38,40 @@ struct Moment(UnixSeconds);
 // === impl Staleness ===
 
 impl Staleness {
-    pub(super) fn new(default_limit: Option<Duration>) -> Self {
-        Self { default_limit, moments: BTreeSet::new() }
+    pub(super) fn new(rules: Rules) -> Self {
+        let seen = if rules.keeps_unseen { 0 } else { u64::MAX };
+        Self { default_limit: rules.stale_after, moments: BTreeSet::new(), seen, unseen: BTreeMap::new() }
     }
 
     /// Notes a group that has its times.
     pub(super) fn put_in(&mut self, key: &Arc<GroupingKey>, group: &Group) {
-        if let Some(moment) = self.moment(group) {
-            self.moments.insert((moment, Arc::clone(key)));
+        let Some(moment) = self.moment(group) else {
+            return;
+        };
+        let entry = (moment, Arc::clone(key));
+        if self.seen < group.pushed_at {
+            self.unseen.insert(group.pushed_at, entry);
+        } else {
+            self.moments.insert(entry);
         }
     }
 
     /// Forgets a group whose times are still those it was noted with.
     pub(super) fn take_out(&mut self, key: &Arc<GroupingKey>, group: &Group) {
-        if let Some(moment) = self.moment(group) {
+        if self.seen < group.pushed_at {
+            self.unseen.remove(&group.pushed_at);
+        } else if let Some(moment) = self.moment(group) {
             self.moments.remove(&(moment, Arc::clone(key)));
+        }
+    }
+
+    /// Lets the groups grow stale whose last push was made up to that revision: a scrape has shown it.
+    pub(super) fn scraped(&mut self, revision: u64) {
+        self.seen = self.seen.max(revision);
+        while let Some(first) = self.unseen.first_entry()
+            && *first.key() <= self.seen
+        {
+            self.moments.insert(first.remove());
         }
     }
 

@@ -1,7 +1,8 @@
 //! The one place that changes state: decide, commit, publish, in a short critical section.
 //!
-//! A push renders its lines before it takes the lock. Readers take the lock too, but only to get hold of the page,
-//! which they then read at their leisure; it is put together at most once a revision.
+//! A push renders its lines before it takes the lock. Readers take the lock too: whoever asks first for the page of a
+//! revision puts it together under the lock, everybody after that only gets hold of it. The page in OpenMetrics is
+//! written without the lock, from a snapshot.
 //!
 //! *Never:* HTTP, what a decision is.
 
@@ -90,6 +91,12 @@ impl Store {
         self.sooner.notified().await;
     }
 
+    /// Says that a complete scrape has shown that revision: where unseen groups are kept, those that were last pushed
+    /// up to it may grow stale from now on. It does not end a wait for [`Store::stale_sooner`].
+    pub fn scraped(&self, revision: u64) {
+        self.lock().index.scraped(revision);
+    }
+
     /// Removes stale groups, the one that was so first comes first: all, or a hundred if there are more. After it
     /// returns, no page shows them.
     pub fn remove_stale(&self, now: UnixSeconds) -> Vec<Arc<GroupingKey>> {
@@ -136,12 +143,6 @@ impl Store {
     #[must_use]
     pub fn snapshot(&self, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Snapshot {
         Snapshot::of(&self.lock().index, escaping, wanted)
-    }
-
-    /// All groups, in no particular order.
-    #[must_use]
-    pub fn groups(&self) -> Vec<GroupView> {
-        self.lock().index.groups.iter().map(|(key, group)| GroupView::of(key, group)).collect()
     }
 
     /// The keys of all groups, sorted.

@@ -71,12 +71,15 @@ fn a_removal_that_is_not_understood_removes_nothing() {
     of(&format!("?match[]={a}&dryrun=1"))
         .is(400, "expected no parameters but `match[]` and `dryRun`, found \"dryrun\"\n");
     of(&format!("?match[]={a}&dryRun=yes")).is(400, "expected `dryRun` to be 1, true, 0 or false, found \"yes\"\n");
+    for twice in ["&dryRun=1&dryRun=0", "&dryRun=0&dryRun=0"] {
+        remove(&calls, &[r#"{job="a"}"#], twice).is(400, "expected `dryRun` once, found it several times\n");
+    }
     remove(&calls, &[r#"{job="a"}"#, "{job=a}"], "")
         .is(400, "bad selector at character 6: expected a value in quotes, found 'a'\n");
     remove(&calls, &["{}"], "").is(
         400,
-        "expected a selector with a matcher that refuses an empty value, found \"{}\", which would select every \
-         group\n",
+        "expected a selector with a matcher that refuses an empty value, found \"{}\", which a group without \
+         labels matches\n",
     );
     remove(&calls, &["up{job=\"a\"}"], "").is(
         400,
@@ -87,6 +90,17 @@ fn a_removal_that_is_not_understood_removes_nothing() {
     let start = "bad selector at character 7: expected a regular expression, found \"a(\": ";
     assert!(answer.status == 400 && answer.text().starts_with(start), "{answer:?}");
     assert_eq!(left(&calls), before);
+}
+
+#[test]
+fn a_request_has_so_many_matchers_and_no_more() {
+    let calls = calls();
+    let sentence = "expected at most 32 matchers in all selectors of a request, found more\n";
+    let of = |matchers: usize| format!("{{{}}}", vec![r#"job=~"a""#; matchers].join(","));
+    assert_eq!(remove(&calls, &[&of(32)], "&dryRun=1").status, 200);
+    remove(&calls, &[&of(33)], "&dryRun=1").is(400, sentence);
+    assert_eq!(remove(&calls, &[&of(31), &of(1)], "&dryRun=1").status, 200);
+    remove(&calls, &[&of(31), &of(1), &of(1)], "&dryRun=1").is(400, sentence);
 }
 
 #[test]
@@ -107,6 +121,19 @@ fn other_methods_are_told_what_is_allowed() {
         let answer = calls.push_listener("GET", path, &[], "");
         answer.is(405, "Method Not Allowed\n");
         assert_eq!(answer.header("allow"), allow);
+    }
+}
+
+#[test]
+fn no_other_site_may_call_it_from_a_browser() {
+    let calls = calls();
+    let asks = ["origin: https://evil.example", "access-control-request-method: DELETE"];
+    for (path, allow) in [("/api/v1/admin/wipe", "OPTIONS, PUT"), ("/api/v1/groups", "DELETE, OPTIONS")] {
+        let answer = calls.push_listener("OPTIONS", path, &asks, "");
+        answer.is(200, "");
+        assert_eq!(answer.header("allow"), allow);
+        let of_cors = |name: &str| name.starts_with("access-control-");
+        assert!(!answer.headers.keys().any(|name| of_cors(name.as_str())), "{answer:?}");
     }
 }
 

@@ -299,6 +299,19 @@ fn answers_may_be_read_by_other_sites_and_not_kept() {
 }
 
 #[test]
+fn a_browser_that_asks_before_a_request_is_not_sent_elsewhere() {
+    for prefix in ["", "/p"] {
+        let calls = Calls::around(Store::new(), Settings { route_prefix: prefix.into(), ..Settings::default() });
+        for path in ["/api/v1/status/", "/api/v1//status", "/api/v1/STATUS", "/api/v1/./metrics", "/api/v1/x//y"] {
+            let answer = calls.push_listener("OPTIONS", &format!("{prefix}{path}"), &[], "");
+            answer.is(200, "");
+            assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+        }
+        assert_eq!(get(&calls, &format!("{prefix}/api/v1/status/")).status, 301);
+    }
+}
+
+#[test]
 fn the_api_is_behind_the_route_prefix_and_counted() {
     let calls = Calls::around(Store::new(), Settings { route_prefix: "/p".into(), ..Settings::default() });
     for (method, path) in [("GET", "metrics"), ("GET", "status"), ("OPTIONS", "x"), ("PUT", "status"), ("GET", "x")] {

@@ -380,7 +380,7 @@ const ROWS: &[Row] = &[
             refused(
                 &["--data-binary", "@-", "/metrics/job/b"],
                 "# TYPE x gauge\nx 2\n",
-                "expected \"x\" to be of type counter, as other groups have it, found type gauge\n",
+                "expected \"x\" to be of type counter, as it is known already, found type gauge\n",
             ),
         ],
         shows: &["# TYPE x counter\nx{instance=\"\",job=\"a\"} 1\n"],

@@ -65,6 +65,6 @@ fn names_that_are_one_across_groups_need_one_type() {
     calls.put("/metrics/job/a", "# TYPE a_x gauge\na_x 1\n").is(200, "");
     calls.put("/metrics/job/b", "# TYPE b_x gauge\nb_x 1\n").is(200, "");
     let answer = calls.put("/metrics/job/c", "c_x 1\n");
-    let sentence = "expected \"x\" to be of type gauge, as other groups have it, found type untyped\n";
+    let sentence = "expected \"x\" to be of type gauge, as it is known already, found type untyped\n";
     assert!(answer.status == 400 && answer.text().ends_with(sentence), "{}", answer.text());
 }

@@ -399,3 +399,22 @@ fn a_push_under_way_at_the_end_is_answered() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(gateway.wait().0.code(), Some(0));
 }
+
+#[test]
+fn the_log_says_who_pushed_what_was_refused_and_does_not_fill_with_unsigned_deletes() {
+    let (mut gateway, push, scrape) = Gateway::sidecar(&["--log.level=debug"]);
+    assert_eq!(request(push, "POST", "/metrics/job/j", &[], "x 1 5\n").0, 400);
+    let line = gateway.line(|line| line.contains("msg=\"push refused\""));
+    assert!(line.contains("level=warn"), "{line}");
+    assert!(line.contains(" method=post path=/metrics/job/j client=127.0.0.1:"), "{line}");
+    assert_eq!(request(scrape, "DELETE", "/metrics/job/j", &[], "").0, 401);
+    let line = gateway.line(|line| line.contains("msg=\"delete refused at the scrape port\""));
+    assert!(line.contains("level=debug") && line.contains("reason=unsigned"), "{line}");
+    assert_eq!(
+        request(scrape, "DELETE", "/metrics/job/j", &["sidegate-signature: x", "sidegate-if-push-time: 1"], "").0,
+        401
+    );
+    let line = gateway
+        .line(|line| line.contains("msg=\"delete refused at the scrape port\"") && line.contains("reason=malformed"));
+    assert!(line.contains("level=info"), "{line}");
+}

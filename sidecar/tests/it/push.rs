@@ -85,11 +85,17 @@ fn a_push_that_does_not_fit_is_explained_and_sets_the_failure_time() {
         .is(400, &format!("{start} expected no timestamps, found one on a sample of \"x\"\n"));
     let several = calls.put("/metrics/job/j", "x{__a=\"\"} 1\nx{__b=\"\"} 1\n").text();
     assert!(several.starts_with(&format!("{start} 2 error(s) occurred:\n* expected")), "{several}");
+    for (count, said) in [(9, "9 error(s)"), (10, "at least 10 error(s)"), (11, "at least 10 error(s)")] {
+        let body: String = (0..count).map(|number| format!("y{{__{number}a=\"\"}} 1\n")).collect();
+        let several = calls.put("/metrics/job/other", &body).text();
+        assert!(several.starts_with(&format!("{start} {said} occurred:\n* expected")), "{several}");
+        assert_eq!(several.matches("\n* ").count(), count.min(10));
+    }
     let page = calls.page();
     assert!(page.contains("push_time_seconds{instance=\"\",job=\"j\"} 0\n"), "{page}");
     assert!(page.contains("push_failure_time_seconds{instance=\"\",job=\"j\"} 1."), "{page}");
     assert!(page.contains("sidegate_pushes_refused_total{reason=\"timestamp\"} 1\n"), "{page}");
-    assert!(page.contains("sidegate_pushes_refused_total{reason=\"inconsistent\"} 1\n"), "{page}");
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"inconsistent\"} 4\n"), "{page}");
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {

@@ -110,3 +110,33 @@ fn who_is_not_taken_for_the_operator_is_told_why() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     check(&calls, &[&header(now), time], 401, "expected a key of the operator in `--trust.dir`, found none\n");
 }
+
+#[test]
+fn a_header_of_ours_that_comes_twice_is_refused() {
+    let calls = Calls::with(Settings { has_admin_api: true, ..Settings::default() });
+    let names = ["sidegate-stale-after", "sidegate-push-time", "sidegate-push-failure-time"];
+    for (method, name) in names.map(|name| ("PUT", name)).into_iter().chain([("DELETE", "sidegate-if-push-time")]) {
+        let header = format!("{name}: 1s");
+        let answer = calls.push_listener(method, "/metrics/job/j", &[&header, &header], Body::empty());
+        assert_eq!((answer.status, answer.text()), (400, format!("expected `{name}` once, found it several times\n")));
+    }
+    let time = "sidegate-if-push-time: 1";
+    calls
+        .scrape_listener("DELETE", "/metrics/job/j", &[time, time])
+        .is(400, "expected `sidegate-if-push-time` once, found it several times\n");
+    let page = calls.page();
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"header\"} 3\n"), "{page}");
+    assert!(page.contains("sidegate_signed_deletes_total{outcome=\"malformed\"} 1\n"), "{page}");
+}
+
+#[test]
+fn how_old_a_group_may_grow_is_said_by_accepted_pushes_only() {
+    let calls = Calls::with(Settings { has_admin_api: true, ..Settings::default() });
+    let headers = ["sidegate-stale-after: 1h", "sidegate-push-time: 0", "sidegate-push-failure-time: 5"];
+    calls.push_listener("PUT", "/metrics/job/j", &headers, Body::empty()).is(
+        400,
+        "expected no `sidegate-stale-after` beside a `sidegate-push-time` of 0, which says that no push was accepted, \
+         found one\n",
+    );
+    calls.push_listener("PUT", "/metrics/job/j", &headers[1..], Body::empty()).is(200, "");
+}

@@ -1,8 +1,13 @@
 //! The status page: what it says, and that nothing pushed can become a part of it.
 
+use protocol::NameValidation;
 use sidecar::{
     clock::UnixSeconds,
-    exposition::text,
+    exposition::{
+        Count, Extra, Histogram, Kind, Metric, MetricFamily, Summary, Value,
+        extra::{NativeBuckets, NativeHistogram},
+        text,
+    },
     http::Settings,
     store::{Change, Store},
 };
@@ -119,6 +124,24 @@ fn the_buttons_name_what_they_ask_for() {
 }
 
 #[test]
+fn the_buttons_name_their_group_where_names_are_any_text_too() {
+    let store = Store::new();
+    let settings = || Settings { names: NameValidation::Utf8, ..Settings::default() };
+    let calls = Calls::around(store.clone(), settings());
+    calls.put("/metrics/job/j/U__x_2e_y/1", "x 1\n").is(200, "");
+    calls.put("/metrics/job/j/U__U____x__2e__y/2", "x 1\n").is(200, "");
+    let question = "data-question=\"Delete the group {U__x_2e_y=&#34;2&#34;,job=&#34;j&#34;}?\"";
+    let page = get(&calls, "/").text();
+    let (before, _) = page.split_once(question).unwrap();
+    let last = |start: &str| before.rsplit_once(start).unwrap().1.split_once('"').unwrap().0.to_owned();
+    let json = get(&calls, &last("<a href=\"")).text();
+    has(&json, r#""data":[{"labels":{"U__x_2e_y":"2","job":"j"}"#);
+    calls.push_listener("DELETE", &last("data-path=\""), &[], "").is(202, "");
+    let left: Vec<_> = store.keys().iter().map(ToString::to_string).collect();
+    assert_eq!(left, [r#"{job="j","x.y"="1"}"#]);
+}
+
+#[test]
 fn many_groups_are_shown_page_by_page_and_each_once() {
     let store = Store::new();
     for job in 0..450 {
@@ -158,6 +181,32 @@ fn a_page_ends_when_it_is_large_and_says_what_is_left_out() {
     has(&first, "/?q=&amp;after=%2Fmetrics%2Fjob%2Fa\">Next groups</a>");
 }
 
+/// A series with so many parts that each would be long.
+fn check_parts(kind: Kind, value: Value, extra: Option<Box<Extra>>) {
+    let metric = Metric { labels: protocol::LabelSet::new(), value, timestamp: None, extra };
+    let (name, help, unit) = ("x".to_owned(), String::new(), String::new());
+    let store = Store::new();
+    let key = protocol::GroupingKey::from_path("/metrics/job/j", protocol::PathNames::Legacy).unwrap();
+    store.submit(Change::replace(key, vec![MetricFamily { name, help, unit, kind, metrics: vec![metric] }]), PUSHED);
+    let page = page(&store, "/");
+    assert!(page.len() < 5 * 1024 * 1024, "{kind}: {}", page.len());
+    has(&page, " more are left out here; the JSON has them.<br>sum: 1<br>count: 2</td>");
+}
+
+#[test]
+fn a_page_ends_within_a_series_too() {
+    let numbers = || (1..=40_000).map(|number| f64::from(number) * 1e290);
+    let quantiles = numbers().map(|number| (number, 1.0)).collect();
+    check_parts(Kind::Summary, Value::Summary(Summary { quantiles, sum: 1.0, count: 2 }), None);
+    let histogram = |buckets| Value::Histogram(Histogram { buckets, sum: 1.0, count: Count::Integer(2) });
+    let buckets = numbers().map(|number| (number, Count::Integer(1))).collect();
+    check_parts(Kind::Histogram, histogram(buckets), None);
+    let positive = NativeBuckets { spans: vec![(1, 250_000)], deltas: vec![1; 250_000], counts: Vec::new() };
+    let (zero_count, negative) = (Count::Integer(0), NativeBuckets::default());
+    let native = NativeHistogram { schema: 8, zero_threshold: 0.0, zero_count, negative, positive };
+    check_parts(Kind::Histogram, histogram(Vec::new()), Extra { native: Some(native), ..Extra::default() }.boxed());
+}
+
 #[test]
 fn a_place_to_go_on_from_that_is_no_key_is_400() {
     let answer = get(&Calls::new(), "/?after=job/a");
@@ -186,10 +235,4 @@ fn other_methods_are_told_what_is_allowed() {
             assert_eq!((answer.status, answer.header("allow")), (405, "GET, OPTIONS"), "{method} {path}");
         }
     }
-}
-
-#[test]
-fn a_scrape_page_in_the_place_of_the_status_page_keeps_it() {
-    let settings = Settings { telemetry_path: "/status".into(), ..Settings::default() };
-    has(&get(&Calls::around(Store::new(), settings), "/").text(), "<h2>Status</h2>");
 }

@@ -11,7 +11,10 @@ use base64::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::{GroupingKey, GroupingKeyError, PathNames, unescape::unescape};
+use super::{
+    GroupingKey, GroupingKeyError, PathNames,
+    unescape::{escape, unescape},
+};
 use crate::{
     endpoints::METRICS_PATH,
     label_set::{LabelSet, NameValidation, is_label_name, is_reserved},
@@ -57,13 +60,17 @@ pub(super) fn read_without_job(path: &str, names: PathNames) -> Result<LabelSet,
     Ok(labels.into_iter().collect())
 }
 
-/// The path that [`read`] reads back literally.
-pub(super) fn write(key: &GroupingKey) -> String {
+/// The path that [`read`] reads back with the same names, as far as they allow what is in the key.
+pub(super) fn write(key: &GroupingKey, names: PathNames) -> String {
     let mut path = METRICS_PATH.to_owned();
     let others = key.labels.iter().filter(|(name, _)| *name != JOB_LABEL);
     for (name, value) in std::iter::once((JOB_LABEL, key.job())).chain(others) {
         path.push('/');
-        path.extend(utf8_percent_encode(name, ENCODED));
+        let written = match names {
+            PathNames::Utf8 => escape(name),
+            PathNames::Legacy | PathNames::Literal => name.into(),
+        };
+        path.extend(utf8_percent_encode(&written, ENCODED));
         if is_in_base64(name, value) {
             path.push_str(BASE64_SUFFIX);
             path.push('/');

@@ -245,11 +245,12 @@ proptest! {
         prop_assert!(!path.contains("//"), "{}", path);
         prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Literal), Ok(key.clone()));
         prop_assert_eq!(GroupingKey::from_path_without_job(&path, PathNames::Legacy), Ok(key.clone()));
-        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Legacy), Ok(key));
+        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Legacy), Ok(key.clone()));
+        prop_assert_eq!(key.to_path_for(PathNames::Legacy), path);
     }
 
     #[test]
-    fn a_printed_key_with_any_names_reads_back_literally(
+    fn a_printed_key_with_any_names_reads_back_as_it_was_printed(
         job in any::<String>(),
         labels in prop::collection::vec((any_name(), any_name()), 0..5),
     ) {
@@ -257,10 +258,12 @@ proptest! {
         set.insert("job", job);
         // Names that are empty or reserved make no key.
         let Ok(key) = GroupingKey::from_labels(set) else { return Ok(()) };
-        let path = key.to_path();
-        prop_assert!(!path.contains("//"), "{}", path);
-        prop_assert!(path.split('/').all(|part| part != "." && part != ".."), "{}", path);
-        prop_assert_eq!(GroupingKey::from_path(&path, PathNames::Literal), Ok(key));
+        for names in [PathNames::Literal, PathNames::Utf8] {
+            let path = key.to_path_for(names);
+            prop_assert!(!path.contains("//"), "{}", path);
+            prop_assert!(path.split('/').all(|part| part != "." && part != ".."), "{}", path);
+            prop_assert_eq!(GroupingKey::from_path_without_job(&path, names), Ok(key.clone()), "{}", path);
+        }
     }
 
     #[test]

@@ -1,14 +1,22 @@
-//! The `U__` form of a name: how a name of any text is written in the classic alphabet.
+//! The `U__` form of a name, in both directions: how a name of any text is written in the classic alphabet.
 //!
 //! After the prefix, `__` is one underscore, and `_`, one to five hexadecimal digits, `_` is the character of that
 //! number; all else stands for itself. That five digits do not reach the last characters is upstream's limit.
 //!
 //! *Never:* which names are legal.
 
+use std::borrow::Cow;
+
 const PREFIX: &str = "U__";
 
 /// Most digits of a character's number.
 const MOST_DIGITS: usize = 5;
+
+/// A way to write a name that [`unescape`] turns back into it, or that stands for itself.
+pub(super) fn escape(name: &str) -> Cow<'_, str> {
+    // All but the underscore stands for itself behind the prefix too.
+    if name.starts_with(PREFIX) { Cow::Owned(format!("{PREFIX}{}", name.replace('_', "__"))) } else { name.into() }
+}
 
 /// The name that is meant; `None` where the prefix is missing or something does not fit: it stands for itself then.
 pub(super) fn unescape(written: &str) -> Option<String> {
@@ -76,6 +84,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_name_that_was_written_reads_back(start in "(U__)?", rest in ".*") {
+            let name = format!("{start}{rest}");
+            let written = escape(&name);
+            prop_assert_eq!(unescape(&written).unwrap_or_else(|| written.clone().into_owned()), name);
+        }
+
         #[test]
         fn an_escaped_name_reads_back(name in "[^\u{100000}-\u{10ffff}]*") {
             let escaped = name.chars().map(|c| match c {

@@ -1,5 +1,5 @@
 //! Groups as JSON, written group by group while they are sent: neither the document nor the groups are in memory as a
-//! whole.
+//! whole. One group is: however large, it is written in one piece.
 //!
 //! A group's own keys and the names of its families are keys of one object, sorted. A family of the name of one of
 //! the group's keys (`labels`, `last_push_successful`) is left out: upstream lets it take the key's place, so that

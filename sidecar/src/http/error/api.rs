@@ -20,6 +20,8 @@ pub(in crate::http) enum ApiError {
     UnknownParameter(String),
     #[error("expected `dryRun` to be 1, true, 0 or false, found {:?}", Excerpt::of(.0))]
     BadDryRun(String),
+    #[error("expected `dryRun` once, found it several times")]
+    DryRunTwice,
     #[error("Lifecycle API is not enabled.")]
     LifecycleDisabled,
     #[error("Only POST or PUT requests allowed.")]
@@ -32,9 +34,11 @@ impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::UnknownGroup(_) => StatusCode::NOT_FOUND,
-            Self::Selector(_) | Self::NoSelector | Self::UnknownParameter(_) | Self::BadDryRun(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Selector(_)
+            | Self::NoSelector
+            | Self::UnknownParameter(_)
+            | Self::BadDryRun(_)
+            | Self::DryRunTwice => StatusCode::BAD_REQUEST,
             Self::LifecycleDisabled => StatusCode::FORBIDDEN,
             Self::QuitNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }

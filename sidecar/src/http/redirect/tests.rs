@@ -16,6 +16,7 @@ fn known(prefix: &str) -> Known {
     Known {
         groups: format!("{prefix}/metrics"),
         roots: vec![format!("{prefix}/"), format!("{prefix}/api/v1/")],
+        asked_before: Some(format!("{prefix}/api/v1/")),
         paths: paths.into_iter().map(|(path, methods)| (format!("{prefix}{path}"), methods.to_owned())).collect(),
     }
 }

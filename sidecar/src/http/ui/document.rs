@@ -1,7 +1,7 @@
 //! The page itself: its head, a card for each group, and the status.
 //!
-//! Once about [`MOST_BYTES`] are written, no further group, family or series is begun, and the page says what it left
-//! out: however much is stored, a page stays one that a browser can show.
+//! Once about [`MOST_BYTES`] are written, no further group, family, series or part of a series is begun, and the page
+//! says what it left out: however much is stored, a page stays one that a browser can show.
 //!
 //! *Never:* requests, which groups are shown.
 
@@ -161,7 +161,8 @@ impl<'a> Document<'a> {
         } else {
             write!(self.out, " <span class=\"failed\">Last push failed!</span>")?;
         }
-        let path = key.to_path();
+        // The listener of this page reads it.
+        let path = key.to_path_for(self.settings.path_names());
         let link = Text(&self.settings.link_prefix);
         write!(
             self.out,
@@ -227,19 +228,17 @@ impl<'a> Document<'a> {
         match value {
             Value::Number(number) => write!(self.out, "{}", Plain(*number))?,
             Value::Summary(Summary { quantiles, sum, count }) => {
-                for (quantile, value) in quantiles {
-                    write!(self.out, "{}: {}<br>", Plain(*quantile), Plain(*value))?;
-                }
+                self.parts(quantiles.iter(), |out, (quantile, value)| {
+                    write!(out, "{}: {}<br>", Plain(*quantile), Plain(*value))
+                })?;
                 write!(self.out, "sum: {}<br>count: {count}", Plain(*sum))?;
             }
             Value::Histogram(Histogram { buckets, sum, count }) => {
                 match extra.and_then(|extra| extra.native.as_ref()).and_then(native::shown_buckets) {
-                    Some(buckets) => buckets.iter().try_for_each(|bucket| self.native(bucket))?,
-                    None => {
-                        for (bound, count) in buckets {
-                            write!(self.out, "≤ {}: {}<br>", Plain(*bound), Plain(count.as_f64()))?;
-                        }
-                    }
+                    Some(buckets) => self.parts(buckets.iter(), write_native)?,
+                    None => self.parts(buckets.iter(), |out, (bound, count)| {
+                        write!(out, "≤ {}: {}<br>", Plain(*bound), Plain(count.as_f64()))
+                    })?,
                 }
                 write!(self.out, "sum: {}<br>count: {}", Plain(*sum), Plain(count.as_f64()))?;
             }
@@ -247,14 +246,21 @@ impl<'a> Document<'a> {
         self.out.write_str("</td></tr>\n")
     }
 
-    fn native(&mut self, bucket: &Bucket) -> fmt::Result {
-        let Bucket { closed, lower, upper, count } = *bucket;
-        let (left, right) = match closed {
-            Closed::Upper => ('(', ']'),
-            Closed::Lower => ('[', ')'),
-            Closed::Both => ('[', ']'),
-        };
-        write!(self.out, "{left}{}, {}{right}: {}<br>", Plain(lower), Plain(upper), Plain(count.as_f64()))
+    /// The quantiles or buckets of one series.
+    fn parts<T>(
+        &mut self,
+        mut parts: impl ExactSizeIterator<Item = T>,
+        write: impl Fn(&mut String, T) -> fmt::Result,
+    ) -> fmt::Result {
+        while !self.is_full()
+            && let Some(part) = parts.next()
+        {
+            write(&mut self.out, part)?;
+        }
+        match parts.len() {
+            0 => Ok(()),
+            left => write!(self.out, "{left} more are left out here; the JSON has them.<br>"),
+        }
     }
 
     fn status(&mut self, listing: &Listing<'_>) -> fmt::Result {
@@ -300,6 +306,16 @@ fn word(kind: Kind) -> &'static str {
         Kind::Info => "info",
         Kind::StateSet => "stateset",
     }
+}
+
+fn write_native(out: &mut String, bucket: &Bucket) -> fmt::Result {
+    let Bucket { closed, lower, upper, count } = *bucket;
+    let (left, right) = match closed {
+        Closed::Upper => ('(', ']'),
+        Closed::Lower => ('[', ')'),
+        Closed::Both => ('[', ']'),
+    };
+    write!(out, "{left}{}, {}{right}: {}<br>", Plain(lower), Plain(upper), Plain(count.as_f64()))
 }
 
 // === impl Moment ===

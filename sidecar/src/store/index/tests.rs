@@ -313,15 +313,15 @@ fn an_info_and_a_gauge_of_one_name_are_shown_as_gauges() {
         it.submit(Change::remove(path("gauge")));
         assert_eq!(kind(&it), Kind::Info);
     }
-    it.refuses("c", "x 1\n", "expected \"x\" to be of type gauge, as other groups have it, found type untyped");
+    it.refuses("c", "x 1\n", "expected \"x\" to be of type gauge, as it is known already, found type untyped");
 }
 
 #[test]
 fn one_name_has_one_type_over_all_groups_and_the_process() {
     let mut it = Fixture::new();
     it.put("a", "# TYPE x gauge\nx 1\n");
-    it.refuses("b", "x 1\n", "expected \"x\" to be of type gauge, as other groups have it, found type untyped");
-    let own = "expected \"own_total\" to be of type counter, as other groups have it, found type untyped";
+    it.refuses("b", "x 1\n", "expected \"x\" to be of type gauge, as it is known already, found type untyped");
+    let own = "expected \"own_total\" to be of type counter, as it is known already, found type untyped";
     it.refuses("b", "own_total 1\n", own);
     assert_eq!(it.put("a", "x 1\n"), Verdict::Done);
     assert_eq!(it.put("b", "x 1\n"), Verdict::Done);

@@ -108,3 +108,27 @@ fn a_limit_without_end_is_one() {
     it.submit(Change::replace(path("j"), Vec::new()).stale_after(Duration::MAX));
     assert!(it.stale(1e18).is_empty());
 }
+
+#[test]
+fn a_group_that_is_kept_until_it_was_seen_is_stale_no_sooner_whatever_else_happens_to_it() {
+    let mut it = Fixture::with(Rules { stale_after: Some(seconds(10)), keeps_unseen: true, ..Rules::default() });
+    it.put("a", "x 1\n");
+    it.put("b", "y 1\n");
+    it.grows_stale_after(None);
+    it.index.scraped(1);
+    it.grows_stale_after(Some(111.0));
+    // Refused: it stays seen, and the failure time does not count.
+    it.put("a", "x 1 5\n");
+    it.grows_stale_after(Some(111.0));
+    it.put("a", "x 2\n");
+    it.grows_stale_after(None);
+    it.index.scraped(2);
+    it.grows_stale_after(Some(112.0));
+    it.submit(Change::remove(path("a")));
+    it.index.scraped(u64::MAX);
+    it.grows_stale_after(Some(112.0));
+    // An older scrape that ends later takes nothing back.
+    it.index.scraped(1);
+    it.put("c", "z 1\n");
+    assert_eq!(it.stale(1000.0), ["b", "c"]);
+}
