@@ -33,7 +33,7 @@ pub fn protobuf(body: &[u8]) {
     let written = delimited::encode(&families);
     let read = delimited::decode(&Bytes::from(written.clone())).unwrap();
     assert_eq!(delimited::encode(&read), written);
-    let families = in_order(families);
+    let families = as_delimited(in_order(families));
     // Not each number is like itself, but each is printed like itself.
     assert!(read == families || format!("{read:?}") == format!("{families:?}"), "{families:#?}\nbecame {read:#?}");
     text_reads_back(as_shown(families));
@@ -82,6 +82,25 @@ fn in_order(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
     families.sort_by(|left, right| left.name.cmp(&right.name));
     for family in &mut families {
         family.metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
+    }
+    families
+}
+
+/// As messages say it: a unit only where the name ends with it, buckets in the order of their bounds.
+fn as_delimited(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+    for family in &mut families {
+        family.unit = family.head().shown_unit().unwrap_or_default().to_owned();
+        for metric in &mut family.metrics {
+            let Value::Histogram(histogram) = &mut metric.value else { continue };
+            let sorted = histogram.by_bound();
+            if let Some(extra) = &mut metric.extra {
+                let moved = sorted.iter().enumerate();
+                let moved =
+                    moved.filter_map(|(place, (before, ..))| Some((place, extra.bucket_exemplars.remove(before)?)));
+                extra.bucket_exemplars = moved.collect();
+            }
+            histogram.buckets = sorted.into_iter().map(|(_, bound, count)| (bound, count)).collect();
+        }
     }
     families
 }

@@ -105,7 +105,7 @@ impl Naming {
             }
             set(key, family, measurement)?;
             name.clone_into(&mut family.name);
-            if !family.name.strip_suffix(&family.unit).is_some_and(|rest| rest.ends_with('_')) {
+            if family.head().shown_unit().is_none() {
                 family.unit.clear();
             }
         }

@@ -1,20 +1,24 @@
 //! The page of a revision: the lines of all families, put together when asked for and kept until the revision changes.
 //!
 //! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic;
-//! the same again in OpenMetrics, which is what most scrapers ask for. The text is put together from lines that are
-//! there, so that it can be done under the store's lock; OpenMetrics is written from a snapshot.
+//! the same again in OpenMetrics, which is what most scrapers ask for, and where the names in exemplars count too. A
+//! page of some families alone is made for its reader and not kept. The text is put together under the store's lock:
+//! from lines that are there, but for names that have to be escaped. OpenMetrics is written from a snapshot.
 //!
 //! *Never:* the process's own families, compression, who reads.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
+use protocol::{
+    label_set::is_label_name,
+    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+};
 
 use super::{
     index::Index,
     shown::{Shown, ShownFamily},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, StoredFamily},
 };
 use crate::{
     exposition::{
@@ -118,8 +122,17 @@ impl Page {
             sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
         }
         let Snapshot { revision, hidden, is_classic, .. } = *stored;
+        let is_classic =
+            is_classic && stored.families.iter().flat_map(StoredFamily::metrics).all(has_classic_exemplars);
         Self { revision, text: text.into(), sections, hidden, is_classic, form: Form::OpenMetrics(escaping) }
     }
+}
+
+/// Whether all schemes write its exemplars alike.
+fn has_classic_exemplars(metric: MetricRef<'_>) -> bool {
+    let exemplars =
+        metric.extra.into_iter().flat_map(|extra| extra.exemplars.iter().chain(extra.bucket_exemplars.values()));
+    exemplars.flat_map(|exemplar| exemplar.labels.iter()).all(|(name, _)| is_label_name(name))
 }
 
 /// The lines before the first sample; no sample starts like them.

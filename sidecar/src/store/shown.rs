@@ -66,7 +66,8 @@ struct Merge<'a, W> {
 impl<'a> Shown<'a> {
     /// The families whose real names are wanted.
     pub(super) fn of(index: &'a Index, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
-        let families = || index.families.iter().filter(|(name, _)| wanted(name));
+        let wanted_families: Vec<_> = index.families.iter().filter(|(name, _)| wanted(name)).collect();
+        let families = || wanted_families.iter().copied();
         let is_classic = families().all(|(_, family)| family.series.keys().all(|series| series.0.lines.is_some()));
         if is_classic || escaping == Escaping::AllowUtf8 {
             let families =

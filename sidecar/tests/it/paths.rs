@@ -230,7 +230,7 @@ fn without_a_job_groups_are_pushed_and_deleted_where_that_is_allowed() {
                 "POST",
                 "/metrics/job",
                 400,
-                "odd number of components in label string \"job\": expected a value after each label name; a value that holds `/` has to be in base64, make it with `base64 -w0 | tr '+/' '-_'`",
+                "odd number of components in label string \"job\": expected a value after each label name; write `/` in a value as `%2F`, or put the value in base64, make it with `base64 -w0 | tr '+/' '-_'`",
             ),
             ("POST", "/METRICS/instance/i", 404, NOT_FOUND),
             ("POST", "//metrics", 404, NOT_FOUND),
@@ -272,7 +272,7 @@ fn names_of_any_text_are_read_from_the_path_where_they_are_allowed() {
     let refused = calls.put("/metrics/job/j/U______b/1", "x 1\n");
     refused.is(
         400,
-        "improper label name \"U______b\": expected text in UTF-8, not empty, and no `__` at the start, \
+        "improper label name \"U______b\": expected text in UTF-8, not empty, without U+0000, and no `__` at the start, \
          nor once it is unescaped\n",
     );
     calls.put("/metrics/job/k", "x 1\n").is(200, "");

@@ -20,7 +20,7 @@ pub enum GroupingKeyError {
     OddParts(String),
     /// No label name of the classic alphabet, or a reserved one; as written.
     BadName(String),
-    /// No label name where all text is one: empty, reserved, or not UTF-8; as written.
+    /// No label name where all text is one: empty, reserved, with U+0000 or not UTF-8; as written.
     BadUtf8Name(String),
     /// The label is named twice, or `job` is named again.
     Duplicate(String),
@@ -49,7 +49,7 @@ impl fmt::Display for GroupingKeyError {
             Self::OddParts(labels) => write!(
                 f,
                 "odd number of components in label string {:?}: expected a value after each label name; \
-                 a value that holds `/` has to be in base64, {BASE64_ADVICE}",
+                 write `/` in a value as `%2F`, or put the value in base64, {BASE64_ADVICE}",
                 Excerpt::of(labels)
             ),
             Self::BadName(name) => write!(
@@ -60,7 +60,7 @@ impl fmt::Display for GroupingKeyError {
             ),
             Self::BadUtf8Name(name) => write!(
                 f,
-                "improper label name {:?}: expected text in UTF-8, not empty, and no `__` at the start, \
+                "improper label name {:?}: expected text in UTF-8, not empty, without U+0000, and no `__` at the start, \
                  nor once it is unescaped",
                 Excerpt::of(name)
             ),

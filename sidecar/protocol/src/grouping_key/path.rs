@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::{GroupingKey, GroupingKeyError, PathNames, unescape::unescape};
 use crate::{
     endpoints::METRICS_PATH,
-    label_set::{LabelSet, is_label_name, is_reserved},
+    label_set::{LabelSet, NameValidation, is_label_name, is_reserved},
     series::JOB_LABEL,
 };
 
@@ -129,7 +129,7 @@ fn name(part: &str, names: PathNames) -> Result<(String, bool), GroupingKeyError
         PathNames::Utf8 => unescape(written).unwrap_or_else(|| written.to_owned()),
         PathNames::Literal => written.to_owned(),
     };
-    if !is_utf8 || name.is_empty() || is_reserved(&name) {
+    if !is_utf8 || !NameValidation::Utf8.allows_label(&name) || is_reserved(&name) {
         return Err(GroupingKeyError::BadUtf8Name(written.to_owned()));
     }
     Ok((name, bare.is_some()))

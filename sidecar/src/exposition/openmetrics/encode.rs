@@ -21,7 +21,7 @@ use crate::exposition::{
     extra::Exemplar,
     family::{
         BUCKET_LABEL, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value,
-        compare_labels, is_metric_name,
+        compare_labels, is_metric_name, unit_at_end,
     },
     text::write_number,
 };
@@ -131,10 +131,10 @@ impl<'a> Shape<'a> {
             writeln!(out, "# HELP {name} {help}")?;
         }
         writeln!(out, "# TYPE {name} {}", self.word)?;
-        let is_suffix = self.header().strip_suffix(head.unit).is_some_and(|before| before.ends_with('_'));
-        let is_plain = head.unit.bytes().all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric());
-        if is_suffix && is_plain && !head.unit.is_empty() && !matches!(self.word, "info" | "stateset") {
-            writeln!(out, "# UNIT {name} {}", head.unit)?;
+        let is_plain = |c: u8| c == b'_' || c == b':' || c.is_ascii_alphanumeric();
+        match unit_at_end(self.header(), head.unit).filter(|unit| unit.bytes().all(is_plain)) {
+            Some(unit) if !matches!(self.word, "info" | "stateset") => writeln!(out, "# UNIT {name} {unit}")?,
+            Some(_) | None => {}
         }
         Ok(())
     }
@@ -178,14 +178,13 @@ impl<'a> Shape<'a> {
         let name = format!("{}_bucket", self.name);
         let exemplars = metric.extra.map(|extra| &extra.bucket_exemplars);
         let count = histogram.count.as_f64();
-        let given = histogram.buckets.iter().enumerate();
+        let given = histogram.by_bound().into_iter();
         let mut buckets: Vec<_> = given
-            .map(|(place, (bound, count))| (*bound, count.as_f64(), exemplars.and_then(|them| them.get(&place))))
+            .map(|(place, bound, count)| (bound, count.as_f64(), exemplars.and_then(|them| them.get(&place))))
             .collect();
-        if !buckets.iter().any(|(bound, ..)| *bound == f64::INFINITY) {
+        if buckets.last().is_none_or(|(bound, ..)| *bound != f64::INFINITY) {
             buckets.push((f64::INFINITY, count, None));
         }
-        buckets.sort_by(|(left, ..), (right, ..)| left.total_cmp(right));
         for (bound, count, exemplar) in buckets {
             let inner = Some((BUCKET_LABEL, bound));
             self.line(out, metric, &name, inner, |out| write_number(out, count), exemplar)?;
@@ -238,13 +237,15 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name.
+    /// One that no parser takes is left out: it is too long, or has a label without a name, or two of one name, or
+    /// U+0000 somewhere.
     fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
         let Exemplar { labels, value, timestamp } = exemplar;
         let names: BTreeSet<_> = labels.iter().map(|(name, _)| self.escaping.label_name(name)).collect();
-        let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
-        let characters: usize = texts.map(|text| text.chars().count()).sum();
-        if MOST_EXEMPLAR_CHARACTERS < characters || names.contains("") || names.len() < labels.len() {
+        let texts = || names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
+        let characters: usize = texts().map(|text| text.chars().count()).sum();
+        let has_nul = texts().any(|text| text.contains('\0'));
+        if MOST_EXEMPLAR_CHARACTERS < characters || has_nul || names.contains("") || names.len() < labels.len() {
             return Ok(());
         }
         out.push_str(" # ");

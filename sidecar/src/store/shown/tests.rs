@@ -8,7 +8,7 @@ use protocol::{NameValidation, PathNames};
 use super::*;
 use crate::{
     clock::UnixSeconds,
-    exposition::{MetricFamily, text},
+    exposition::{MetricFamily, openmetrics, text},
     store::{Change, KeyLabels, Page, Store, Verdict},
 };
 
@@ -166,6 +166,22 @@ fn an_openmetrics_page_is_kept_beside_that_in_text() {
     assert_eq!(samples(&openmetrics, 0), "a{instance=\"\",job=\"0\"} 1\n");
     submit(&store, "/metrics/job/1", text::decode(b"a 2\n", NameValidation::Utf8).unwrap());
     assert_eq!(samples(&store.openmetrics_page(Escaping::Dots), 0).lines().count(), 2);
+}
+
+#[test]
+fn an_openmetrics_page_with_exemplars_of_other_names_is_for_one_scheme() {
+    let store = Store::new();
+    for (number, name) in ["trace_id", "\"trace.id\""].into_iter().enumerate() {
+        let body = format!("# TYPE c counter\nc_total 1 # {{{name}=\"abc\"}} 1\n");
+        let families = openmetrics::decode(body.as_bytes(), NameValidation::Utf8).unwrap();
+        submit(&store, "/metrics/job/0", families);
+        let pages = [Escaping::AllowUtf8, Escaping::Underscores].map(|escaping| store.openmetrics_page(escaping));
+        assert_eq!(Arc::ptr_eq(&pages[0], &pages[1]), number == 0);
+        for (page, name) in pages.iter().zip([name, "trace_id"]) {
+            let text = std::str::from_utf8(&page.text).unwrap();
+            assert!(text.contains(&format!("# {{{name}=\"abc\"}} 1\n")), "{text}");
+        }
+    }
 }
 
 /// Names that schemes make alike in every way they can.

@@ -432,6 +432,14 @@ fn a_fault_in_a_composed_metric_is_explained() {
         &format!("{histogram}h_bucket{{le=\"NaN\"}} 1\n"),
         "line 2, column 1: expected a number as value of label `le`, found \"NaN\"",
     );
+    let blank = "expected the end of the line right behind its last word, found a blank at the end of the line";
+    fault("x 1 \n", &format!("line 1, column 4: {blank}"));
+    fault("x 1 2 \n", &format!("line 1, column 6: {blank}"));
+    fault("# TYPE c counter\nc_total 1 # {} 1 \n", &format!("line 2, column 17: {blank}"));
+    fault(
+        "# TYPE g gaugehistogram\ng_gsum{le=\"1\"} 1\n",
+        "line 2, column 1: expected no label `le` on a sum or count, found it on \"g_gsum\"",
+    );
     fault("# TYPE g gaugehistogram\ng_gcount -1\n", "line 2, column 1: expected a count of at least 0, found \"-1\"");
 }
 

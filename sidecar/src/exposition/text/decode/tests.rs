@@ -167,7 +167,23 @@ fn a_fault_in_a_composed_metric_is_explained() {
         "line 2, column 1: expected a number as value of label `le`, found \"NaN\"",
     );
     fault(&format!("{histogram}h_count -1\n"), "line 2, column 1: expected a count of at least 0, found \"-1\"");
-    fault("# TYPE s summary\ns_count NaN\n", "line 2, column 1: expected a count of at least 0, found \"NaN\"");
+    for count in ["NaN", "-1", "1e30", "+Inf"] {
+        fault(
+            &format!("# TYPE s summary\ns_count {count}\n"),
+            &format!("line 2, column 1: expected a count from 0 to 18446744073709551615, found {count:?}"),
+        );
+    }
+    fault(
+        &format!("{histogram}h_sum{{le=\"1\"}} 1\n"),
+        "line 2, column 1: expected no label `le` on a sum or count, found it on \"h_sum\"",
+    );
+    fault(
+        "# TYPE s summary\ns_count{quantile=\"0.5\"} 1\n",
+        "line 2, column 1: expected no label `quantile` on a sum or count, found it on \"s_count\"",
+    );
+    let blank = "expected the end of the line right behind its last word, found a blank at the end of the line";
+    fault("x 1 \n", &format!("line 1, column 4: {blank}"));
+    fault("x{a=\"b\"} 1\t ", &format!("line 1, column 11: {blank}"));
 }
 
 #[test]
