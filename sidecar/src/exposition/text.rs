@@ -15,6 +15,7 @@ pub(super) mod decode;
 mod encode;
 pub(super) mod error;
 pub(super) mod number;
+pub(super) mod writing;
 
 pub use decode::decode;
 pub use encode::{encode, write_header, write_series};

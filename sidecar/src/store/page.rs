@@ -10,10 +10,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{
-    label_set::is_label_name,
-    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
-};
+use protocol::{label_set::is_label_name, series::is_push_time};
 
 use super::{
     index::Index,
@@ -94,8 +91,7 @@ impl Page {
             let (help, unit, kind) = (&*family.first.help, &*family.first.unit, family.first.kind);
             write_header(&mut text, FamilyHead { name, help, unit, kind }, escaping);
             let samples = text.len();
-            let is_time = **name == *PUSH_TIME_SECONDS || **name == *PUSH_FAILURE_TIME_SECONDS;
-            if is_time && labels == KeyLabels::AsPushed {
+            if is_push_time(name) && labels == KeyLabels::AsPushed {
                 write_keys(&mut text, family, escaping);
             } else {
                 write_lines(&mut text, family, escaping);

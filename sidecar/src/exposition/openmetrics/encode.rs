@@ -23,7 +23,10 @@ use crate::exposition::{
         BUCKET_LABEL, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value,
         compare_labels, is_metric_name, unit_at_end,
     },
-    text::write_number,
+    text::{
+        write_number,
+        writing::{write_name, written},
+    },
 };
 
 /// The last line of a page.
@@ -41,6 +44,7 @@ struct Shape<'a> {
 }
 
 /// Prints whole families and the end: sorted by name, their metrics in canonical order, empty ones left out.
+/// For tests and fuzzing: a page is made of [`write_family`] and [`END`].
 #[must_use]
 pub fn encode(families: &[MetricFamily]) -> String {
     let mut out = String::new();
@@ -292,15 +296,6 @@ impl Block<'_> {
     }
 }
 
-/// Prints a name, in quotes where it is not of the classic alphabet.
-fn write_name(out: &mut String, name: &str, is_plain: impl Fn(&str) -> bool) -> fmt::Result {
-    if is_plain(name) {
-        out.push_str(name);
-        return Ok(());
-    }
-    write_quoted(out, name)
-}
-
 /// Prints a bound so that all who print it do it alike: as a float, with `.0` where there is neither point nor exponent.
 fn write_canonical(out: &mut String, bound: f64) -> fmt::Result {
     let mut number = String::new();
@@ -310,11 +305,6 @@ fn write_canonical(out: &mut String, bound: f64) -> fmt::Result {
         out.push_str(".0");
     }
     Ok(())
-}
-
-/// Writing into a string does not fail; the signature of the traits says it might.
-fn written(result: fmt::Result) {
-    debug_assert!(result.is_ok());
 }
 
 #[cfg(test)]
