@@ -65,7 +65,7 @@ pub fn protobuf(body: &[u8]) {
     let written = delimited::encode(&families);
     let read = delimited::decode(&Bytes::from(written.clone())).unwrap();
     assert_eq!(delimited::encode(&read), written);
-    let families = in_order(families);
+    let families = as_delimited(in_order(families));
     is_same(&read, &families);
     text_reads_back(as_shown(families));
 }
@@ -111,6 +111,25 @@ fn is_same(left: &[MetricFamily], right: &[MetricFamily]) {
 fn as_shown(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
     for family in &mut families {
         family.help = family.help.trim_start_matches([' ', '\t']).trim_end_matches('\r').to_owned();
+    }
+    families
+}
+
+/// As messages say it: a unit only where the name ends with it, buckets in the order of their bounds.
+fn as_delimited(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+    for family in &mut families {
+        family.unit = family.head().shown_unit().unwrap_or_default().to_owned();
+        for metric in &mut family.metrics {
+            let Value::Histogram(histogram) = &mut metric.value else { continue };
+            let sorted = histogram.by_bound();
+            if let Some(extra) = &mut metric.extra {
+                let moved = sorted.iter().enumerate();
+                let moved =
+                    moved.filter_map(|(place, (before, ..))| Some((place, extra.bucket_exemplars.remove(before)?)));
+                extra.bucket_exemplars = moved.collect();
+            }
+            histogram.buckets = sorted.into_iter().map(|(_, bound, count)| (bound, count)).collect();
+        }
     }
     families
 }

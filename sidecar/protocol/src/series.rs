@@ -16,6 +16,12 @@ pub const PUSH_TIME_HELP: &str = "Last Unix time when changing this group in the
 /// `HELP` of [`PUSH_FAILURE_TIME_SECONDS`].
 pub const PUSH_FAILURE_TIME_HELP: &str = "Last Unix time when changing this group in the Pushgateway failed.";
 
+/// Whether a family of that name is one of the two that tell when a group was pushed.
+#[must_use]
+pub fn is_push_time(name: &str) -> bool {
+    name == PUSH_TIME_SECONDS || name == PUSH_FAILURE_TIME_SECONDS
+}
+
 /// The label that every pushed series has: the group's own value, or empty where nothing gave one.
 pub const INSTANCE_LABEL: &str = "instance";
 

@@ -3,8 +3,9 @@
 //! The schemes are Prometheus' own, with one difference: a label name is of the classic alphabet only without a colon.
 //! Elsewhere `a:b` passes as it is, since metric names may have colons, and no scraper can read the line.
 //!
-//! All but one scheme lose something: two names may become one. What is done about it is not decided here. A name that
-//! was escaped is of the classic alphabet, so to escape it once more changes nothing.
+//! All schemes but the first may make two names one; `values` only a name that has to be escaped and a classic one that
+//! looks as if it had been. What is done about it is not decided here. A name that was escaped is of the classic
+//! alphabet, so to escape it once more changes nothing.
 //!
 //! *Never:* headers, quotes, which names may be pushed.
 
@@ -152,7 +153,7 @@ mod tests {
         }
 
         #[test]
-        fn values_keep_different_names_apart(one in "[a_U.1ä]{1,6}", two in "[a_U.1ä]{1,6}") {
+        fn values_keep_names_apart_that_have_to_be_escaped(one in "[a_U.1ä]{1,6}", two in "[a_U.1ä]{1,6}") {
             prop_assume!(one != two && !is_label_name(&one) && !is_label_name(&two));
             prop_assert_ne!(Escaping::Values.label_name(&one), Escaping::Values.label_name(&two));
         }

@@ -169,6 +169,13 @@ pub fn compare_labels(left: &LabelSet, right: &LabelSet) -> Ordering {
     left.len().cmp(&right.len()).then_with(values).then_with(names)
 }
 
+/// The unit, where a name ends with it, behind a `_`: readers refuse a page that gives it to any other name.
+#[must_use]
+pub fn unit_at_end<'a>(name: &str, unit: &'a str) -> Option<&'a str> {
+    let before = name.strip_suffix(unit).filter(|_| !unit.is_empty())?;
+    before.ends_with('_').then_some(unit)
+}
+
 // === impl MetricFamily ===
 
 impl MetricFamily {
@@ -176,6 +183,17 @@ impl MetricFamily {
     #[must_use]
     pub fn head(&self) -> FamilyHead<'_> {
         FamilyHead { name: &self.name, help: &self.help, unit: &self.unit, kind: self.kind }
+    }
+}
+
+// === impl FamilyHead ===
+
+impl<'a> FamilyHead<'a> {
+    /// The unit, where the name ends with it; of a counter, before `_total`.
+    #[must_use]
+    pub fn shown_unit(&self) -> Option<&'a str> {
+        let counted = self.name.strip_suffix("_total").filter(|_| self.kind == Kind::Counter);
+        unit_at_end(counted.unwrap_or(self.name), self.unit)
     }
 }
 
@@ -266,6 +284,15 @@ impl<'a> From<&'a Metric> for MetricRef<'a> {
 // === impl Histogram ===
 
 impl Histogram {
+    /// The buckets in the order of their bounds, each with its place: readers take the first one for `+Inf` as the last.
+    #[must_use]
+    pub fn by_bound(&self) -> Vec<(usize, f64, Count)> {
+        let buckets = self.buckets.iter().enumerate();
+        let mut sorted: Vec<_> = buckets.map(|(place, (bound, count))| (place, *bound, *count)).collect();
+        sorted.sort_by(|(_, left, _), (_, right, _)| left.total_cmp(right));
+        sorted
+    }
+
     /// Where one count is a float, all of them are.
     pub fn unify_counts(&mut self) {
         let counts = || self.buckets.iter().map(|(_, count)| *count).chain([self.count]);
@@ -330,6 +357,24 @@ mod tests {
         let shown: Vec<String> = sets.iter().map(ToString::to_string).collect();
         let expected = ["{}", r#"{z="0"}"#, r#"{a="1"}"#, r#"{b="1"}"#, r#"{a="0",z="9"}"#, r#"{a="1",b="1"}"#];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_unit_is_shown_where_the_name_ends_with_it() {
+        let shown = |name, unit, kind| FamilyHead { name, help: "", unit, kind }.shown_unit();
+        assert_eq!(shown("x_seconds", "seconds", Kind::Gauge), Some("seconds"));
+        assert_eq!(shown("x_seconds_total", "seconds", Kind::Counter), Some("seconds"));
+        assert_eq!(shown("x_seconds", "seconds", Kind::Counter), Some("seconds"));
+        for (name, unit, kind) in [
+            ("x_seconds_total", "seconds", Kind::Gauge),
+            ("x_seconds_total", "total", Kind::Counter),
+            ("x_milliseconds", "seconds", Kind::Gauge),
+            ("seconds", "seconds", Kind::Gauge),
+            ("x.seconds", "seconds", Kind::Gauge),
+            ("x_", "", Kind::Gauge),
+        ] {
+            assert_eq!(shown(name, unit, kind), None, "{name} {unit}");
+        }
     }
 
     #[test]

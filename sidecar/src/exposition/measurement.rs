@@ -8,10 +8,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{
-    Excerpt, GroupingKey,
-    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
-};
+use protocol::{Excerpt, GroupingKey, series::is_push_time};
 
 use super::family::{MetricFamily, is_metric_name, last_of_each_name};
 
@@ -105,7 +102,7 @@ impl Naming {
             }
             set(key, family, measurement)?;
             name.clone_into(&mut family.name);
-            if !family.name.strip_suffix(&family.unit).is_some_and(|rest| rest.ends_with('_')) {
+            if family.head().shown_unit().is_none() {
                 family.unit.clear();
             }
         }
@@ -161,10 +158,6 @@ fn set(key: &GroupingKey, family: &mut MetricFamily, measurement: &str) -> Resul
         metric.labels.insert(MEASUREMENT_LABEL, measurement);
     }
     Ok(())
-}
-
-fn is_push_time(name: &str) -> bool {
-    name == PUSH_TIME_SECONDS || name == PUSH_FAILURE_TIME_SECONDS
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The schemas whose bounds are powers of a base.
-const EXPONENTIAL: std::ops::RangeInclusive<i32> = -4..=8;
+pub const EXPONENTIAL: std::ops::RangeInclusive<i32> = -4..=8;
 
 /// A bucket that is not empty.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -166,9 +166,10 @@ impl OpenMetricsVersion {
 // === impl MediaType ===
 
 impl MediaType {
-    /// Between 0 and 1; one that cannot be read weighs nothing.
+    /// From 0 to 1; one that is no such number weighs nothing.
     fn weight(&self) -> f64 {
-        self.parameter("q").map_or(Ok(1.0), str::parse).unwrap_or(0.0)
+        let weight = self.parameter("q").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
+        if (0.0..=1.0).contains(&weight) { weight } else { 0.0 }
     }
 
     /// The format that it asks for, where that is written here.

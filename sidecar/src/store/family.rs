@@ -16,7 +16,8 @@ pub(super) struct Family {
     pub(super) kind: Kind,
     /// How many series are of which kind.
     kinds: Vec<(Kind, usize)>,
-    /// The help that is shown, and who gave it: it stays while they keep it, so that it does not flap.
+    /// The help that is shown, and who gave it: it stays while they keep it, so that it does not flap. When they are
+    /// gone, it is that of another.
     pub(super) help: Arc<str>,
     /// Given by the same as the help.
     pub(super) unit: Arc<str>,
@@ -56,6 +57,40 @@ impl Family {
         }
         self.series.extend(family.series.iter().map(|series| (series.clone(), Arc::clone(key))));
         self.count(family.kind, |count| count + family.series.len());
+    }
+
+    /// After a group's series went for good: help and unit that it gave become those of the first group on the page
+    /// that gives help, else of the first that gives a unit. `theirs` is what a group has. Costs a look at each series
+    /// at most, and only when the giver goes.
+    pub(super) fn pass_on<'a>(
+        &mut self,
+        gone: &GroupFamily,
+        key: &GroupingKey,
+        theirs: impl Fn(&GroupingKey) -> Option<&'a GroupFamily>,
+    ) {
+        let is_giver = match &self.help_from {
+            Some(giver) => **giver == *key,
+            None => !gone.unit.is_empty() && gone.unit == self.unit,
+        };
+        if !is_giver {
+            return;
+        }
+        (self.help, self.unit, self.help_from) = (Arc::from(""), Arc::from(""), None);
+        let mut before = None;
+        for key in self.series.values() {
+            if before.replace(key).is_some_and(|before| Arc::ptr_eq(before, key)) {
+                continue;
+            }
+            let Some(theirs) = theirs(key) else { continue };
+            if !theirs.help.is_empty() {
+                (self.help, self.unit) = (Arc::clone(&theirs.help), Arc::clone(&theirs.unit));
+                self.help_from = Some(Arc::clone(key));
+                return;
+            }
+            if self.unit.is_empty() {
+                self.unit = Arc::clone(&theirs.unit);
+            }
+        }
     }
 
     /// Changes how many series are of that kind, and with it the kind of all, if any are left.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protocol::{
     GroupingKey, LabelSet,
-    series::{INSTANCE_LABEL, PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+    series::{INSTANCE_LABEL, is_push_time},
 };
 
 use super::{
@@ -64,7 +64,7 @@ impl Prepared {
             if is_rejected && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
                 prepared.timestamped = Some(family.name.clone());
             }
-            if family.name == PUSH_TIME_SECONDS || family.name == PUSH_FAILURE_TIME_SECONDS {
+            if is_push_time(&family.name) {
                 continue;
             }
             let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp }| {

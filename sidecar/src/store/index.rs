@@ -214,13 +214,17 @@ impl Index {
             Scope::Group => std::mem::take(&mut group.families).into_values().collect::<Vec<_>>(),
             Scope::Families => families.iter().filter_map(|family| group.families.remove(&family.name)).collect(),
         };
-        for family in replaced {
-            self.take_out(&family);
+        for family in &replaced {
+            self.take_out(family);
         }
         for mut family in families {
             family.time = times.push_time;
             self.put_in(&key, &family);
             group.families.insert(Arc::clone(&family.name), family);
+        }
+        let is_gone = |family: &&GroupFamily| group.families.get(&family.name).is_none_or(|now| now.series.is_empty());
+        for family in replaced.iter().filter(is_gone) {
+            self.pass_on(&key, family);
         }
         let Times { push_time, failure_time } = times;
         group = Group { push_time, failure_time, pushed_at: self.revision, stale_after, ..group };
@@ -240,6 +244,7 @@ impl Index {
         self.staleness.take_out(&key, &group);
         for family in group.families.values() {
             self.take_out(family);
+            self.pass_on(&key, family);
         }
         for family in times_of(&key, &group) {
             self.take_out(&family);
@@ -270,6 +275,14 @@ impl Index {
             if stored.series.is_empty() {
                 self.families.remove(&family.name);
             }
+        }
+    }
+
+    /// After a family of a group went for good.
+    fn pass_on(&mut self, key: &GroupingKey, family: &GroupFamily) {
+        let groups = &self.groups;
+        if let Some(stored) = self.families.get_mut(&family.name) {
+            stored.pass_on(family, key, |owner| groups.get(owner)?.families.get(&family.name));
         }
     }
 

@@ -1,15 +1,16 @@
 //! The page of a revision: the lines of all families, put together when asked for and kept until the revision changes.
 //!
 //! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic;
-//! the same again in OpenMetrics, which is what most scrapers ask for. The text is put together from lines that are
-//! there, so that it can be done under the store's lock; OpenMetrics is written from a snapshot.
+//! the same again in OpenMetrics, which is what most scrapers ask for, and where the names in exemplars count too. A
+//! page of some families alone is made for its reader and not kept. The text is put together under the store's lock:
+//! from lines that are there, but for names that have to be escaped. OpenMetrics is written from a snapshot.
 //!
 //! *Never:* the process's own families, compression, who reads.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
+use protocol::{label_set::is_label_name, series::is_push_time};
 
 use super::{
     index::Index,
@@ -90,8 +91,7 @@ impl Page {
             let (help, unit, kind) = (&*family.first.help, &*family.first.unit, family.first.kind);
             write_header(&mut text, FamilyHead { name, help, unit, kind }, escaping);
             let samples = text.len();
-            let is_time = **name == *PUSH_TIME_SECONDS || **name == *PUSH_FAILURE_TIME_SECONDS;
-            if is_time && labels == KeyLabels::AsPushed {
+            if is_push_time(name) && labels == KeyLabels::AsPushed {
                 write_keys(&mut text, family, escaping);
             } else {
                 write_lines(&mut text, family, escaping);

@@ -12,10 +12,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use protocol::{
-    GroupingKey, LabelSet,
-    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
-};
+use protocol::{GroupingKey, LabelSet, series::is_push_time};
 
 use super::{consistency::SUFFIXES, family::Family, index::Index, series::Series};
 use crate::exposition::{
@@ -66,7 +63,8 @@ struct Merge<'a, W> {
 impl<'a> Shown<'a> {
     /// The families whose real names are wanted.
     pub(super) fn of(index: &'a Index, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
-        let families = || index.families.iter().filter(|(name, _)| wanted(name));
+        let wanted_families: Vec<_> = index.families.iter().filter(|(name, _)| wanted(name)).collect();
+        let families = || wanted_families.iter().copied();
         let is_classic = families().all(|(_, family)| family.series.keys().all(|series| series.0.lines.is_some()));
         if is_classic || escaping == Escaping::AllowUtf8 {
             let families =
@@ -110,8 +108,11 @@ impl<'a, W: Fn(&str) -> bool> Merge<'a, W> {
             let whole = shown.strip_suffix(*suffix).and_then(|whole| self.kind_of(whole));
             whole.is_some_and(|whole| whole.suffixes().contains(suffix))
         };
-        let is_time = shown == PUSH_TIME_SECONDS || shown == PUSH_FAILURE_TIME_SECONDS;
-        if is_other_type || is_time || family.kind.suffixes().iter().any(has_part) || SUFFIXES.iter().any(is_part) {
+        if is_other_type
+            || is_push_time(&shown)
+            || family.kind.suffixes().iter().any(has_part)
+            || SUFFIXES.iter().any(is_part)
+        {
             self.hidden += family.series.len();
         } else {
             self.families.entry(Arc::from(&*shown)).or_default().push(family);

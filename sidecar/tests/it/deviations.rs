@@ -340,9 +340,11 @@ const ROWS: &[Row] = &[
                 push("/metrics/job/j", b"# HELP x First.\nx 1\n"),
                 push("/metrics/job/a", b"# HELP x Second.\nx 1\n"),
                 push("/metrics/job/j", b"# HELP x First.\nx 2\n"),
+                push("/metrics/job/j", b"# HELP y First.\ny 1\n"),
+                push("/metrics/job/b", b"# HELP y Second.\ny 1\n"),
             ],
-            &["# HELP x First.\n"],
-            &["Second"],
+            &["# HELP x Second.\n", "# HELP y First.\n"],
+            &["# HELP x First.\n", "# HELP y Second.\n"],
         ),
     },
     Row {
@@ -380,6 +382,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "a bound that is no number in protobuf",
         shown: Shown::By("src/exposition/protobuf/tests.rs::what_would_break_the_page_is_refused"),
+    },
+    Row {
+        name: "a native histogram that contradicts itself",
+        shown: Shown::By("src/exposition/protobuf/tests.rs::a_native_histogram_that_contradicts_itself_is_refused"),
     },
     Row {
         name: "a label `le` or `quantile` on a histogram or summary",

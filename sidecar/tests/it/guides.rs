@@ -45,7 +45,8 @@ const fn refused(args: &'static [&'static str], stdin: &'static str, says: &'sta
     Call { by: By::Curl(args, stdin), status: 400, says }
 }
 
-const ADVICE: &str = "a value that holds `/` has to be in base64, make it with `base64 -w0 | tr '+/' '-_'`\n";
+const ADVICE: &str =
+    "write `/` in a value as `%2F`, or put the value in base64, make it with `base64 -w0 | tr '+/' '-_'`\n";
 const NOTHING_PUSHED: &[&str] = &["push_time_seconds{"];
 
 const ROWS: &[Row] = &[

@@ -230,7 +230,7 @@ fn without_a_job_groups_are_pushed_and_deleted_where_that_is_allowed() {
                 "POST",
                 "/metrics/job",
                 400,
-                "odd number of components in label string \"job\": expected a value after each label name; a value that holds `/` has to be in base64, make it with `base64 -w0 | tr '+/' '-_'`",
+                "odd number of components in label string \"job\": expected a value after each label name; write `/` in a value as `%2F`, or put the value in base64, make it with `base64 -w0 | tr '+/' '-_'`",
             ),
             ("POST", "/METRICS/instance/i", 404, NOT_FOUND),
             ("POST", "//metrics", 404, NOT_FOUND),

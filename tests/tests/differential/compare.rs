@@ -114,7 +114,7 @@ impl Run<'_> {
             | Rule::Differs { applies, ours: mine, reference: theirs } => {
                 fits(mine, &ours) && fits(theirs, &reference) && applies(&situation)
             }
-            Rule::Means(_) | Rule::Kills { .. } | Rule::Help | Rule::PastHelp => false,
+            Rule::Means(_) | Rule::Kills { .. } | Rule::Help => false,
         });
         if is_group(request) && (300..400).contains(&ours.status) {
             return Ok(Err(format!("a push path is redirected: {}", ours.status)));
@@ -199,7 +199,6 @@ impl Run<'_> {
             let given = self.gateways.reference.helps(&family)?;
             let row = row(|rule| match rule {
                 Rule::Help => given.contains(&mine) && given.contains(&theirs),
-                Rule::PastHelp => self.was_given(&mine) && given.contains(&theirs),
                 Rule::Means(_) | Rule::Answers { .. } | Rule::Differs { .. } | Rule::Kills { .. } => false,
             });
             let Some(name) = row else {
@@ -208,12 +207,6 @@ impl Run<'_> {
             self.used(name);
         }
         Ok(None)
-    }
-
-    /// Whether a body since everything was removed had this help, in text or in protobuf.
-    fn was_given(&self, help: &str) -> bool {
-        let plain = help.replace("\\n", "\n").replace("\\\\", "\\");
-        self.pushed.iter().any(|(_, request)| request.holds(help) || request.holds(&plain))
     }
 
     fn afresh(&mut self) -> anyhow::Result<()> {

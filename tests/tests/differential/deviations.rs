@@ -36,8 +36,6 @@ pub(crate) enum Rule {
     Kills { applies: fn(&Situation<'_>) -> bool },
     /// The help of a family differs, and each is one that some group gives.
     Help,
-    /// The help of a family differs, and that of ours was given by a group that has left.
-    PastHelp,
 }
 
 /// A request and what came before it.
@@ -190,7 +188,7 @@ pub(crate) const TABLE: &[Deviation] = &[
         rule: Rule::Differs { applies: |it| it.is_shown_like_another(), ours: &[400], reference: &[400] },
     },
     Deviation {
-        name: "a bound that is missing, given twice or no number",
+        name: "a bound that is missing, given twice, no number, or on a sum or count",
         why: "text.rs: refused; section 10.3 and 10.5: dropped, or the last one counts; accidents",
         rule: Rule::Differs { applies: |it| text::has_odd_bound(it.request), ours: &[400], reference: &[200, 400] },
     },
@@ -304,11 +302,6 @@ pub(crate) const TABLE: &[Deviation] = &[
         name: "help of several groups",
         why: "section 9 rule 9: upstream picks one at random, ours keeps one",
         rule: Rule::Help,
-    },
-    Deviation {
-        name: "help of a group that has left",
-        why: "index: kept until another is given; section 9 rule 9: one of those that are there",
-        rule: Rule::PastHelp,
     },
     Deviation {
         name: "undecodable base64 as job",

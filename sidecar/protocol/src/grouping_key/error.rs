@@ -49,7 +49,7 @@ impl fmt::Display for GroupingKeyError {
             Self::OddParts(labels) => write!(
                 f,
                 "odd number of components in label string {:?}: expected a value after each label name; \
-                 a value that holds `/` has to be in base64, {BASE64_ADVICE}",
+                 write `/` in a value as `%2F`, or put the value in base64, {BASE64_ADVICE}",
                 Excerpt::of(labels)
             ),
             Self::BadName(name) => write!(

@@ -79,7 +79,7 @@ fn what_is_no_key_is_explained() {
     let odd = |labels: &str| {
         format!(
             "odd number of components in label string {labels:?}: expected a value after each label name; \
-             a value that holds `/` has to be in base64, {advice}"
+             write `/` in a value as `%2F`, or put the value in base64, {advice}"
         )
     };
     check("/metrics/job/a/b", &odd("b"));
@@ -142,6 +142,7 @@ fn names_of_any_text_are_read_where_they_are_allowed() {
     check("/metrics/job/a/%ff/c", &bad_utf8_name("\u{fffd}"));
     check("/metrics/job/a/b%00/c", &bad_utf8_name("b\0"));
     check("/metrics/job/a/U__b_0_/c", &bad_utf8_name("U__b_0_"));
+    check("/metrics/job/a/%00@base64/Yw", &bad_utf8_name("\0"));
     check("/metrics/job/a/a.b/1/U__a_2e_b/1", "expected each label once in the grouping key, found \"a.b\" again");
     check("/metrics/job/a/U__job/b", "expected each label once in the grouping key, found \"job\" again");
     check("/metrics/job/", "job name is required: expected a value for `job`, found an empty one");
@@ -176,7 +177,7 @@ fn a_job_may_be_missing_where_that_is_allowed() {
     let odd = |labels: &str| {
         format!(
             "odd number of components in label string {labels:?}: expected a value after each label name; \
-             a value that holds `/` has to be in base64, make it with `base64 -w0 | tr '+/' '-_'`"
+             write `/` in a value as `%2F`, or put the value in base64, make it with `base64 -w0 | tr '+/' '-_'`"
         )
     };
     check("/metrics/job", &odd("job"));

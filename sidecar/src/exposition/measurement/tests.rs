@@ -150,4 +150,6 @@ fn a_unit_goes_with_the_name_it_ends() {
     };
     assert_eq!(unit_of("a_b_seconds", "seconds"), "seconds");
     assert_eq!(unit_of("a_seconds", "seconds"), "");
+    assert_eq!(unit_of("# TYPE a_b_seconds_total counter\na_b_seconds_total", "seconds"), "seconds");
+    assert_eq!(unit_of("# TYPE a_seconds_total counter\na_seconds_total", "seconds"), "");
 }

@@ -9,12 +9,15 @@ pub(super) struct MediaType {
     parameters: Vec<(String, String)>,
 }
 
+/// More than any client sends, and so few that to compare each with all costs nothing.
+const MOST_PARAMETERS: usize = 32;
+
 const BLANKS: [char; 2] = [' ', '\t'];
 
 // === impl MediaType ===
 
 impl MediaType {
-    /// `None` if it does not parse, or gives one parameter two values.
+    /// `None` if it does not parse, gives one parameter two values, or has too many of them.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (essence, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
         let essence = essence.trim_matches(BLANKS).to_ascii_lowercase();
@@ -36,7 +39,10 @@ impl MediaType {
             let value;
             (value, rest) = parameter_value(after.trim_start_matches(BLANKS))?;
             let known = parsed.parameter(&name);
-            if !is_token(&name) || known.is_some_and(|known| known != value) {
+            if !is_token(&name)
+                || parsed.parameters.len() == MOST_PARAMETERS
+                || known.is_some_and(|known| known != value)
+            {
                 return None;
             }
             parsed.parameters.push((name, value));

@@ -90,8 +90,21 @@ fn where_nothing_can_be_written_the_page_is_text() {
         check(accept, &text("underscores"));
     }
     check(&format!("{DELIMITED};q=0"), &text("underscores"));
-    check(&format!("{DELIMITED};q=x"), &text("underscores"));
+    for weight in ["x", "1.1", "-0.5", "inf", "nan", "1e999"] {
+        check(&format!("{DELIMITED};q={weight}"), &text("underscores"));
+        check(&format!("{DELIMITED};q={weight}, application/openmetrics-text;q=0.1"), &openmetrics("underscores"));
+    }
     check("application/openmetrics-text;q=0", &text("underscores"));
+}
+
+#[test]
+fn a_clause_of_too_many_parameters_is_none() {
+    let many = |count: usize| (0..count).map(|number| format!(";p{number}=x")).collect::<String>();
+    let openmetrics_with = |count| format!("application/openmetrics-text{}", many(count));
+    check(&openmetrics_with(32), &openmetrics("underscores"));
+    check(&openmetrics_with(33), &text("underscores"));
+    assert_eq!(pushed(&openmetrics_with(32)), Format::OpenMetrics);
+    assert_eq!(pushed(&openmetrics_with(33)), Format::Text);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn behind_value(line: &mut Line<'_>) -> Result<(Option<i64>, Option<Exemplar>), 
     if line.rest().is_empty() {
         return Ok((None, None));
     }
-    line.skip_blanks();
+    skip_inner_blanks(line)?;
     let mut timestamp = None;
     if line.peek() != Some('#') {
         let (at, word) = (line.at(), line.word());
@@ -109,7 +109,7 @@ fn behind_value(line: &mut Line<'_>) -> Result<(Option<i64>, Option<Exemplar>), 
         if line.rest().is_empty() {
             return Ok((timestamp, None));
         }
-        line.skip_blanks();
+        skip_inner_blanks(line)?;
         if line.peek() != Some('#') {
             let found = Quoted(line.rest().to_owned());
             return Err(Fault { at: line.at(), what: Malformed::AfterTimestamp(found) });
@@ -118,6 +118,13 @@ fn behind_value(line: &mut Line<'_>) -> Result<(Option<i64>, Option<Exemplar>), 
     line.take('#');
     line.skip_blanks();
     Ok((timestamp, Some(exemplar(line)?)))
+}
+
+/// Goes to the next word; blanks at the end of the line are none.
+fn skip_inner_blanks(line: &mut Line<'_>) -> Result<(), Fault> {
+    let at = line.at();
+    line.skip_blanks();
+    if line.rest().is_empty() { Err(Fault { at, what: text::Malformed::TrailingBlank.into() }) } else { Ok(()) }
 }
 
 fn exemplar(line: &mut Line<'_>) -> Result<Exemplar, Fault> {
@@ -142,7 +149,7 @@ fn exemplar(line: &mut Line<'_>) -> Result<Exemplar, Fault> {
     if line.rest().is_empty() {
         return Ok(Exemplar { labels, value, timestamp: None });
     }
-    line.skip_blanks();
+    skip_inner_blanks(line)?;
     match seconds::parse(line.rest()) {
         Some(timestamp) => Ok(Exemplar { labels, value, timestamp: Some(timestamp) }),
         None => fault(line.at(), Malformed::ExemplarTimestamp(Quoted(line.rest().to_owned()))),

@@ -21,9 +21,12 @@ use crate::exposition::{
     extra::Exemplar,
     family::{
         BUCKET_LABEL, FamilyHead, Histogram, Kind, MetricFamily, MetricRef, QUANTILE_LABEL, Summary, Value,
-        compare_labels, is_metric_name,
+        compare_labels, is_metric_name, unit_at_end,
     },
-    text::write_number,
+    text::{
+        write_number,
+        writing::{write_name, written},
+    },
 };
 
 /// The last line of a page.
@@ -46,6 +49,7 @@ struct Shape<'a> {
 }
 
 /// Prints whole families and the end: sorted by name, their metrics in canonical order, empty ones left out.
+/// For tests and fuzzing: a page is made of [`write_family`] and [`END`].
 #[must_use]
 pub fn encode(families: &[MetricFamily]) -> String {
     let mut out = String::new();
@@ -144,10 +148,10 @@ impl<'a> Shape<'a> {
             writeln!(out, "# HELP {name} {help}")?;
         }
         writeln!(out, "# TYPE {name} {}", self.word)?;
-        let is_suffix = self.header().strip_suffix(head.unit).is_some_and(|before| before.ends_with('_'));
-        let is_plain = head.unit.bytes().all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric());
-        if is_suffix && is_plain && !head.unit.is_empty() && !matches!(self.word, "info" | "stateset") {
-            writeln!(out, "# UNIT {name} {}", head.unit)?;
+        let is_plain = |c: u8| c == b'_' || c == b':' || c.is_ascii_alphanumeric();
+        match unit_at_end(self.header(), head.unit).filter(|unit| unit.bytes().all(is_plain)) {
+            Some(unit) if !matches!(self.word, "info" | "stateset") => writeln!(out, "# UNIT {name} {unit}")?,
+            Some(_) | None => {}
         }
         Ok(())
     }
@@ -184,14 +188,13 @@ impl<'a> Shape<'a> {
         let name = format!("{}_bucket", self.name);
         let exemplars = metric.extra.map(|extra| &extra.bucket_exemplars);
         let count = histogram.count.as_f64();
-        let given = histogram.buckets.iter().enumerate();
+        let given = histogram.by_bound().into_iter();
         let mut buckets: Vec<_> = given
-            .map(|(place, (bound, count))| (*bound, count.as_f64(), exemplars.and_then(|them| them.get(&place))))
+            .map(|(place, bound, count)| (bound, count.as_f64(), exemplars.and_then(|them| them.get(&place))))
             .collect();
-        if !buckets.iter().any(|(bound, ..)| *bound == f64::INFINITY) {
+        if buckets.last().is_none_or(|(bound, ..)| *bound != f64::INFINITY) {
             buckets.push((f64::INFINITY, count, None));
         }
-        buckets.sort_by(|(left, ..), (right, ..)| left.total_cmp(right));
         for (bound, count, exemplar) in buckets {
             let inner = Some((BUCKET_LABEL, bound));
             self.line(out, metric, &name, inner, |out| write_number(out, count), exemplar)?;
@@ -244,15 +247,17 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    /// One that no parser takes is left out: it is too long, or has two labels of one name, or one whose name is none.
+    /// One that no parser takes is left out: it is too long, or has two labels of one name, or one whose
+    /// name is none, or U+0000 somewhere.
     fn write_exemplar(&self, out: &mut String, exemplar: &Exemplar) -> fmt::Result {
         let Exemplar { labels, value, timestamp } = exemplar;
         let names: BTreeSet<_> = labels.iter().map(|(name, _)| self.escaping.label_name(name)).collect();
-        let texts = names.iter().map(|name| &**name).chain(labels.iter().map(|(_, value)| value));
-        let characters: usize = texts.map(|text| text.chars().count()).sum();
+        let values = || labels.iter().map(|(_, value)| value);
+        let characters: usize = names.iter().map(|name| &**name).chain(values()).map(|text| text.chars().count()).sum();
+        let has_nul = values().any(|value| value.contains('\0'));
         let is_name = |name: &str| NameValidation::Utf8.allows_label(name) && name != "__name__";
         let are_names = names.len() == labels.len() && names.iter().all(|name| is_name(name));
-        if MOST_EXEMPLAR_CHARACTERS < characters || !are_names {
+        if MOST_EXEMPLAR_CHARACTERS < characters || has_nul || !are_names {
             return Ok(());
         }
         out.push_str(" # ");
@@ -299,15 +304,6 @@ impl Block<'_> {
     }
 }
 
-/// Prints a name, in quotes where it is not of the classic alphabet.
-fn write_name(out: &mut String, name: &str, is_plain: impl Fn(&str) -> bool) -> fmt::Result {
-    if is_plain(name) {
-        out.push_str(name);
-        return Ok(());
-    }
-    write_quoted(out, name)
-}
-
 /// Prints a bound so that all who print it do it alike: as a float, with `.0` where there is neither point nor exponent.
 fn write_canonical(out: &mut String, bound: f64) -> fmt::Result {
     let mut number = String::new();
@@ -317,11 +313,6 @@ fn write_canonical(out: &mut String, bound: f64) -> fmt::Result {
         out.push_str(".0");
     }
     Ok(())
-}
-
-/// Writing into a string does not fail; the signature of the traits says it might.
-fn written(result: fmt::Result) {
-    debug_assert!(result.is_ok());
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use protocol::LabelSet;
 
 use super::{
     error::{Malformed, ProtobufError},
-    message,
+    message, native,
 };
 use crate::exposition::{
     extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
@@ -104,6 +104,13 @@ fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malf
     if has_nan_bound(&value) {
         return Err(Malformed::Bound(name.to_owned()));
     }
+    if let (Value::Histogram(histogram), Some(native)) = (&value, &extra.native) {
+        let checked = native::check(native, histogram.count);
+        checked.map_err(|fault| Malformed::Native { name: name.to_owned(), fault })?;
+    }
+    if let Some(label) = nul_in_exemplars(&extra) {
+        return Err(Malformed::NulInName(label.to_owned()));
+    }
     Ok(Metric { labels, value, timestamp: found.timestamp_ms, extra: extra.boxed() })
 }
 
@@ -130,6 +137,12 @@ fn has_nan_bound(value: &Value) -> bool {
     }
 }
 
+fn nul_in_exemplars(extra: &Extra) -> Option<&str> {
+    let exemplars = extra.exemplars.iter().chain(extra.bucket_exemplars.values());
+    let mut names = exemplars.flat_map(|exemplar| exemplar.labels.iter().map(|(name, _)| name));
+    names.find(|name| name.contains('\0'))
+}
+
 fn counter(found: message::Counter) -> (Value, Extra) {
     let exemplars = found.exemplar.into_iter().map(exemplar).collect();
     let extra = Extra { created: found.created.map(created), exemplars, ..Extra::default() };
@@ -145,7 +158,7 @@ fn summary(found: message::Summary) -> (Value, Extra) {
 }
 
 fn histogram(mut found: message::Histogram) -> (Value, Extra) {
-    let mut native = native(&mut found);
+    let mut native = take_native(&mut found);
     let is_float = native.as_ref().is_some_and(NativeHistogram::has_float_counts);
     let mut bucket_exemplars = BTreeMap::new();
     let buckets = found.buckets.into_iter().enumerate().map(|(place, bucket)| {
@@ -170,7 +183,7 @@ fn histogram(mut found: message::Histogram) -> (Value, Extra) {
 }
 
 /// Takes the native part, where some field of it is there.
-fn native(found: &mut message::Histogram) -> Option<NativeHistogram> {
+fn take_native(found: &mut message::Histogram) -> Option<NativeHistogram> {
     let buckets = |spans: &mut Vec<message::Span>, deltas: &mut _, counts: &mut _| NativeBuckets {
         spans: spans.drain(..).map(|it| (it.offset.unwrap_or_default(), it.length.unwrap_or_default())).collect(),
         deltas: std::mem::take(deltas),

@@ -28,7 +28,7 @@ pub enum ProtobufForm {
 }
 
 /// Writes whole families, delimited: sorted by name, their metrics in canonical order, empty ones left out. Names are
-/// as they are, so that all of it reads back.
+/// as they are, so that they read back; the buckets of a histogram come in the order of their bounds.
 #[must_use]
 pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -50,17 +50,18 @@ pub fn write_family<'a>(
     escaping: Escaping,
     form: ProtobufForm,
 ) {
-    let FamilyHead { name, help, unit, kind } = head;
-    let kind = kind.shown();
+    let FamilyHead { name, help, .. } = head;
+    let kind = head.kind.shown();
     let name = escaping.metric_name(name);
+    let unit = FamilyHead { name: &name, ..head }.shown_unit();
     let metrics = metrics.into_iter().map(|metric| self::metric(kind, metric, escaping));
     let layout = match form {
         ProtobufForm::Delimited => {
             let number = KINDS.iter().position(|known| *known == kind).and_then(|number| i32::try_from(number).ok());
             let family = message::MetricFamily {
+                unit: unit.map(str::to_owned),
                 name: Some(name.into_owned()),
                 help: Some(help.to_owned()).filter(|help| !help.is_empty()),
-                unit: Some(unit.to_owned()).filter(|unit| !unit.is_empty()),
                 kind: number,
                 metrics: metrics.map(|metric| Bytes::from(metric.encode_to_vec())).collect(),
             };
@@ -71,7 +72,8 @@ pub fn write_family<'a>(
         ProtobufForm::Text => Layout::Lines,
         ProtobufForm::CompactText => Layout::OneLine,
     };
-    out.extend(text_form::printed(FamilyHead { name: &name, help, unit, kind }, metrics, layout).into_bytes());
+    let head = FamilyHead { name: &name, help, unit: unit.unwrap_or_default(), kind };
+    out.extend(text_form::printed(head, metrics, layout).into_bytes());
 }
 
 fn metric(kind: Kind, metric: MetricRef<'_>, escaping: Escaping) -> message::Metric {
@@ -113,10 +115,10 @@ fn summary(value: &Summary) -> message::Summary {
 }
 
 fn histogram(value: &Histogram, extra: Option<&Extra>) -> message::Histogram {
-    let buckets = value.buckets.iter().enumerate().map(|(place, (bound, bucket))| {
-        let (count, count_float) = count(*bucket);
+    let buckets = value.by_bound().into_iter().map(|(place, bound, bucket)| {
+        let (count, count_float) = count(bucket);
         let exemplar = extra.and_then(|extra| extra.bucket_exemplars.get(&place)).map(exemplar);
-        message::Bucket { count, upper_bound: Some(*bound), exemplar, count_float }
+        message::Bucket { count, upper_bound: Some(bound), exemplar, count_float }
     });
     let (count, count_float) = count(value.count);
     message::Histogram {

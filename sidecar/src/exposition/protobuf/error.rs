@@ -5,6 +5,7 @@
 use prost::DecodeError;
 use protocol::excerpt::Excerpt;
 
+use super::native::Contradiction;
 use crate::exposition::family::Kind;
 
 /// The first fault of a body.
@@ -67,6 +68,14 @@ pub enum Malformed {
     /// A bucket or a quantile of which nobody can say where it ends.
     #[error("expected a number as bound of each bucket or quantile of {:?}, found NaN", Excerpt::of(.0))]
     Bound(String),
+    /// A native histogram that contradicts itself.
+    #[error("native histogram {:?}: {}", Excerpt::of(.name), .fault)]
+    Native {
+        /// The family.
+        name: String,
+        /// What does not fit.
+        fault: Contradiction,
+    },
     /// A name that would make the page unreadable.
     #[error("expected names without U+0000, which no scraper can read, found {:?}", Excerpt::of(.0))]
     NulInName(String),

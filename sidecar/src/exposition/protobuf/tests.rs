@@ -121,7 +121,59 @@ fn what_would_break_the_page_is_refused() {
         &labelled(b"\x0a\x04\x0a\x02\0x"),
         "1: expected names without U+0000, which no scraper can read, found \"\\0x\"",
     );
+    let exemplar = |at: u8| field(at, &field(0x0a, &field(0x0a, b"\0t")));
+    let sentence = "1: expected names without U+0000, which no scraper can read, found \"\\0t\"";
+    fault(&family(b"a", 0, &[&field(0x1a, &exemplar(0x12))]), sentence);
+    fault(&family(b"a", 4, &[&field(0x3a, &field(0x1a, &exemplar(0x1a)))]), sentence);
     fault(&labelled(b"\x0a\x03\x0a\x01x\x0a\x03\x0a\x01x"), "1: expected each label once on \"a\", found \"x\" again");
+}
+
+#[test]
+fn a_native_histogram_that_contradicts_itself_is_refused() {
+    let histogram = |native: message::Histogram| {
+        let metric = message::Metric { histogram: Some(native), ..message::Metric::default() };
+        family(b"h", 4, &[&metric.encode_to_vec()])
+    };
+    let native = || message::Histogram {
+        count: Some(2),
+        schema: Some(3),
+        positive_spans: vec![message::Span { offset: Some(0), length: Some(2) }],
+        positive_deltas: vec![1, 0],
+        ..message::Histogram::default()
+    };
+    assert_eq!(read(&histogram(native())).len(), 1);
+    let custom = message::Histogram { schema: Some(-53), ..native() };
+    fault(&histogram(custom), "1: native histogram \"h\": expected a schema from -4 to 8, found -53");
+    let few = message::Histogram { count: Some(1), ..native() };
+    let sentence = "1: native histogram \"h\": expected a count of at least 2, which its buckets hold, found 1";
+    fault(&histogram(few), sentence);
+    let huge = || message::Span { offset: Some(0), length: Some(u32::MAX) };
+    let spans = std::iter::repeat_with(huge).take(1000).collect();
+    let sentence = "1: native histogram \"h\": expected 4294967295000 deltas or counts, as many as its spans have \
+                    buckets, found 2";
+    fault(&histogram(message::Histogram { positive_spans: spans, ..native() }), sentence);
+    // Of a histogram that is float by its classic part alone.
+    let float = message::Histogram { count_float: Some(2.0), ..native() };
+    let sentence = "1: native histogram \"h\": expected deltas beside a whole count and counts beside a float that is \
+                    not 0, found both or the other";
+    fault(&histogram(float), sentence);
+}
+
+#[test]
+fn buckets_are_written_in_the_order_of_their_bounds() {
+    let exemplar = |value: f64| Exemplar { value, ..Exemplar::default() };
+    let buckets = [(f64::INFINITY, 3), (2.0, 2), (1.0, 1)].map(|(bound, count)| (bound, Count::Integer(count)));
+    let value = Value::Histogram(Histogram { buckets: buckets.to_vec(), sum: 0.0, count: Count::Integer(3) });
+    let bucket_exemplars = [(0, exemplar(0.5)), (2, exemplar(0.25))].into();
+    let extra = Extra { bucket_exemplars, ..Extra::default() }.boxed();
+    let metrics = vec![Metric { labels: protocol::LabelSet::new(), value, timestamp: None, extra }];
+    let (name, help, unit) = ("h".to_owned(), String::new(), String::new());
+    let written = encode(&[MetricFamily { name, help, unit, kind: Kind::Histogram, metrics }]);
+    let read = read(&written);
+    let Value::Histogram(found) = &read[0].metrics[0].value else { panic!("{read:?}") };
+    assert_eq!(found.buckets, buckets.into_iter().rev().collect::<Vec<_>>());
+    let extra = read[0].metrics[0].extra.as_ref().unwrap();
+    assert_eq!(extra.bucket_exemplars, [(0, exemplar(0.25)), (2, exemplar(0.5))].into());
 }
 
 #[test]
@@ -141,7 +193,7 @@ fn a_float_count_that_is_greater_than_zero_makes_the_histogram_float() {
     assert_eq!(extra.native.as_ref().unwrap().zero_count, Count::Float(7.0));
 }
 
-/// What another implementation wrote: every field of every message, each with a value of its own.
+/// As another implementation writes it: every field of every message, each with a value of its own.
 fn every_field() -> Bytes {
     let hex: Vec<u8> = include_bytes!("tests/every_field.hex").iter().copied().filter(|byte| *byte != b'\n').collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
@@ -172,13 +224,13 @@ fn every_field_is_where_others_write_it() {
     counter.metrics[0].labels.insert("a", "b");
 
     let buckets = vec![(32.0, Count::Integer(31))];
-    let integer = Value::Histogram(Histogram { buckets, sum: 102.0, count: Count::Integer(101) });
+    let integer = Value::Histogram(Histogram { buckets, sum: 102.0, count: Count::Integer(1001) });
     let native = NativeHistogram {
         schema: -3,
         zero_threshold: 106.0,
         zero_count: Count::Integer(107),
-        negative: NativeBuckets { spans: vec![(-91, 92)], deltas: vec![-10, 300], counts: vec![] },
-        positive: NativeBuckets { spans: vec![(121, 122)], deltas: vec![13, -14], counts: vec![] },
+        negative: NativeBuckets { spans: vec![(-91, 2)], deltas: vec![10, 300], counts: vec![] },
+        positive: NativeBuckets { spans: vec![(121, 3)], deltas: vec![13, -12, 14], counts: vec![] },
     };
     let of_integer = Extra {
         created: created(150),
@@ -193,8 +245,8 @@ fn every_field_is_where_others_write_it() {
         schema: 5,
         zero_threshold: 206.0,
         zero_count: Count::Float(208.5),
-        negative: NativeBuckets { counts: vec![211.5], ..NativeBuckets::default() },
-        positive: NativeBuckets { counts: vec![214.5, -1.0], ..NativeBuckets::default() },
+        negative: NativeBuckets { spans: vec![(-294, 1)], deltas: vec![], counts: vec![211.5] },
+        positive: NativeBuckets { spans: vec![(215, 2)], deltas: vec![], counts: vec![214.5, 1.0] },
     };
     let of_float = Extra { native: Some(native), ..none() };
 
@@ -238,15 +290,26 @@ fn exemplar() -> impl Strategy<Value = Exemplar> {
 
 fn native(is_float: bool) -> impl Strategy<Value = NativeHistogram> {
     let side = move || {
-        let spans = prop::collection::vec(any::<(i32, u32)>(), 0..3);
-        let deltas = prop::collection::vec(any::<i64>(), 0..4);
-        let counts = prop::collection::vec(number(), 0..4);
-        (spans, deltas, counts).prop_map(move |(spans, deltas, counts)| match is_float {
-            true => NativeBuckets { spans, deltas: Vec::new(), counts },
-            false => NativeBuckets { spans, deltas, counts: Vec::new() },
+        let runs =
+            (any::<i32>(), prop::collection::vec((0..i32::MAX, prop::collection::vec(0..1_u32 << 20, 0..3)), 0..3));
+        runs.prop_map(move |(first, runs)| {
+            let mut side = NativeBuckets::default();
+            let mut before = 0;
+            for (offset, buckets) in runs {
+                let offset = if side.spans.is_empty() { first } else { offset };
+                side.spans.push((offset, u32::try_from(buckets.len()).unwrap()));
+                for bucket in buckets {
+                    match is_float {
+                        true => side.counts.push(f64::from(bucket) / 4.0),
+                        false => side.deltas.push(i64::from(bucket) - before),
+                    }
+                    before = i64::from(bucket);
+                }
+            }
+            side
         })
     };
-    (any::<i32>(), number(), count(is_float), side(), side()).prop_map(
+    (-4..=8_i32, 0.0..1e9, native_count(is_float), side(), side()).prop_map(
         |(schema, zero_threshold, zero_count, negative, positive)| NativeHistogram {
             schema,
             zero_threshold,
@@ -257,8 +320,16 @@ fn native(is_float: bool) -> impl Strategy<Value = NativeHistogram> {
     )
 }
 
+/// What the count of the histogram always covers.
+fn native_count(is_float: bool) -> BoxedStrategy<Count> {
+    if is_float { count(true) } else { (0..1_u64 << 20).prop_map(Count::Integer).boxed() }
+}
+
 fn count(is_float: bool) -> BoxedStrategy<Count> {
-    if is_float { (0.5..1e9).prop_map(Count::Float).boxed() } else { any::<u64>().prop_map(Count::Integer).boxed() }
+    match is_float {
+        true => (0.5..1e9).prop_map(Count::Float).boxed(),
+        false => (1_u64 << 30..=u64::MAX).prop_map(Count::Integer).boxed(),
+    }
 }
 
 fn histogram() -> impl Strategy<Value = (Value, Extra)> {
@@ -266,14 +337,17 @@ fn histogram() -> impl Strategy<Value = (Value, Extra)> {
         let buckets = prop::collection::vec((number(), count(is_float), prop::option::of(exemplar())), 0..4);
         let exemplars = prop::collection::vec(exemplar(), 0..3);
         let rest = (exemplars, prop::option::of(created()), prop::option::of(native(is_float)));
-        (buckets, number(), count(is_float), rest).prop_map(|(buckets, sum, count, (exemplars, created, native))| {
-            let bucket_exemplars = buckets.iter().enumerate();
-            let bucket_exemplars =
-                bucket_exemplars.filter_map(|(place, (_, _, exemplar))| Some((place, exemplar.clone()?))).collect();
-            let buckets = buckets.into_iter().map(|(bound, count, _)| (bound, count)).collect();
-            let extra = Extra { created, exemplars, bucket_exemplars, native };
-            (Value::Histogram(Histogram { buckets, sum, count }), extra)
-        })
+        (buckets, number(), count(is_float), rest).prop_map(
+            |(mut buckets, sum, count, (exemplars, created, native))| {
+                buckets.sort_by(|(left, ..), (right, ..)| left.total_cmp(right));
+                let bucket_exemplars = buckets.iter().enumerate();
+                let bucket_exemplars =
+                    bucket_exemplars.filter_map(|(place, (_, _, exemplar))| Some((place, exemplar.clone()?))).collect();
+                let buckets = buckets.into_iter().map(|(bound, count, _)| (bound, count)).collect();
+                let extra = Extra { created, exemplars, bucket_exemplars, native };
+                (Value::Histogram(Histogram { buckets, sum, count }), extra)
+            },
+        )
     })
 }
 
@@ -297,12 +371,12 @@ fn value(kind: Kind) -> BoxedStrategy<(Value, Extra)> {
     }
 }
 
-/// With that at the end of its name.
+/// With that at the end of its name, and maybe in that unit.
 fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
     prop::sample::select(decode::KINDS.to_vec()).prop_flat_map(move |kind| {
         let metric = (labels(), value(kind), prop::option::of(any::<i64>()));
         let metrics = prop::collection::vec(metric, 1..4);
-        (any::<String>(), "[^\0]{0,3}", any::<String>(), metrics).prop_map(move |(help, start, unit, metrics)| {
+        (any::<String>(), "[^\0]{0,3}", any::<bool>(), metrics).prop_map(move |(help, start, has_unit, metrics)| {
             let metrics = metrics.into_iter().map(|(labels, (value, extra), timestamp)| Metric {
                 labels,
                 value,
@@ -311,7 +385,8 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
             });
             let mut metrics: Vec<_> = metrics.collect();
             metrics.sort_by(|left, right| crate::exposition::family::compare_labels(&left.labels, &right.labels));
-            MetricFamily { name: format!("{start}{name}"), help, unit, kind, metrics }
+            let unit = if has_unit { name } else { "" }.to_owned();
+            MetricFamily { name: format!("{start}_{name}"), help, unit, kind, metrics }
         })
     })
 }
@@ -346,17 +421,42 @@ fn info_and_stateset_are_gauges_and_the_unit_is_kept() {
             extra: None,
         };
         let unit = "seconds".to_owned();
-        let family = MetricFamily { name: "x.y".to_owned(), help: String::new(), unit, kind, metrics: vec![metric] };
+        let name = "x.y_seconds".to_owned();
+        let family = MetricFamily { name, help: String::new(), unit, kind, metrics: vec![metric] };
         let mut expected = family.clone();
         expected.kind = Kind::Gauge;
         assert_eq!(decode(&encode(std::slice::from_ref(&family)).into()).unwrap(), [expected.clone()]);
         let mut out = Vec::new();
         let metrics = family.metrics.iter().map(Into::into);
         write_family(&mut out, family.head(), metrics, Escaping::Dots, ProtobufForm::Delimited);
-        expected.name = "x_dot_y".to_owned();
+        expected.name = "x_dot_y__seconds".to_owned();
         expected.metrics[0].labels = [("a_dot_b", "c")].into_iter().collect();
         assert_eq!(decode(&out.into()).unwrap(), [expected]);
     }
+}
+
+#[test]
+fn a_unit_that_the_shown_name_does_not_end_with_is_left_out() {
+    let metric = Metric { labels: protocol::LabelSet::new(), value: Value::Number(1.0), timestamp: None, extra: None };
+    let unit = |name, kind, escaping, form| {
+        let mut out = Vec::new();
+        let head = FamilyHead { name, help: "", unit: "seconds", kind };
+        write_family(&mut out, head, [MetricRef::from(&metric)], escaping, form);
+        out
+    };
+    let shown = |name, kind, escaping| {
+        let text = String::from_utf8(unit(name, kind, escaping, ProtobufForm::CompactText)).unwrap();
+        let read = read(&unit(name, kind, escaping, ProtobufForm::Delimited));
+        assert_eq!(text.contains("unit"), !read[0].unit.is_empty(), "{text}");
+        !read[0].unit.is_empty()
+    };
+    assert!(shown("x_seconds", Kind::Gauge, Escaping::Underscores));
+    assert!(shown("x_seconds_total", Kind::Counter, Escaping::Underscores));
+    assert!(shown("x.seconds", Kind::Gauge, Escaping::Underscores));
+    assert!(!shown("x.seconds", Kind::Gauge, Escaping::AllowUtf8));
+    assert!(shown("x.seconds", Kind::Gauge, Escaping::Values));
+    assert!(!shown("x_seconds_total", Kind::Gauge, Escaping::Underscores));
+    assert!(!shown("x", Kind::Untyped, Escaping::Underscores));
 }
 
 /// The same families as in `every_field_is_where_others_write_it`.
@@ -386,10 +486,10 @@ fn texts_are_escaped_in_the_text_forms() {
         timestamp: Some(-1),
         extra: None,
     };
-    let head = FamilyHead { name: "n", help: "", unit: "u", kind: Kind::Untyped };
+    let head = FamilyHead { name: "n_u", help: "", unit: "u", kind: Kind::Untyped };
     let mut out = Vec::new();
     write_family(&mut out, head, [MetricRef::from(&metric)], Escaping::AllowUtf8, ProtobufForm::CompactText);
-    let expected = "name: \"n\" type: UNTYPED metric { label { name: \"l\" value: \"\\\"\\\\\\n\\011\\177ö\" } \
+    let expected = "name: \"n_u\" type: UNTYPED metric { label { name: \"l\" value: \"\\\"\\\\\\n\\011\\177ö\" } \
                     untyped { value: -inf } timestamp_ms: -1 } unit: \"u\" \n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

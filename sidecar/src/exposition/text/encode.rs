@@ -9,7 +9,10 @@ use protocol::{
     label_set::{is_label_name, write_quoted},
 };
 
-use super::number::write_number;
+use super::{
+    number::write_number,
+    writing::{write_name, written},
+};
 use crate::exposition::{
     escaping::Escaping,
     family::{
@@ -51,12 +54,9 @@ pub fn encode(families: &[MetricFamily]) -> String {
 /// Prints the lines before the samples of a family: `HELP` if there is help, and `TYPE`.
 pub fn write_header(out: &mut String, head: FamilyHead<'_>, escaping: Escaping) {
     let FamilyHead { name, help, unit: _, kind } = head;
-    let mut name = escaping.metric_name(name);
-    if !is_metric_name(&name) {
-        let mut quoted = String::new();
-        written(write_quoted(&mut quoted, &name));
-        name = quoted.into();
-    }
+    let escaped = escaping.metric_name(name);
+    let mut name = String::new();
+    written(write_name(&mut name, &escaped, is_metric_name));
     if !help.is_empty() {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         written(writeln!(out, "# HELP {name} {help}"));
@@ -109,7 +109,7 @@ fn line(out: &mut String, series: Lines<'_>, suffix: &str, inner: Option<(&str, 
     }
     for (name, value) in labels.iter() {
         out.push(before);
-        write_label_name(out, name, escaping)?;
+        write_name(out, &escaping.label_name(name), is_label_name)?;
         out.push('=');
         write_quoted(out, value)?;
         before = ',';
@@ -132,20 +132,6 @@ fn line(out: &mut String, series: Lines<'_>, suffix: &str, inner: Option<(&str, 
     }
     out.push('\n');
     Ok(())
-}
-
-fn write_label_name(out: &mut String, name: &str, escaping: Escaping) -> fmt::Result {
-    // Nearly all names; the rest of this is for the others.
-    if is_label_name(name) {
-        return out.write_str(name);
-    }
-    let name = escaping.label_name(name);
-    if is_label_name(&name) { out.write_str(&name) } else { write_quoted(out, &name) }
-}
-
-/// Writing into a string does not fail; the signature of the traits says it might.
-fn written(result: fmt::Result) {
-    debug_assert!(result.is_ok());
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ pub enum Malformed {
     /// What follows the value is no timestamp.
     #[error("expected the end of the line or a timestamp in whole milliseconds after the value, found {0}")]
     Timestamp(Quoted),
+    /// Nothing but blanks behind the last word.
+    #[error("expected the end of the line right behind its last word, found a blank at the end of the line")]
+    TrailingBlank,
     /// A bucket without `le`, or a quantile without `quantile`.
     #[error("expected label `{label}` on a {kind}, found none")]
     NoBound {
@@ -78,6 +81,14 @@ pub enum Malformed {
         label: &'static str,
         /// The type of the family.
         kind: &'static str,
+    },
+    /// `le` or `quantile` on a line that has no bound.
+    #[error("expected no label `{label}` on a sum or count, found it on {:?}", Excerpt::of(.name))]
+    BoundOfAll {
+        /// The label.
+        label: &'static str,
+        /// As the line has it.
+        name: String,
     },
     /// `le` or `quantile` is no number.
     #[error("expected a number as value of label `{label}`, found {:?}", Excerpt::of(.found))]
@@ -87,9 +98,12 @@ pub enum Malformed {
         /// Its value.
         found: String,
     },
-    /// A count below zero, or one of a summary that is no number.
+    /// A count below zero.
     #[error("expected a count of at least 0, found {0}")]
     Count(Quoted),
+    /// A count of a summary that is below zero, too large or no number.
+    #[error("expected a count from 0 to 18446744073709551615, found {0}")]
+    SummaryCount(Quoted),
     /// In a comment, something sticks to the metric name.
     #[error("expected a blank after the metric name, found {0}")]
     AfterCommentName(Found),

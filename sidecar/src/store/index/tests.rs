@@ -127,8 +127,32 @@ fn help_stays_with_the_group_that_gave_it_first() {
     check("b", "two", "one");
     check("a", "three", "three");
     it.submit(Change::remove(path("a")));
-    it.put("b", "# HELP x two\nx 1\n");
     assert!(it.page().contains("# HELP x two\n"));
+}
+
+#[test]
+fn help_and_unit_of_a_giver_that_is_gone_are_those_of_the_first_group_that_gives_help() {
+    let mut it = Fixture::new();
+    let mut put = |key: &str, help: &str, unit: &str| {
+        let mut pushed = families("x_s 1\nx_s{l=\"1\"} 1\n");
+        pushed[0].help = help.to_owned();
+        pushed[0].unit = unit.to_owned();
+        it.submit(Change::replace(path(key), pushed));
+    };
+    put("e", "five", "s");
+    put("d", "four", "");
+    put("c", "three", "s");
+    put("b", "", "s");
+    put("a", "", "");
+    let mut check = |gone: Change, expected: (&str, &str)| {
+        it.submit(gone);
+        let family = &it.index.families["x_s"];
+        assert_eq!((&*family.help, &*family.unit), expected);
+    };
+    check(Change::remove(path("d")), ("five", "s"));
+    check(Change::replace(path("e"), families("y 1\n")), ("three", "s"));
+    check(Change::remove(path("c")), ("", "s"));
+    check(Change::remove(path("b")), ("", ""));
 }
 
 #[test]
@@ -148,10 +172,10 @@ fn help_that_its_giver_keeps_no_longer_makes_room() {
     check("a", "# HELP x three\nx 1\n", Some("two"));
     check("a", "x 1\n", Some("two"));
     // Given up with the family, and taken up again while another's is shown.
-    check("b", "y 1\n", Some("two"));
+    check("b", "y 1\n", None);
     check("a", "# HELP x four\nx 1\n", Some("four"));
     check("b", "# HELP x two\nx 1\n", Some("four"));
-    check("a", "y 1\n", Some("four"));
+    check("a", "y 1\n", Some("two"));
     check("b", "x 1\n", None);
 }
 

@@ -8,7 +8,14 @@ use protocol::{NameValidation, PathNames};
 use super::*;
 use crate::{
     clock::UnixSeconds,
-    exposition::{MetricFamily, openmetrics, text},
+    exposition::{
+        Extra, Metric, MetricFamily,
+        extra::Exemplar,
+        family::allows_metric,
+        openmetrics,
+        protobuf::{self, ProtobufForm},
+        text,
+    },
     store::{Change, KeyLabels, Page, Store, Verdict},
 };
 
@@ -169,22 +176,41 @@ fn an_openmetrics_page_is_kept_beside_that_in_text() {
 }
 
 #[test]
-fn an_openmetrics_page_is_kept_for_one_scheme_where_an_exemplar_is_escaped() {
+fn an_openmetrics_page_with_exemplars_of_other_names_is_for_one_scheme() {
     let store = Store::new();
-    let body = b"# TYPE a counter\na_total 1 # {\"b.c\"=\"d\"} 1\n";
-    submit(&store, "/metrics/job/0", openmetrics::decode(body, NameValidation::Utf8).unwrap());
-    let shows = |escaping, exemplar: &str| {
-        let page = String::from_utf8(store.openmetrics_page(escaping).text.to_vec()).unwrap();
-        assert!(page.contains(exemplar), "{escaping:?}: {page}");
-    };
-    shows(Escaping::AllowUtf8, "# {\"b.c\"=\"d\"} 1\n");
-    shows(Escaping::Underscores, "# {b_c=\"d\"} 1\n");
+    for (number, name) in ["trace_id", "\"trace.id\""].into_iter().enumerate() {
+        let body = format!("# TYPE c counter\nc_total 1 # {{{name}=\"abc\"}} 1\n");
+        let families = openmetrics::decode(body.as_bytes(), NameValidation::Utf8).unwrap();
+        submit(&store, "/metrics/job/0", families);
+        let pages = [Escaping::AllowUtf8, Escaping::Underscores].map(|escaping| store.openmetrics_page(escaping));
+        assert_eq!(Arc::ptr_eq(&pages[0], &pages[1]), number == 0);
+        for (page, name) in pages.iter().zip([name, "trace_id"]) {
+            let text = std::str::from_utf8(&page.text).unwrap();
+            assert!(text.contains(&format!("# {{{name}=\"abc\"}} 1\n")), "{text}");
+        }
+    }
 }
 
 /// Names that schemes make alike in every way they can.
 fn any_name() -> impl Strategy<Value = &'static str> {
-    let names =
-        ["a", "a.b", "a-b", "a_b", "a b", "a_sum", "a.sum", "a.b_count", "a_b_count", "a-b.count", "a:b", "..name.."];
+    let names = [
+        "a",
+        "a.b",
+        "a-b",
+        "a_b",
+        "a b",
+        "a_sum",
+        "a.sum",
+        "a.b_count",
+        "a_b_count",
+        "a-b.count",
+        "a:b",
+        "..name..",
+        "a_total",
+        "a.total",
+        "a.b_total",
+        "a-b_total",
+    ];
     prop::sample::select(names.to_vec())
 }
 
@@ -207,6 +233,37 @@ fn any_body() -> impl Strategy<Value = String> {
     })
 }
 
+/// Gives a family a unit that some names end with, and exemplars to a counter.
+fn carry_more(family: &mut MetricFamily) {
+    family.unit = "b".to_owned();
+    for metric in family.metrics.iter_mut().filter(|_| family.kind == Kind::Counter) {
+        let labels = [("x.y", "1")].into_iter().collect();
+        let exemplars = vec![Exemplar { labels, value: 1.0, timestamp: None }];
+        metric.extra = Extra { exemplars, ..Extra::default() }.boxed();
+    }
+}
+
+fn has_exemplar(metric: &Metric, escaping: Escaping) -> bool {
+    let exemplar = metric.extra.as_ref().and_then(|extra| extra.exemplars.first());
+    exemplar.is_some_and(|exemplar| exemplar.labels.contains(&escaping.label_name("x.y")))
+}
+
+/// How many families and series there are, of which none comes twice and each has legal names and a unit that fits.
+fn each_once(families: &[MetricFamily], escaping: Escaping) -> Result<(usize, usize), TestCaseError> {
+    let validation = if escaping == Escaping::AllowUtf8 { NameValidation::Utf8 } else { NameValidation::Legacy };
+    let (mut names, mut series) = (BTreeSet::new(), BTreeSet::new());
+    for family in families {
+        prop_assert!(names.insert(&family.name) && allows_metric(validation, &family.name), "{}", family.name);
+        prop_assert!(family.unit.is_empty() || family.head().shown_unit().is_some(), "{}", family.name);
+        for metric in &family.metrics {
+            prop_assert!(series.insert((&family.name, &metric.labels)), "{} {}", family.name, metric.labels);
+            prop_assert!(metric.labels.iter().all(|(label, _)| validation.allows_label(label)), "{}", metric.labels);
+            prop_assert!(escaping == Escaping::AllowUtf8 || !metric.labels.contains("__name__"));
+        }
+    }
+    Ok((names.len(), series.len()))
+}
+
 proptest! {
     /// What cannot be told apart is not there, and what is not there was counted.
     #[test]
@@ -215,7 +272,8 @@ proptest! {
         for (number, body) in bodies.iter().enumerate() {
             // Some do not fit beside others; those are refused.
             let families = text::decode(body.as_bytes(), NameValidation::Utf8);
-            let Ok(families) = families else { continue };
+            let Ok(mut families) = families else { continue };
+            families.iter_mut().for_each(carry_more);
             submit(&store, &format!("/metrics/job/{number}"), families);
         }
         let stored: usize = store.snapshot(Escaping::AllowUtf8, |_| true).families.iter().map(|it| it.metrics().count()).sum();
@@ -224,16 +282,26 @@ proptest! {
             let text = std::str::from_utf8(&page.text).unwrap();
             let validation = if escaping == Escaping::AllowUtf8 { NameValidation::Utf8 } else { NameValidation::Legacy };
             let families = text::decode(&page.text, validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
-            let mut series = BTreeSet::new();
-            for family in &families {
-                for metric in &family.metrics {
-                    prop_assert!(series.insert((&family.name, &metric.labels)), "{} {}\n{}", family.name, metric.labels, text);
-                    prop_assert!(escaping == Escaping::AllowUtf8 || !metric.labels.contains("__name__"));
-                }
-            }
-            prop_assert_eq!(series.len() + page.hidden, stored, "{}", text);
             prop_assert!(page.sections.is_sorted_by(|left, right| left.name < right.name));
-            prop_assert_eq!(families.len(), page.sections.len());
+            let expected = (page.sections.len(), stored - page.hidden);
+            prop_assert_eq!(each_once(&families, escaping)?, expected, "{}", text);
+
+            let page = store.openmetrics_page(escaping);
+            let text = std::str::from_utf8(&page.text).unwrap();
+            let families = openmetrics::decode(&page.text, validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            prop_assert_eq!(each_once(&families, escaping)?, expected, "{}", text);
+            let counters = families.iter().filter(|family| family.kind == Kind::Counter);
+            prop_assert!(counters.flat_map(|family| &family.metrics).all(|metric| has_exemplar(metric, escaping)), "{}", text);
+
+            let stored = store.snapshot(escaping, |_| true);
+            let mut out = Vec::new();
+            for family in &stored.families {
+                protobuf::write_family(&mut out, family.head(), family.metrics(), escaping, ProtobufForm::Delimited);
+            }
+            let families = protobuf::decode(&out.into()).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(each_once(&families, escaping)?, expected, "{:?}", families);
+            let counters = families.iter().filter(|family| family.kind == Kind::Counter);
+            prop_assert!(counters.flat_map(|family| &family.metrics).all(|metric| has_exemplar(metric, Escaping::AllowUtf8)));
             if matches!(escaping, Escaping::AllowUtf8) {
                 prop_assert_eq!(page.hidden, 0);
             }

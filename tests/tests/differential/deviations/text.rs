@@ -63,7 +63,7 @@ pub(crate) fn has_odd_bound(request: &Request) -> bool {
     parts(request).iter().any(|(label, suffix, rest)| {
         let values = values(rest, label);
         let is_inner = suffix.is_empty() || suffix == "_bucket";
-        (is_inner && values.len() != 1) || 1 < values.len() || values.iter().any(|it| it.eq_ignore_ascii_case("nan"))
+        values.len() != usize::from(is_inner) || values.iter().any(|it| it.eq_ignore_ascii_case("nan"))
     })
 }
 

@@ -138,7 +138,8 @@ fn metric(random: &mut Random, kind: &str, oddity: usize, place: usize) -> Vec<u
 }
 
 fn histogram(random: &mut Random, out: &mut Vec<u8>, oddity: usize) {
-    integer(out, 1, random.next() % 100);
+    // At least as many as the native buckets hold.
+    integer(out, 1, 3 + random.next() % 100);
     double(out, 2, random.pick(&NUMBERS));
     for (place, bound) in [0.1, 1.0, f64::INFINITY].into_iter().take(random.below(4)).enumerate() {
         let mut bucket = Vec::new();

@@ -114,7 +114,8 @@ impl Family {
         };
         let bound = sample.labels.remove(label);
         let bound = match (part, bound) {
-            (Part::Sum | Part::Count, _) => 0.0,
+            (Part::Sum | Part::Count, None) => 0.0,
+            (Part::Sum | Part::Count, Some(_)) => return Err(Malformed::BoundOfAll { label, name: sample.name }),
             (Part::Inner, None) => return Err(Malformed::NoBound { label, kind: inner_name(kind) }),
             (Part::Inner, Some(found)) => match parse_number(&found) {
                 Some(bound) if !bound.is_nan() => bound,
@@ -128,7 +129,7 @@ impl Family {
             (Value::Number(number), _) => *number = sample.value,
             (Value::Summary(summary), Part::Inner) => summary.quantiles.push((bound, sample.value)),
             (Value::Summary(summary), Part::Sum) => summary.sum = sample.value,
-            (Value::Summary(summary), Part::Count) => summary.count = whole(count()?, &sample.written)?,
+            (Value::Summary(summary), Part::Count) => summary.count = whole(sample.value, &sample.written)?,
             (Value::Histogram(histogram), Part::Inner) => histogram.buckets.push((bound, count()?)),
             (Value::Histogram(histogram), Part::Sum) => histogram.sum = sample.value,
             (Value::Histogram(histogram), Part::Count) => histogram.count = count()?,
@@ -162,12 +163,9 @@ fn inner_name(kind: Kind) -> &'static str {
 }
 
 /// A summary counts in whole numbers; a fraction is cut off.
-fn whole(count: Count, written: &str) -> Result<u64, Malformed> {
-    match count {
-        Count::Integer(count) => Ok(count),
-        Count::Float(count) => match Count::from_f64(count.trunc()) {
-            Some(Count::Integer(count)) => Ok(count),
-            Some(Count::Float(_)) | None => Err(Malformed::Count(Quoted(written.to_owned()))),
-        },
+fn whole(count: f64, written: &str) -> Result<u64, Malformed> {
+    match Count::from_f64(count).and_then(|count| Count::from_f64(count.as_f64().trunc())) {
+        Some(Count::Integer(count)) => Ok(count),
+        Some(Count::Float(_)) | None => Err(Malformed::SummaryCount(Quoted(written.to_owned()))),
     }
 }

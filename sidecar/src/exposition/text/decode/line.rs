@@ -120,8 +120,12 @@ impl<'a> Line<'a> {
         if self.rest().is_empty() {
             return Ok(None);
         }
+        let before = self.at;
         self.skip_blanks();
         let rest = self.rest();
+        if rest.is_empty() {
+            return Err(Fault { at: before, what: Malformed::TrailingBlank });
+        }
         match rest.parse() {
             Ok(timestamp) => Ok(Some(timestamp)),
             Err(_) => Err(self.fault(Malformed::Timestamp(Quoted(rest.to_owned())))),
