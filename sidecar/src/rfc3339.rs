@@ -42,7 +42,10 @@ impl fmt::Display for Rfc3339 {
 /// Reads a moment with whatever offset it is written.
 pub(crate) fn parse(written: &str) -> Option<UnixSeconds> {
     let moment: Timestamp = written.parse().ok()?;
-    Some(UnixSeconds(moment.as_nanosecond() as f64 / 1e9))
+    // By way of the decimal, which rounds once: nanoseconds since 1970 are more than a double can hold.
+    let (sign, nanos) = (if moment.as_nanosecond() < 0 { "-" } else { "" }, moment.as_nanosecond().unsigned_abs());
+    let decimal = format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    decimal.parse().ok().map(UnixSeconds)
 }
 
 #[cfg(test)]
@@ -86,6 +89,8 @@ mod tests {
             ("1970-01-01T00:00:00Z", Some(0.0)),
             ("2026-11-21T11:58:40.1048717Z", Some(1_795_262_320.104_871_7)),
             ("2026-11-21T13:58:40.5+02:00", Some(1_795_262_320.5)),
+            ("2026-11-21T13:33:19.258171Z", Some(1_795_267_999.258_171)),
+            ("1969-12-31T23:59:58.5Z", Some(-1.5)),
             ("yesterday", None),
         ];
         for (written, expected) in rows {
