@@ -2,6 +2,8 @@
 //!
 //! *Never:* answers.
 
+#![expect(clippy::indexing_slicing, reason = "places are drawn from those that are there")]
+
 use std::{collections::BTreeMap, fmt, fs, io::Write, path::Path, sync::LazyLock, time::Duration};
 
 use flate2::{
