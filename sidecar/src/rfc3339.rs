@@ -13,8 +13,8 @@ use crate::clock::UnixSeconds;
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// The last second that four digits of a year can name.
-const LAST: f64 = 253_402_300_799.0;
+/// The last second that a year of four digits names with every offset.
+const LAST: f64 = 253_402_207_200.0;
 
 /// Prints a moment.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ mod tests {
             (4_107_542_400.0, "2100-03-01T00:00:00Z"),
             (0.000_000_001, "1970-01-01T00:00:00.000000001Z"),
             (0.000_000_000_1, "1970-01-01T00:00:00Z"),
-            (253_402_300_799.0, "9999-12-31T23:59:59Z"),
+            (253_402_207_200.0, "9999-12-30T22:00:00Z"),
         ];
         for (moment, expected) in rows {
             assert_eq!(Rfc3339(UnixSeconds(moment)).to_string(), expected);
@@ -77,7 +77,7 @@ mod tests {
             (-1.0, "1970-01-01T00:00:00Z"),
             (f64::NEG_INFINITY, "1970-01-01T00:00:00Z"),
             (f64::NAN, "1970-01-01T00:00:00Z"),
-            (1e300, "9999-12-31T23:59:59Z"),
+            (1e300, "9999-12-30T22:00:00Z"),
         ] {
             assert_eq!(Rfc3339(UnixSeconds(moment)).to_string(), expected, "{moment}");
         }

@@ -119,6 +119,8 @@ fn decode<const N: usize>(text: &str) -> Result<[u8; N], MalformedSignature> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const REQUEST: SignedRequest<'static> = SignedRequest {
@@ -175,5 +177,27 @@ mod tests {
         let a = SignedRequest { path: "/metrics/job/ab", target: "c", ..REQUEST };
         let b = SignedRequest { path: "/metrics/job/a", target: "bc", ..REQUEST };
         assert_ne!(a.message(), b.message());
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_breaks_the_header_and_each_is_printed_as_it_was_read(
+            any in any::<String>(),
+            parts in "v1(\\.[A-Za-z0-9_=+-]{0,24}){0,4}",
+            seconds in any::<u64>(),
+            at in any::<prop::sample::Index>(),
+            other in any::<char>(),
+        ) {
+            let printed = SignatureHeader { signed_at: seconds, nonce: [7; 16], signature: [9; 64] }.to_string();
+            prop_assert!(SignatureHeader::parse(&printed).is_ok());
+            let mut changed: Vec<char> = printed.chars().collect();
+            let at = at.index(changed.len());
+            changed[at] = other;
+            for value in [any, parts, changed.into_iter().collect()] {
+                if let Ok(header) = SignatureHeader::parse(&value) {
+                    prop_assert_eq!(header.to_string(), value);
+                }
+            }
+        }
     }
 }

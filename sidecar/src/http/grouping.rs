@@ -20,7 +20,7 @@ impl FromRequestParts<AppState> for Key {
         let path = parts.uri.path().strip_prefix(&*state.settings().route_prefix).unwrap_or_default();
         match key(state, path) {
             Ok(key) => Ok(Self(key)),
-            Err(GroupingKeyError::NotAGroupPath) => Err(HttpError::NotFound),
+            Err(GroupingKeyError::NotAGroupPath | GroupingKeyError::NotBelowMetrics) => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::Key(error)),
         }
     }

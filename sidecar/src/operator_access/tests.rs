@@ -142,3 +142,20 @@ fn remembered_nonces_are_bounded_and_forgotten_when_too_old() {
     assert_eq!(nonces.spend([255; 16], later, later), Ok(()));
     assert_eq!(nonces.used.len(), 1);
 }
+
+#[test]
+fn a_denial_says_what_was_expected_and_found() {
+    let trust = TrustDir::new("sentences", &[&key(1)]);
+    let access = access(&trust);
+    let check = |key: &SigningKey, signed: &SignedRequest<'_>, expected: &str| {
+        assert_eq!(admit(&access, key, signed).unwrap_err().to_string(), expected);
+    };
+    let (early, late) = (SignedRequest { signed_at: NOW + 75, ..REQUEST }, SignedRequest { signed_at: 0, ..REQUEST });
+    check(&key(1), &early, "expected a signature made within 60 s of now, found one made 75 s ahead");
+    check(&key(1), &late, &format!("expected a signature made within 60 s of now, found one made {NOW} s ago"));
+    let another = "expected a signature of the operator over this very request to this very pod, found another";
+    check(&key(2), &REQUEST, another);
+    admit(&access, &key(1), &REQUEST).unwrap();
+    check(&key(1), &REQUEST, "expected a signature that was not used before, found one that was");
+    assert_eq!(Denial::Busy.to_string(), "too many signed requests within 60 s; try again later");
+}

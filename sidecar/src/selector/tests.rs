@@ -1,5 +1,7 @@
 //! Selectors, by texts in and the labels they match, or their fault, out.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[track_caller]
@@ -121,5 +123,33 @@ fn a_bad_pattern_is_told_with_its_fault() {
 fn a_pattern_that_ours_could_be_closed_by_is_read_alone() {
     for (pattern, is_one) in [("a)|(b", false), ("a|b", true), ("", true), ("a{1000}", true), ("[)]", true)] {
         assert_eq!(fault(pattern).is_none(), is_one, "{pattern}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_parser(
+        any in any::<String>(),
+        text in "[{}a_=~!\"'`,\\\\ \nnx0-9ä]{0,24}",
+        pattern in "[a.*+?()|\\[\\]^$\\\\{},0-9pxuä\"-]{0,16}",
+        value in any::<String>(),
+    ) {
+        let labels: LabelSet = [("a", value.as_str())].into_iter().collect();
+        for selector in [any.clone(), text, format!("{{a=~`{pattern}`}}"), format!("{{a!~\"{pattern}\",b=\"{any}\"}}")] {
+            match Selector::parse(&selector) {
+                Ok(selector) => drop(selector.matches(&labels)),
+                Err(error) => prop_assert!(error.to_string().starts_with("bad selector at character ")
+                    || error.to_string().starts_with("expected a selector with a matcher "), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_quoted_value_selects_itself_and_nothing_else(value in any::<String>(), other in any::<String>()) {
+        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels = |value: &str| [("job", "j"), ("a", value)].into_iter().collect::<LabelSet>();
+        let selector = Selector::parse(&format!("{{job=\"j\",a=\"{quoted}\"}}")).unwrap();
+        prop_assert!(selector.matches(&labels(&value)));
+        prop_assert_eq!(selector.matches(&labels(&other)), other == value);
     }
 }

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{label_set::is_label_name, series::is_push_time};
+use protocol::series::is_push_time;
 
 use super::{
     index::Index,

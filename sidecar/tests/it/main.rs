@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod admin;
+mod anything;
 mod api;
 mod call;
 mod curl;

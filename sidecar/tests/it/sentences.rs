@@ -43,6 +43,28 @@ fn a_refused_push_says_what_was_expected_and_found() {
 }
 
 #[test]
+fn several_objections_have_a_line_each() {
+    Calls::new().put("/metrics/job/j", "a 1\nb{__x=\"1\"} 1\nc{__x=\"1\"} 1 5\n").is(
+        400,
+        "pushed metrics are invalid or inconsistent with existing metrics: 3 error(s) occurred:\n\
+         * expected no timestamps, found one on a sample of \"c\"\n\
+         * expected no label name that starts with `__`, found \"__x\" on \"b\"\n\
+         * expected no label name that starts with `__`, found \"__x\" on \"c\"\n",
+    );
+}
+
+#[test]
+fn a_body_that_ends_elsewhere_than_its_encoding_says_is_told_so() {
+    let push = |body: &[u8]| {
+        Calls::new().push_listener("PUT", "/metrics/job/j", &["content-encoding: deflate"], body.to_vec())
+    };
+    let start = "expected a body in deflate, as `Content-Encoding` says, found something else:";
+    push(b"").is(400, &format!("{start} it ends too early\n"));
+    // The empty body and one byte more.
+    push(b"\x03\x00x").is(400, &format!("{start} it goes on after its end\n"));
+}
+
+#[test]
 fn a_body_that_is_larger_once_decompressed_is_told_from_a_large_one() {
     let calls = Calls::with(Settings { max_body_bytes: 64, ..Settings::default() });
     let body = snap::raw::Encoder::new().compress_vec("# \n".repeat(100).as_bytes()).unwrap();

@@ -116,6 +116,9 @@ impl Run<'_> {
             }
             Rule::Means(_) | Rule::Kills { .. } | Rule::Help => false,
         });
+        if 500 <= ours.status {
+            return Ok(Err(format!("ours fails: {} {:?}", ours.status, String::from_utf8_lossy(&ours.body))));
+        }
         if is_group(request) && (300..400).contains(&ours.status) {
             return Ok(Err(format!("a push path is redirected: {}", ours.status)));
         }

@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
 use e2e::process::Process;
-use protocol::{GroupingKey, LabelSet};
 use serde_json::Value;
 
 use crate::{
@@ -81,28 +80,13 @@ impl Gateway {
         ensure!(answer.status == 202, "expected 202 from wipe, found {}", answer.status);
         Ok(())
     }
-
-    /// Removes every group that the page shows; a key without `instance` is shown with an empty one.
-    fn delete_all(&mut self) -> anyhow::Result<()> {
-        for labels in self.scrape()?.groups() {
-            let set: LabelSet = labels.iter().cloned().collect();
-            let mut shorter = set.clone();
-            if set.get("instance") == Some("") {
-                shorter.remove("instance");
-            }
-            for set in [set, shorter] {
-                self.call("DELETE", &GroupingKey::from_labels(set)?.to_path())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 // === impl Gateways ===
 
 impl Gateways {
     pub(crate) fn start(ours: PathBuf, reference: PathBuf) -> anyhow::Result<Self> {
-        let ours = Gateway::start(ours, vec!["--log.level=info"])?;
+        let ours = Gateway::start(ours, vec!["--log.level=info", "--web.enable-admin-api"])?;
         let reference = Gateway::start(reference, vec!["--web.enable-admin-api"])?;
         Ok(Self { ours, reference })
     }
@@ -110,6 +94,6 @@ impl Gateways {
     /// Removes everything from both.
     pub(crate) fn wipe(&mut self) -> anyhow::Result<()> {
         self.reference.wipe()?;
-        self.ours.delete_all()
+        self.ours.wipe()
     }
 }

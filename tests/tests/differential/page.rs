@@ -70,12 +70,6 @@ impl Page {
         Ok(page)
     }
 
-    /// The label sets of the push times: one per group.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &[(String, String)]> {
-        let times = self.families.iter().filter(|family| family.name == "push_time_seconds");
-        times.flat_map(|family| &family.series).map(|series| series.labels.as_slice())
-    }
-
     pub(crate) fn difference(&self, reference: &Self) -> Option<Difference> {
         let names = |page: &Self| page.families.iter().map(|family| family.name.clone()).collect::<Vec<_>>();
         let other = |text: String| Some(Difference::Other(text));

@@ -14,6 +14,8 @@ const BASE64_ADVICE: &str = "make it with `base64 -w0 | tr '+/' '-_'`";
 pub enum GroupingKeyError {
     /// The path does not start with `/metrics/job/` or `/metrics/job@base64/`.
     NotAGroupPath,
+    /// The path is not `/metrics` and not below it, where no job is needed.
+    NotBelowMetrics,
     /// The job's value is empty, or there is no label `job`.
     EmptyJob,
     /// A name without a value at the end; the labels' part of the path.
@@ -44,6 +46,9 @@ impl fmt::Display for GroupingKeyError {
         match self {
             Self::NotAGroupPath => {
                 write!(f, "expected {METRICS_PATH}/job/JOB or {METRICS_PATH}/job@base64/JOB, found another path")
+            }
+            Self::NotBelowMetrics => {
+                write!(f, "expected {METRICS_PATH} or a path below {METRICS_PATH}/, found another path")
             }
             Self::EmptyJob => f.write_str("job name is required: expected a value for `job`, found an empty one"),
             Self::OddParts(labels) => write!(

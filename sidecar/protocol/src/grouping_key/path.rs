@@ -48,9 +48,9 @@ pub(super) fn read(path: &str, names: PathNames) -> Result<LabelSet, GroupingKey
 
 /// Reads a path that may start with any label, or have none.
 pub(super) fn read_without_job(path: &str, names: PathNames) -> Result<LabelSet, GroupingKeyError> {
-    let after = path.strip_prefix(METRICS_PATH).ok_or(GroupingKeyError::NotAGroupPath)?;
+    let after = path.strip_prefix(METRICS_PATH).ok_or(GroupingKeyError::NotBelowMetrics)?;
     let after =
-        if after.is_empty() { after } else { after.strip_prefix('/').ok_or(GroupingKeyError::NotAGroupPath)? };
+        if after.is_empty() { after } else { after.strip_prefix('/').ok_or(GroupingKeyError::NotBelowMetrics)? };
     if let Some((fixed, rest)) = split_job(after) {
         return read_job(&fixed, rest, names);
     }

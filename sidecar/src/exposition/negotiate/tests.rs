@@ -1,5 +1,7 @@
 //! Header in, format out.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -172,4 +174,53 @@ fn prometheus_gets_what_it_asks_for_first() {
     // With text alone.
     let text_only = "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4";
     check(text_only, "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8");
+}
+
+/// Headers of the words and signs that mean something, and of any others.
+fn any_header() -> impl Strategy<Value = String> {
+    let pieces = [
+        "text/plain",
+        "application/openmetrics-text",
+        "application/vnd.google.protobuf",
+        "*/*",
+        "text/*",
+        "version=",
+        "1.0.0",
+        "0.0.4",
+        "proto=io.prometheus.client.MetricFamily",
+        "encoding=",
+        "delimited",
+        "compact-text",
+        "escaping=",
+        "dots",
+        "allow-utf-8",
+        "q=",
+        "0.5",
+        "NaN",
+        "inf",
+        "-1",
+        "1e400",
+        ";",
+        ";",
+        ",",
+        " ",
+        "\"",
+        "\\",
+        "=",
+        "\t",
+        "ä",
+    ];
+    let pieces = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..14).prop_map(|pieces| pieces.concat());
+    prop_oneof![4 => pieces, 1 => any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn no_header_breaks_negotiation(header in any_header()) {
+        let choice = accepted(&header);
+        let said = choice.to_string();
+        // Who asks for what was answered gets it again.
+        prop_assert_eq!(accepted(&said), choice, "{}", said);
+        let _ = pushed(&header);
+    }
 }

@@ -8,7 +8,7 @@ use crate::exposition::{
     Escaping,
     extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
     family::{Count, FamilyHead, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value},
-    text,
+    text::{self, decode::tests::canonical},
 };
 
 /// A message with its length before it.
@@ -391,6 +391,19 @@ fn any_family(name: &'static str) -> impl Strategy<Value = MetricFamily> {
     })
 }
 
+/// Without what a text has no words for: what comes with a value, units, and labels that name parts of a value. Each
+/// series comes once.
+fn as_text_has_it(mut family: MetricFamily) -> MetricFamily {
+    family.unit.clear();
+    for metric in &mut family.metrics {
+        metric.extra = None;
+        let kept = metric.labels.iter().filter(|(name, _)| !["le", "quantile", "__name__"].contains(name));
+        metric.labels = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
+    family.metrics.dedup_by(|later, earlier| later.labels == earlier.labels);
+    family
+}
+
 proptest! {
     #[test]
     fn what_was_written_reads_back(one in any_family("one"), two in any_family("two")) {
@@ -399,6 +412,16 @@ proptest! {
         let written = encode(&families);
         let read = decode(&written.into()).unwrap();
         prop_assert_eq!(read, families);
+    }
+
+    /// Compared as printed for debugging, where each `NaN` is like the other.
+    #[test]
+    fn what_a_text_can_say_of_messages_comes_back(one in any_family("one"), two in any_family("two")) {
+        let messages = encode(&[as_text_has_it(one), as_text_has_it(two)]);
+        let families = decode(&messages.into()).unwrap();
+        let printed = text::encode(&families);
+        let read = text::decode(printed.as_bytes(), protocol::NameValidation::Utf8).unwrap();
+        prop_assert_eq!(format!("{:#?}", read), format!("{:#?}", canonical(families)));
     }
 
     #[test]

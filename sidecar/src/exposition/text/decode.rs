@@ -112,4 +112,4 @@ fn place(body: &[u8], valid: usize) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::exposition) mod tests;

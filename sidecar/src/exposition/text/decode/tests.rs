@@ -331,7 +331,7 @@ fn any_family_of(
 
 /// What the format can say of the families, in the one form it says it in. All that a page does not keep is named
 /// here: everything else has to come back.
-fn canonical(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+pub(in crate::exposition) fn canonical(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
     families.retain(|family| !family.metrics.is_empty());
     families.sort_by(|left, right| left.name.cmp(&right.name));
     for family in &mut families {

@@ -97,6 +97,20 @@ fn a_body_cut_short_or_followed_by_more_is_malformed() {
 }
 
 #[test]
+fn a_body_in_deflate_says_which_end_is_wrong() {
+    let fault = |body: &[u8]| match Encoding::Deflate.undo(body, LIMIT) {
+        Err(Fault::Malformed(fault)) => fault,
+        other => panic!("{other:?}"),
+    };
+    for compress in [zlib as Compressor, raw_deflate] {
+        let compressed = compress(b"x 1\n");
+        assert_eq!(fault(&[&*compressed, b"more"].concat()), "it goes on after its end");
+        assert_eq!(fault(&compressed[..compressed.len() - 1]), "it ends too early");
+    }
+    assert_eq!(fault(b""), "it ends too early");
+}
+
+#[test]
 fn several_in_a_row_are_one_where_the_format_says_so() {
     for (encoding, compress) in
         [(Encoding::Gzip, gzip as Compressor), (Encoding::Snappy, snappy_stream), (Encoding::Zstd, zstd_stream)]
