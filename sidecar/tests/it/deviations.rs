@@ -3,11 +3,15 @@
 //!
 //! The README has a table of the same rows.
 
-use std::{fs, path::Path};
+use std::net::SocketAddr;
 
 use axum::body::Body;
 
-use crate::{call::Calls, readme::check_table};
+use crate::{
+    call::Calls,
+    gateway::{Gateway, raw, scrape},
+    readme::{check_table, check_test},
+};
 
 struct Row {
     /// As in the README.
@@ -31,6 +35,10 @@ const fn push(path: &'static str, body: &'static [u8]) -> Call {
 
 const fn here(calls: &'static [Call], shows: &'static [&'static str], hides: &'static [&'static str]) -> Shown {
     Shown::Here { calls, shows, hides }
+}
+
+const fn refused(path: &'static str, body: &'static [u8], start: &'static str) -> Call {
+    ("PUT", path, &[], body, 400, start)
 }
 
 const NOT_FOUND: &str = "404 page not found\n";
@@ -291,6 +299,10 @@ const ROWS: &[Row] = &[
         ),
     },
     Row {
+        name: "`Content-Encoding` on a GET",
+        shown: here(&[("GET", "/-/ready", &["content-encoding: gzip"], b"", 200, "OK")], &[], &[]),
+    },
+    Row {
         name: "`push_failure_time_seconds` in a push",
         shown: here(
             &[
@@ -350,12 +362,172 @@ const ROWS: &[Row] = &[
         shown: Shown::By("tests/it/openmetrics.rs::a_body_of_openmetrics_is_read_with_all_it_carries"),
     },
     Row {
+        name: "a body that ends with `# EOF`",
+        shown: Shown::By(
+            "tests/it/openmetrics.rs::a_body_that_ends_as_openmetrics_is_read_so_where_its_type_leaves_it_open",
+        ),
+    },
+    Row {
+        name: "a bound in text that is missing or NaN",
+        shown: here(
+            &[
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE h histogram\nh_bucket 1\n",
+                    "text format parsing error in line 2, column 1: expected label `le` on a histogram's bucket, found none\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE s summary\ns 1\n",
+                    "text format parsing error in line 2, column 1: expected label `quantile` on a summary's quantile, found none\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE h histogram\nh_bucket{le=\"NaN\"} 1\n",
+                    "text format parsing error in line 2, column 1: expected a number as value of label `le`, found \"NaN\"\n",
+                ),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a bound in text that comes twice",
+        shown: here(
+            &[push("/metrics/job/j", b"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1.0\"} 2\nh_count 3\n")],
+            &["h_bucket{instance=\"\",job=\"j\",le=\"1\"} 2\nh_bucket{instance=\"\",job=\"j\",le=\"+Inf\"} 3\n"],
+            &["le=\"1\"} 1\n"],
+        ),
+    },
+    Row {
+        name: "the count of a summary below zero or NaN",
+        shown: here(
+            &[
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE s summary\ns_count NaN\n",
+                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"NaN\"\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE s summary\ns_count -1\n",
+                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"-1\"\n",
+                ),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "help or a comment that is not UTF-8",
+        shown: here(
+            &[
+                refused(
+                    "/metrics/job/j",
+                    b"# HELP x \xff\nx 1\n",
+                    "text format parsing error in line 1, column 10: expected UTF-8, found other bytes\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# \xff\nx 1\n",
+                    "text format parsing error in line 1, column 3: expected UTF-8, found other bytes\n",
+                ),
+            ],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a backslash in the type of a TYPE line",
+        shown: here(
+            &[refused(
+                "/metrics/job/j",
+                b"# TYPE x gau\\ge\nx 1\n",
+                "text format parsing error in line 1, column 10: expected a type (",
+            )],
+            &[],
+            &["push_time_seconds{"],
+        ),
+    },
+    Row {
+        name: "a protobuf family without series",
+        shown: here(
+            &[
+                ("PUT", "/metrics/job/a", &[PROTOBUF], b"\x05\x0a\x01e\x18\x02", 200, ""),
+                push("/metrics/job/b", b"# TYPE e gauge\ne 1\n"),
+                push("/metrics/job/c", b"z_sum 1\n"),
+                (
+                    "PUT",
+                    "/metrics/job/d",
+                    &[PROTOBUF],
+                    b"\x05\x0a\x01z\x18\x02",
+                    400,
+                    "pushed metrics are invalid or inconsistent with existing metrics: expected no family \"z_sum\" beside the summary \"z\"",
+                ),
+            ],
+            &["# TYPE e gauge\ne{instance=\"\",job=\"b\"} 1\n", "push_time_seconds{instance=\"\",job=\"d\"} 0\n"],
+            &[],
+        ),
+    },
+    Row {
+        name: "a protobuf metric without the value of its type",
+        shown: here(
+            &[
+                push("/metrics/job/j", b"x 1\n"),
+                (
+                    "PUT",
+                    "/metrics/job/j",
+                    &[PROTOBUF],
+                    b"\x07\x0a\x01q\x18\x01\x22\x00",
+                    400,
+                    "protobuf parsing error in message 1: expected each metric of \"q\" to have the value of a gauge, found one without\n",
+                ),
+            ],
+            &["x{instance=\"\",job=\"j\"} 1\n", "push_failure_time_seconds{instance=\"\",job=\"j\"} 0\n"],
+            &[],
+        ),
+    },
+    Row {
+        name: "a bad escape where no key is read",
+        shown: here(
+            &[
+                ("GET", "/metrics%zz", &[], b"", 404, NOT_FOUND),
+                ("GET", "/metrics/job/%zz", &[], b"", 405, "Method Not Allowed\n"),
+                ("GET", "/-/healthy?%zz", &[], b"", 200, "OK"),
+            ],
+            &[],
+            &[],
+        ),
+    },
+    Row { name: "`/static/…`", shown: here(&[("GET", "/static/favicon.ico", &[], b"", 404, NOT_FOUND)], &[], &[]) },
+    Row {
+        name: "`/api/v1/status/`",
+        shown: Shown::By("tests/it/paths.rs::paths_and_methods_are_answered_as_the_reference_has_it"),
+    },
+    Row {
+        name: "characters that no URI has",
+        shown: Shown::By("tests/it/deviations.rs::the_http_library_refuses_what_no_uri_has_without_a_sentence"),
+    },
+    Row {
+        name: "`#` in a target, as it is",
+        shown: Shown::By("tests/it/deviations.rs::a_target_ends_at_its_number_sign"),
+    },
+    Row { name: "a large head", shown: Shown::By("tests/it/deviations.rs::heads_over_the_limits_are_refused") },
+    Row {
+        name: "HTTP/1.1 without `Host`",
+        shown: Shown::By("tests/it/deviations.rs::a_request_without_a_host_is_served"),
+    },
+    Row {
+        name: "host names and `vsock://` in `--web.listen-address`",
+        shown: Shown::By("tests/it/process.rs::what_this_version_cannot_do_is_refused_and_not_ignored"),
+    },
+    Row {
         name: "a scrape that prefers OpenMetrics",
         shown: Shown::By("tests/it/openmetrics.rs::sample_names_are_the_same_in_openmetrics"),
     },
     Row {
         name: "`_created` of a protobuf push",
-        shown: Shown::By("tests/it/scrape.rs::a_protobuf_page_gives_back_what_text_cannot_carry"),
+        shown: Shown::By("tests/it/scrape.rs::only_a_created_line_is_shown_as_one"),
     },
     Row {
         name: "`q=0` and `*/*` in `Accept`",
@@ -367,7 +539,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "`unit` of a protobuf push",
-        shown: Shown::By("tests/it/openmetrics.rs::a_body_of_openmetrics_is_read_with_all_it_carries"),
+        shown: Shown::By("tests/it/scrape.rs::the_unit_of_a_protobuf_push_is_kept_where_the_name_ends_with_it"),
     },
     Row {
         name: "names that become one when escaped",
@@ -382,7 +554,7 @@ const ROWS: &[Row] = &[
         shown: Shown::By("src/exposition/protobuf/tests.rs::what_would_break_the_page_is_refused"),
     },
     Row {
-        name: "a label `le` or `quantile` on a histogram or summary",
+        name: "a label `le` on a histogram",
         shown: Shown::By("src/store/index/tests.rs::labels_that_prometheus_or_the_value_needs_are_refused"),
     },
     Row {
@@ -427,12 +599,7 @@ fn what_differs_on_purpose_differs_so() {
     for Row { name, shown } in ROWS {
         match shown {
             Shown::Here { calls, shows, hides } => check(name, calls, shows, hides),
-            Shown::By(test) => {
-                let (file, function) = test.split_once("::").unwrap();
-                let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-                let lines: String = source.lines().map(|line| format!("{}\n", line.trim_start())).collect();
-                assert!(lines.contains(&format!("#[test]\nfn {function}()")), "{name}: {test} is not there");
-            }
+            Shown::By(test) => check_test(name, test),
         }
     }
 }
@@ -458,4 +625,53 @@ fn check(name: &str, calls: &[Call], shows: &[&str], hides: &[&str]) {
 fn the_readme_tells_all_of_it() {
     let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
     check_table("Compatibility with the Pushgateway", &names);
+}
+
+/// A gateway as a process, and where it is.
+fn process() -> (Gateway, SocketAddr) {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let to = gateway.address("all");
+    (gateway, to)
+}
+
+/// Pushes to a path that is none of a string.
+fn put(to: SocketAddr, path: &[u8], headers: &str) -> (u16, String) {
+    let head = format!(" HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 4\r\n{headers}\r\nx 1\n");
+    raw(to, &[b"PUT ", path, head.as_bytes()].concat())
+}
+
+#[test]
+fn the_http_library_refuses_what_no_uri_has_without_a_sentence() {
+    let (_gateway, to) = process();
+    for path in [&b"/metrics/job/<"[..], b"/metrics/job/>", b"/metrics/job/`", b"/metrics/job/\xff"] {
+        assert_eq!(put(to, path, ""), (400, String::new()), "{path:?}");
+    }
+    assert_eq!(put(to, "/metrics/job/\"{|}\\^ö".as_bytes(), "").0, 200);
+    assert!(scrape(to).contains("\nx{instance=\"\",job=\"\\\"{|}\\\\^ö\"} 1\n"));
+}
+
+#[test]
+fn a_target_ends_at_its_number_sign() {
+    let (_gateway, to) = process();
+    assert_eq!(put(to, b"/metrics/job/a#b/c/d", "").0, 200);
+    assert!(scrape(to).contains("\nx{instance=\"\",job=\"a\"} 1\n"));
+}
+
+#[test]
+fn heads_over_the_limits_are_refused() {
+    let (_gateway, to) = process();
+    let path = |length: usize| format!("{:a<length$}", "/metrics/job/").into_bytes();
+    assert_eq!(put(to, &path(65_534), "").0, 200);
+    assert_eq!(put(to, &path(65_535), ""), (414, String::new()));
+    // There are three headers besides.
+    let headers = |count: usize| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
+    assert_eq!(put(to, b"/metrics/job/a", &headers(97)).0, 200);
+    assert_eq!(put(to, b"/metrics/job/a", &headers(98)), (431, String::new()));
+    assert_eq!(put(to, b"/metrics/job/a", &format!("x: {:a<400000}\r\n", "")).0, 200);
+}
+
+#[test]
+fn a_request_without_a_host_is_served() {
+    let (_gateway, to) = process();
+    assert_eq!(raw(to, b"GET /-/ready HTTP/1.1\r\nconnection: close\r\n\r\n"), (200, "OK".to_owned()));
 }
