@@ -102,7 +102,8 @@ pub fn accepted(accept: &str) -> Choice {
 /// not say so.
 #[must_use]
 pub fn sniffed(content_type: &str, body: &[u8]) -> Format {
-    let is_open = MediaType::parse(content_type).is_none_or(|it| it.parameter("version").is_none());
+    let names_nothing = |it: MediaType| it.essence != PROTOBUF && it.parameter("version").is_none();
+    let is_open = MediaType::parse(content_type).is_none_or(names_nothing);
     match pushed(content_type) {
         Format::Text if is_open && ends_as_openmetrics(body) => Format::OpenMetrics,
         format @ (Format::Text | Format::OpenMetrics | Format::Protobuf) => format,

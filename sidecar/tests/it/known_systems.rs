@@ -188,7 +188,7 @@ fn datakits_variables_name_measurements_as_they_say() {
         (&[(name, "m"), (keep, "false"), (job, "true")], "rows_count", "m"),
         (&[(job, "true")], "rows_count", "j"),
         (&[(job, "true"), (keep, "false")], "rows_count", "j"),
-        (&[(keep, "true")], "rows_count", "rows"),
+        (&[(keep, "true")], "rows_count", ""),
         (&[(keep, "false")], "count", "rows"),
     ];
     for (variables, metric, measurement) in rows {

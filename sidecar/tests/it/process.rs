@@ -210,7 +210,7 @@ fn what_this_version_cannot_do_is_refused_and_not_ignored() {
         "--web.config.file=web.yaml",
         "--persistence.file=metrics",
         "--web.listen-address=vsock://:9091",
-        "--web.listen-address=localhost:9091",
+        "--web.listen-address=gateway.test:9091",
     ] {
         let (code, _, errors) = run(&[flag], &[]);
         assert_eq!(code, Some(1));

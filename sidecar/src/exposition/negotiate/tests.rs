@@ -53,6 +53,7 @@ fn a_body_that_ends_as_openmetrics_is_read_so_where_its_type_leaves_it_open() {
     assert_eq!(of("text/plain; charset=utf-8; Version=\"0.0.4\"", body), Format::Text);
     assert_eq!(of("application/openmetrics-text", "a 1\n"), Format::OpenMetrics);
     assert_eq!(of(DELIMITED, body), Format::Protobuf);
+    assert_eq!(of("application/vnd.google.protobuf", body), Format::Text);
     for ended in ["# EOF", "# EOF\n", "# EOF\r\n", "a 1\r\n# EOF", "a 1\n# EOF\n\n \n"] {
         assert_eq!(of("", ended), Format::OpenMetrics, "{ended:?}");
     }
