@@ -384,7 +384,7 @@ const ROWS: &[Row] = &[
                 refused(
                     "/metrics/job/j",
                     b"# TYPE h histogram\nh_bucket{le=\"1\",le=\"2\"} 1\n",
-                    "text format parsing error in line 2, column 10: expected each label once, found \"le\" again\n",
+                    "text format parsing error in line 2, column 9: expected each label once, found \"le\" again\n",
                 ),
                 refused(
                     "/metrics/job/j",
