@@ -17,6 +17,9 @@ const PROTOBUF: &str =
 /// A gauge `g` with the value 1.
 const GAUGE: &[u8] = b"\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
 
+/// Names and values in the environment of a process.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// As in the README, and the test in this file that shows it.
 const ROWS: &[(&str, &str)] = &[
     ("BlueKing: `X-BK-TOKEN` as header or query", "bluekings_tokens_are_ignored_where_none_is_asked_for"),
@@ -48,7 +51,7 @@ fn the_readme_tells_who_comes_from_elsewhere() {
 }
 
 /// A gateway alone, and where it is.
-fn alone(args: &[&str], variables: &[(&str, &str)]) -> (Gateway, SocketAddr) {
+fn alone(args: &[&str], variables: Variables<'_>) -> (Gateway, SocketAddr) {
     let mut gateway = Gateway::start_with(&[&["--web.listen-address=127.0.0.1:0"], args].concat(), variables);
     let to = gateway.address("all");
     (gateway, to)
@@ -182,7 +185,7 @@ fn datakits_variables_name_measurements_as_they_say() {
         "ENV_INPUT_PUSHGATEWAY_KEEP_EXIST_METRIC_NAME",
         "ENV_INPUT_PUSHGATEWAY_JOB_AS_MEASUREMENT",
     );
-    let rows: [(&[(&str, &str)], &str, &str); 7] = [
+    let rows: [(Variables<'_>, &str, &str); 7] = [
         (&[], "rows_count", ""),
         (&[(name, "m")], "rows_count", "m"),
         (&[(name, "m"), (keep, "false"), (job, "true")], "rows_count", "m"),
