@@ -1,11 +1,11 @@
 //! `Content-Type` of a push and `Accept` of a scrape → format.
 //!
-//! Pure: strings in, a format out. A body is text unless its type says in full that it is not, as upstream has it. A
-//! page is in the format that weighs most among those that are written here, and else text. Beyond upstream there is
-//! OpenMetrics, a clause of weight 0 is a refusal, a wildcard that stands for text means text, and names are compared
-//! whatever their letter case.
+//! Pure: strings in, a format out. A body is text unless its type says in full that it is not, as upstream has it, or
+//! the type leaves it open and the body ends as OpenMetrics does. A page is in the format that weighs most among those
+//! that are written here, and else text. Beyond upstream there is OpenMetrics, a clause of weight 0 is a refusal, a
+//! wildcard that stands for text means text, and names are compared whatever their letter case.
 //!
-//! *Never:* headers of other names, status codes.
+//! *Never:* headers of other names, status codes, more of a body than its last line.
 
 mod media_type;
 
@@ -25,6 +25,9 @@ const PROTOBUF: &str = "application/vnd.google.protobuf";
 
 /// The message that a protobuf body is made of.
 const MESSAGE: &str = "io.prometheus.client.MetricFamily";
+
+/// The last line of OpenMetrics.
+const END: &[u8] = b"# EOF";
 
 /// How the families of a body are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +97,32 @@ pub fn accepted(accept: &str) -> Choice {
     choice
 }
 
-/// The format of a body, by its `Content-Type`; one that cannot be read, or is missing, means text.
+/// The format of a body, by its `Content-Type` and, where that leaves it open, by its last line: one that names neither a
+/// version nor another format is OpenMetrics if it ends as that does. There are clients that write OpenMetrics and do
+/// not say so.
 #[must_use]
-pub fn pushed(content_type: &str) -> Format {
+pub fn sniffed(content_type: &str, body: &[u8]) -> Format {
+    let names_nothing = |it: MediaType| it.essence != PROTOBUF && it.parameter("version").is_none();
+    let is_open = MediaType::parse(content_type).is_none_or(names_nothing);
+    match pushed(content_type) {
+        Format::Text if is_open && ends_as_openmetrics(body) => Format::OpenMetrics,
+        format @ (Format::Text | Format::OpenMetrics | Format::Protobuf) => format,
+    }
+}
+
+/// The format of a body, by its `Content-Type` alone; one that cannot be read, or is missing, means text.
+fn pushed(content_type: &str) -> Format {
     match MediaType::parse(content_type) {
         Some(it) if it.essence == OPENMETRICS => Format::OpenMetrics,
         Some(it) if it.protobuf_form() == Some(ProtobufForm::Delimited) => Format::Protobuf,
         Some(_) | None => Format::Text,
     }
+}
+
+/// Whether the last line that is not blank is `# EOF`.
+fn ends_as_openmetrics(body: &[u8]) -> bool {
+    let before = body.trim_ascii_end().strip_suffix(END);
+    before.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"))
 }
 
 // === impl Choice ===

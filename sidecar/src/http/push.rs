@@ -28,7 +28,7 @@ pub(super) async fn push(
     Plain(body): Plain,
 ) -> Result<Response, HttpError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let families = match negotiate::pushed(content_type.unwrap_or_default()) {
+    let families = match negotiate::sniffed(content_type.unwrap_or_default(), &body) {
         Format::Text => text::decode(&body, state.settings().names)?,
         Format::OpenMetrics => openmetrics::decode(&body, state.settings().names)?,
         Format::Protobuf => protobuf::decode(&body)?,

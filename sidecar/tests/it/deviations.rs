@@ -3,11 +3,18 @@
 //!
 //! The README has a table of the same rows.
 
-use std::{fs, path::Path};
+mod rows;
+
+use std::net::SocketAddr;
 
 use axum::body::Body;
 
-use crate::{call::Calls, readme::check_table};
+use crate::{
+    call::Calls,
+    gateway::{Gateway, raw, scrape},
+    readme::{check_table, check_test},
+};
+use rows::ROWS;
 
 struct Row {
     /// As in the README.
@@ -25,420 +32,12 @@ enum Shown {
 /// Method, path, headers, body; status and how the answer starts.
 type Call = (&'static str, &'static str, &'static [&'static str], &'static [u8], u16, &'static str);
 
-const fn push(path: &'static str, body: &'static [u8]) -> Call {
-    ("PUT", path, &[], body, 200, "")
-}
-
-const fn here(calls: &'static [Call], shows: &'static [&'static str], hides: &'static [&'static str]) -> Shown {
-    Shown::Here { calls, shows, hides }
-}
-
-const NOT_FOUND: &str = "404 page not found\n";
-const PROTOBUF: &str =
-    "content-type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-
-const ROWS: &[Row] = &[
-    Row {
-        name: "`%2F` in a push path",
-        shown: here(
-            &[push("/metrics/job/a%2Fb/path/%2Fvar%2ftmp", b"x 1\n")],
-            &["x{instance=\"\",job=\"a/b\",path=\"/var/tmp\"} 1\n"],
-            &[],
-        ),
-    },
-    Row {
-        name: "`//` in a push path",
-        shown: here(
-            &[
-                push("/metrics/job/j/a//b/c", b"x 1\n"),
-                ("PUT", "/metrics/job//a/b", &[], b"", 400, "job name is required"),
-                ("PUT", "//metrics/job/j", &[], b"", 404, NOT_FOUND),
-            ],
-            &["x{a=\"\",b=\"c\",instance=\"\",job=\"j\"} 1\n"],
-            &[],
-        ),
-    },
-    Row {
-        name: "`.` and `..` in a push path",
-        shown: here(
-            &[push("/metrics/job/../a/.", b"x 1\n"), push("/metrics/job/%2e%2e/a/%2e", b"y 1\n")],
-            // Both name the same group, and PUT replaces it.
-            &["y{a=\".\",instance=\"\",job=\"..\"} 1\n"],
-            &["\nx{"],
-        ),
-    },
-    Row {
-        name: "another spelling of the fixed parts of a push path",
-        shown: here(
-            &[
-                ("PUT", "/METRICS/Job/x", &[], b"x 1\n", 404, NOT_FOUND),
-                ("POST", "/metrics/JOB/x", &[], b"x 1\n", 404, NOT_FOUND),
-                ("POST", "/%6Detrics/job/x", &[], b"x 1\n", 404, NOT_FOUND),
-            ],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "`POST /metrics/job/`",
-        shown: here(
-            &[("POST", "/metrics/job/", &[], b"", 400, "job name is required: expected a value for `job`")],
-            &[],
-            &[],
-        ),
-    },
-    Row { name: "redirects of push paths", shown: Shown::By("tests/it/paths.rs::no_push_path_is_redirected") },
-    Row { name: "`GET /metrics/`", shown: Shown::By("tests/it/paths.rs::the_page_is_at_both_spellings") },
-    Row {
-        name: "`+` in base64",
-        shown: here(&[push("/metrics/job@base64/8J+Yig", b"x 1\n")], &["x{instance=\"\",job=\"😊\"} 1\n"], &[]),
-    },
-    Row {
-        name: "a line feed in base64",
-        shown: here(
-            &[("PUT", "/metrics/job@base64/YQ%0A", &[], b"", 400, "invalid base64 encoding for label \"job\"")],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "a label twice in the path",
-        shown: here(
-            &[
-                (
-                    "PUT",
-                    "/metrics/job/j/a/1/a/2",
-                    &[],
-                    b"x 1\n",
-                    400,
-                    "expected each label once in the grouping key, found \"a\" again",
-                ),
-                (
-                    "PUT",
-                    "/metrics/job/j/job/k",
-                    &[],
-                    b"x 1\n",
-                    400,
-                    "expected each label once in the grouping key, found \"job\" again",
-                ),
-            ],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "a value in the path that is not UTF-8",
-        shown: here(
-            &[
-                (
-                    "PUT",
-                    "/metrics/job/%ff",
-                    &[],
-                    b"x 1\n",
-                    400,
-                    "expected UTF-8 as value of label \"job\", found other bytes\n",
-                ),
-                (
-                    "PUT",
-                    "/metrics/job/j/a@base64/_w",
-                    &[],
-                    b"x 1\n",
-                    400,
-                    "expected UTF-8 as value of label \"a\", found other bytes\n",
-                ),
-                push("/metrics/job/k", b"x 2\n"),
-            ],
-            &["x{instance=\"\",job=\"k\"} 2\n"],
-            &["job=\"j\""],
-        ),
-    },
-    Row {
-        name: "a `U__` name of a reserved label",
-        shown: Shown::By("tests/it/paths.rs::names_of_any_text_are_read_from_the_path_where_they_are_allowed"),
-    },
-    Row {
-        name: "`instance=\"\"` in the key beside no `instance`",
-        shown: here(
-            &[
-                push("/metrics/job/j", b"x 1\n"),
-                (
-                    "PUT",
-                    "/metrics/job/j/instance/",
-                    &[],
-                    b"y 2\n",
-                    400,
-                    "pushed metrics are invalid or inconsistent with existing metrics: expected a grouping key that can be told from ",
-                ),
-                push("/metrics/job/k", b"x 3\n"),
-            ],
-            &[
-                "x{instance=\"\",job=\"j\"} 1\nx{instance=\"\",job=\"k\"} 3\n",
-                "push_failure_time_seconds{instance=\"\",job=\"j\"} 0\n",
-            ],
-            &[],
-        ),
-    },
-    Row {
-        name: "CRLF at the end of lines",
-        shown: here(
-            &[push("/metrics/job/j", b"# TYPE x gauge\r\nx 1\r\n\r\ny 2\r\n")],
-            &["# TYPE x gauge\nx{instance=\"\",job=\"j\"} 1\n", "y{instance=\"\",job=\"j\"} 2\n"],
-            &["\r"],
-        ),
-    },
-    Row {
-        name: "no line feed at the end of the body",
-        shown: here(&[push("/metrics/job/j", b"x 1\ny 2")], &["y{instance=\"\",job=\"j\"} 2\n"], &[]),
-    },
-    Row {
-        name: "a CR elsewhere",
-        shown: here(
-            &[
-                push("/metrics/job/k", b"# HELP y a\rb\ny{a=\"b\rc\"} 1\n"),
-                (
-                    "PUT",
-                    "/metrics/job/j",
-                    &[],
-                    b"x 1\ry 2\n",
-                    400,
-                    "text format parsing error in line 1, column 3: expected a number as value, found \"1\\ry\"\n",
-                ),
-            ],
-            &["# HELP y a\rb\n", "y{a=\"b\rc\",instance=\"\",job=\"k\"} 1\n"],
-            &["job=\"j\""],
-        ),
-    },
-    Row {
-        name: "a line without a metric name",
-        shown: here(
-            &[
-                (
-                    "PUT",
-                    "/metrics/job/j",
-                    &[],
-                    b"x 1\n{a=\"b\"} 2\n",
-                    400,
-                    "text format parsing error in line 2, column 1: expected a metric name before or inside the braces, found none\n",
-                ),
-                ("PUT", "/metrics/job/j", &[], b"{} 1\n", 400, "text format parsing error in line 1, column 1: "),
-            ],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "where a body is wrong",
-        shown: here(
-            &[(
-                "PUT",
-                "/metrics/job/j",
-                &[],
-                b"x 1\ny{a=b} 2\n",
-                400,
-                "text format parsing error in line 2, column 5: expected `\"`, found 'b'\n",
-            )],
-            &[],
-            &[],
-        ),
-    },
-    Row {
-        name: "an unknown `Content-Encoding`",
-        shown: here(
-            &[(
-                "PUT",
-                "/metrics/job/j",
-                &["content-encoding: br"],
-                b"x 1\n",
-                415,
-                "expected `Content-Encoding` to be one of gzip, deflate, snappy, zstd or identity, found \"br\"\n",
-            )],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "a body that was encoded twice",
-        shown: here(
-            &[(
-                "PUT",
-                "/metrics/job/j",
-                &["content-encoding: gzip, gzip"],
-                b"x 1\n",
-                415,
-                "expected `Content-Encoding` to be one of gzip, deflate, snappy, zstd or identity, found \"gzip, gzip\"\n",
-            )],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "a body in `deflate`, `zstd` or a snappy block",
-        shown: Shown::By("tests/it/push.rs::known_encodings_are_undone"),
-    },
-    Row {
-        name: "a large body",
-        shown: Shown::By("tests/it/push.rs::a_body_over_the_limit_is_413_before_and_after_decompression"),
-    },
-    Row {
-        name: "`Content-Encoding` on a DELETE",
-        shown: here(
-            &[
-                push("/metrics/job/j", b"x 1\n"),
-                ("DELETE", "/metrics/job/j", &["content-encoding: gzip"], b"", 202, ""),
-            ],
-            &[],
-            &["job=\"j\""],
-        ),
-    },
-    Row {
-        name: "`push_failure_time_seconds` in a push",
-        shown: here(
-            &[
-                push("/metrics/job/j", b"x 1\n"),
-                push(
-                    "/metrics/job/j",
-                    b"# TYPE push_failure_time_seconds counter\npush_failure_time_seconds{a=\"b\"} 7\ny 1\n",
-                ),
-                push("/metrics/job/k", b"x 1\n"),
-            ],
-            &[
-                "# TYPE push_failure_time_seconds gauge\npush_failure_time_seconds{instance=\"\",job=\"j\"} 0\n",
-                "y{instance=\"\",job=\"j\"} 1\n",
-            ],
-            &["a=\"b\""],
-        ),
-    },
-    Row {
-        name: "protobuf of an unknown type, or without a name",
-        shown: here(
-            &[
-                (
-                    "PUT",
-                    "/metrics/job/j",
-                    &[PROTOBUF],
-                    b"\x05\x0a\x01g\x18\x09",
-                    400,
-                    "protobuf parsing error in message 1: expected a type from 0 to ",
-                ),
-                (
-                    "PUT",
-                    "/metrics/job/j",
-                    &[PROTOBUF],
-                    b"\x02\x18\x01",
-                    400,
-                    "protobuf parsing error in message 1: expected a family name, found none\n",
-                ),
-            ],
-            &[],
-            &["push_time_seconds{"],
-        ),
-    },
-    Row {
-        name: "HELP that differs between groups",
-        shown: here(
-            &[
-                push("/metrics/job/j", b"# HELP x First.\nx 1\n"),
-                push("/metrics/job/a", b"# HELP x Second.\nx 1\n"),
-                push("/metrics/job/j", b"# HELP x First.\nx 2\n"),
-                push("/metrics/job/j", b"# HELP y First.\ny 1\n"),
-                push("/metrics/job/b", b"# HELP y Second.\ny 1\n"),
-            ],
-            &["# HELP x Second.\n", "# HELP y First.\n"],
-            &["# HELP x First.\n", "# HELP y Second.\n"],
-        ),
-    },
-    Row {
-        name: "a body of OpenMetrics",
-        shown: Shown::By("tests/it/openmetrics.rs::a_body_of_openmetrics_is_read_with_all_it_carries"),
-    },
-    Row {
-        name: "a scrape that prefers OpenMetrics",
-        shown: Shown::By("tests/it/openmetrics.rs::sample_names_are_the_same_in_openmetrics"),
-    },
-    Row {
-        name: "`_created` of a protobuf push",
-        shown: Shown::By("tests/it/scrape.rs::a_protobuf_page_gives_back_what_text_cannot_carry"),
-    },
-    Row {
-        name: "`q=0` and `*/*` in `Accept`",
-        shown: Shown::By("src/exposition/negotiate/tests.rs::a_wildcard_that_stands_for_text_means_text"),
-    },
-    Row {
-        name: "`Accept-Encoding: zstd`",
-        shown: Shown::By("tests/it/formats.rs::a_page_is_compressed_as_the_reader_asks_and_says_so"),
-    },
-    Row {
-        name: "`unit` of a protobuf push",
-        shown: Shown::By("tests/it/openmetrics.rs::a_body_of_openmetrics_is_read_with_all_it_carries"),
-    },
-    Row {
-        name: "names that become one when escaped",
-        shown: Shown::By("tests/it/formats.rs::what_escaping_makes_alike_is_shown_once_and_counted"),
-    },
-    Row {
-        name: "a label `a:b` on a page",
-        shown: Shown::By("src/exposition/escaping.rs::a_colon_is_legal_in_metric_names_alone"),
-    },
-    Row {
-        name: "a bound that is no number in protobuf",
-        shown: Shown::By("src/exposition/protobuf/tests.rs::what_would_break_the_page_is_refused"),
-    },
-    Row {
-        name: "a native histogram that contradicts itself",
-        shown: Shown::By("src/exposition/protobuf/tests.rs::a_native_histogram_that_contradicts_itself_is_refused"),
-    },
-    Row {
-        name: "a label `le` or `quantile` on a histogram or summary",
-        shown: Shown::By("src/store/index/tests.rs::labels_that_prometheus_or_the_value_needs_are_refused"),
-    },
-    Row {
-        name: "`--push.disable-consistency-check`",
-        shown: Shown::By("tests/it/unchecked.rs::unchecked_a_push_is_answered_202_whatever_becomes_of_it"),
-    },
-    Row {
-        name: "timestamps in a push",
-        shown: Shown::By("tests/it/timestamps.rs::honored_timestamps_are_shown_and_push_times_have_none"),
-    },
-    Row { name: "groups nobody pushes any more", shown: Shown::By("tests/it/ttl.rs::alone_it_removes_what_is_stale") },
-    Row {
-        name: "removing many groups",
-        shown: Shown::By("tests/it/admin.rs::groups_go_that_a_selector_matches_and_the_answer_has_their_keys"),
-    },
-    Row { name: "`/api/v1/metrics?group=…`", shown: Shown::By("tests/it/api.rs::one_group_is_found_by_its_path") },
-    Row {
-        name: "`go_…` and pprof",
-        shown: here(
-            &[
-                ("GET", "/debug/pprof/", &[], b"", 404, NOT_FOUND),
-                ("GET", "/debug/pprof/heap", &[], b"", 404, NOT_FOUND),
-            ],
-            &[],
-            &["\ngo_"],
-        ),
-    },
-    Row {
-        name: "pushes without a job",
-        shown: Shown::By("tests/it/paths.rs::without_a_job_groups_are_pushed_and_deleted_where_that_is_allowed"),
-    },
-    Row {
-        name: "DELETE of what was seen",
-        shown: Shown::By("tests/it/delete.rs::a_conditional_delete_spares_a_group_that_was_pushed_since"),
-    },
-    Row { name: "exit status", shown: Shown::By("tests/it/process.rs::alone_a_taken_port_is_an_error") },
-    Row { name: "shutdown", shown: Shown::By("tests/it/process.rs::a_push_under_way_at_the_end_is_answered") },
-];
-
 #[test]
 fn what_differs_on_purpose_differs_so() {
     for Row { name, shown } in ROWS {
         match shown {
             Shown::Here { calls, shows, hides } => check(name, calls, shows, hides),
-            Shown::By(test) => {
-                let (file, function) = test.split_once("::").unwrap();
-                let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-                let lines: String = source.lines().map(|line| format!("{}\n", line.trim_start())).collect();
-                assert!(lines.contains(&format!("#[test]\nfn {function}()")), "{name}: {test} is not there");
-            }
+            Shown::By(test) => check_test(name, test),
         }
     }
 }
@@ -464,4 +63,53 @@ fn check(name: &str, calls: &[Call], shows: &[&str], hides: &[&str]) {
 fn the_readme_tells_all_of_it() {
     let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
     check_table("Compatibility with the Pushgateway", &names);
+}
+
+/// A gateway as a process, and where it is.
+fn process() -> (Gateway, SocketAddr) {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let to = gateway.address("all");
+    (gateway, to)
+}
+
+/// Pushes to a path that is none of a string.
+fn put(to: SocketAddr, path: &[u8], headers: &str) -> (u16, String) {
+    let head = format!(" HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 4\r\n{headers}\r\nx 1\n");
+    raw(to, &[b"PUT ", path, head.as_bytes()].concat())
+}
+
+#[test]
+fn the_http_library_refuses_what_no_uri_has_without_a_sentence() {
+    let (_gateway, to) = process();
+    for path in [&b"/metrics/job/<"[..], b"/metrics/job/>", b"/metrics/job/`", b"/metrics/job/\xff"] {
+        assert_eq!(put(to, path, ""), (400, String::new()), "{path:?}");
+    }
+    assert_eq!(put(to, "/metrics/job/\"{|}\\^ö".as_bytes(), "").0, 200);
+    assert!(scrape(to).contains("\nx{instance=\"\",job=\"\\\"{|}\\\\^ö\"} 1\n"));
+}
+
+#[test]
+fn a_target_ends_at_its_number_sign() {
+    let (_gateway, to) = process();
+    assert_eq!(put(to, b"/metrics/job/a#b/c/d", "").0, 200);
+    assert!(scrape(to).contains("\nx{instance=\"\",job=\"a\"} 1\n"));
+}
+
+#[test]
+fn heads_over_the_limits_are_refused() {
+    let (_gateway, to) = process();
+    let path = |length: usize| format!("{:a<length$}", "/metrics/job/").into_bytes();
+    assert_eq!(put(to, &path(65_534), "").0, 200);
+    assert_eq!(put(to, &path(65_535), ""), (414, String::new()));
+    // There are three headers besides.
+    let headers = |count: usize| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
+    assert_eq!(put(to, b"/metrics/job/a", &headers(97)).0, 200);
+    assert_eq!(put(to, b"/metrics/job/a", &headers(98)), (431, String::new()));
+    assert_eq!(put(to, b"/metrics/job/a", &format!("x: {}\r\n", "a".repeat(400_000))).0, 200);
+}
+
+#[test]
+fn a_request_without_a_host_is_served() {
+    let (_gateway, to) = process();
+    assert_eq!(raw(to, b"GET /-/ready HTTP/1.1\r\nconnection: close\r\n\r\n"), (200, "OK".to_owned()));
 }

@@ -135,12 +135,17 @@ pub(crate) fn request(
     body: impl AsRef<[u8]>,
 ) -> (u16, String) {
     let body = body.as_ref();
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    stream.write_all(&[format!("{head}{headers}\r\n").as_bytes(), body].concat()).unwrap();
+    raw(to, &[format!("{head}{headers}\r\n").as_bytes(), body].concat())
+}
+
+/// Sends these bytes on a connection of their own, which they ask to be closed, and returns status and body.
+pub(crate) fn raw(to: SocketAddr, bytes: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(bytes).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -323,13 +323,17 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "a client that does not escape the path at all",
-        calls: &[Call {
-            by: By::Client("PUT", "/metrics/job/größe/user/a+b&c=d;100|x\\{y}", &[], "x 1\n"),
-            status: 200,
-            says: "",
-        }],
+        calls: &[
+            Call {
+                by: By::Client("PUT", "/metrics/job/größe/user/a+b&c=d;100|x\\{y}", &[], "x 1\n"),
+                status: 200,
+                says: "",
+            },
+            Call { by: By::Client("PUT", "/metrics/job/größe/user/<b>", &[], "y 1\n"), status: 400, says: "" },
+            Call { by: By::Client("PUT", "/metrics/job/größe/user/`id`", &[], "y 1\n"), status: 400, says: "" },
+        ],
         shows: &["x{instance=\"\",job=\"größe\",user=\"a+b&c=d;100|x\\\\{y}\"} 1\n"],
-        hides: &[],
+        hides: &["\ny{"],
     },
     Row {
         name: "a timestamp behind the value",

@@ -128,3 +128,22 @@ fn a_body_of_text_under_the_name_of_openmetrics_stays_fine() {
         assert!(calls.page().contains(line), "{line}");
     }
 }
+
+/// Node's client writes OpenMetrics and sends no type.
+#[test]
+fn a_body_that_ends_as_openmetrics_is_read_so_where_its_type_leaves_it_open() {
+    let asked = "application/openmetrics-text";
+    let expected = page(&pushed(), asked);
+    for headers in [&[][..], &["content-type: text/plain"], &["content-type: application/x-www-form-urlencoded"]] {
+        for end in ["", "\n"] {
+            let calls = Calls::new();
+            calls.push_listener("PUT", "/metrics/job/j", headers, format!("{BODY}{end}")).is(200, "");
+            assert_eq!(page(&calls, asked), expected, "{headers:?}");
+        }
+    }
+    // As text, what stands behind the value is no timestamp.
+    let calls = Calls::new();
+    let text = ["content-type: text/plain; version=0.0.4"];
+    assert_eq!(calls.push_listener("PUT", "/metrics/job/j", &text, BODY).status, 400);
+    calls.push_listener("PUT", "/metrics/job/j", &text, "# TYPE a counter\na 1\n# EOF\n").is(200, "");
+}

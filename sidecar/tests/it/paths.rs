@@ -88,6 +88,7 @@ fn paths_and_methods_are_answered_as_the_reference_has_it() {
             ("GET", "/api/v1", 301, "/api/v1/"),
             ("GET", "/api/v1/", 404, NOT_FOUND),
             ("GET", "/-/healthy/", 301, "/-/healthy"),
+            ("GET", "/api/v1/status/", 301, "/api/v1/status"),
             ("GET", "/-//healthy?a=%2F/b", 307, "/-/healthy?a=%2F/b"),
             ("GET", "//metrics", 307, "/metrics"),
             ("GET", "/METRICS", 301, "/metrics"),

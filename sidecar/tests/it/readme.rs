@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Fails unless the first column of the table below a heading names just these rows, each once.
+/// How long the second column may be, in characters: what happens here is said in a line.
+const LONGEST: usize = 160;
+
+/// Fails unless the first column of the table below a heading names just these rows, each once, and
+/// each row has all its columns filled.
 #[track_caller]
 pub(crate) fn check_table(heading: &str, rows: &[&str]) {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
@@ -10,9 +14,18 @@ pub(crate) fn check_table(heading: &str, rows: &[&str]) {
     let start = format!("\n## {heading}\n");
     let (_, section) = readme.split_once(&start).unwrap_or_else(|| panic!("no section {heading:?} in the README"));
     let section = section.split("\n## ").next().unwrap();
-    // The first two lines are the head of the table.
-    let lines: Vec<_> = section.lines().filter(|line| line.starts_with('|')).skip(2).collect();
-    let written: Vec<_> = lines.iter().map(|line| line.split(" | ").next().unwrap()[1..].trim()).collect();
+    let mut lines = section.lines().filter(|line| line.starts_with('|')).map(cells);
+    let columns = lines.next().unwrap().len();
+    // Behind the head of the table is its rule.
+    let lines: Vec<_> = lines.skip(1).collect();
+    let mut written = Vec::new();
+    for line in &lines {
+        assert_eq!(line.len(), columns, "{heading}: expected {columns} columns in {line:?}");
+        assert!(line.iter().all(|cell| !cell.is_empty()), "{heading}: expected no empty cell in {line:?}");
+        let [name, here, ..] = line[..] else { panic!("{heading}: expected two columns or more in {line:?}") };
+        assert!(here.chars().count() <= LONGEST, "{heading}: expected at most {LONGEST} characters in {here:?}");
+        written.push(name);
+    }
 
     let (tested, shown): (BTreeSet<_>, BTreeSet<_>) =
         (rows.iter().copied().collect(), written.iter().copied().collect());
@@ -23,4 +36,20 @@ pub(crate) fn check_table(heading: &str, rows: &[&str]) {
         "{heading}: not tested {untested:?}, not written {unwritten:?}"
     );
     assert_eq!((tested.len(), shown.len()), (rows.len(), written.len()), "{heading}: a name comes twice");
+}
+
+/// Fails unless there is a test of that name, `FILE.rs::name` below the crate's folder.
+#[track_caller]
+pub(crate) fn check_test(row: &str, test: &str) {
+    let (file, function) = test.split_once("::").unwrap();
+    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let lines: String = source.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+    assert!(lines.contains(&format!("#[test]\nfn {function}()")), "{row}: {test} is not there");
+}
+
+/// What is between the bars of a line.
+fn cells(line: &str) -> Vec<&str> {
+    let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+    let inner = inner.unwrap_or_else(|| panic!("expected a bar at both ends of {line:?}"));
+    inner.split('|').map(str::trim).collect()
 }

@@ -208,3 +208,45 @@ fn a_protobuf_page_counts_as_a_scrape_and_the_operator_gets_text() {
     let answer = calls.scrape_listener("GET", "/metrics", &[ACCEPT, "sidegate-operator-read: 1"]);
     assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4; "));
 }
+
+/// What both say in OpenMetrics of a counter `c_total` whose counting began.
+#[test]
+fn only_a_created_line_is_shown_as_one() {
+    let asked = "accept: application/openmetrics-text";
+    let of = |kind: &str, body: Vec<u8>| {
+        let calls = Calls::new();
+        calls.push_listener("PUT", "/metrics/job/j", &[&format!("content-type: {kind}")], body).is(200, "");
+        let created = in_protobuf(&calls, "/metrics?name[]=c_total", &[])[0].metrics[0].extra.as_ref().unwrap().created;
+        assert_eq!(created.unwrap().at, Timestamp { seconds: 1_700_000_000, nanos: 0 });
+        calls.scrape_listener("GET", "/metrics?name[]=c_total", &[asked]).text()
+    };
+    let series = "# TYPE c counter\nc_total{instance=\"\",job=\"j\"} 1\n";
+    let body = "# TYPE c counter\nc_total 1\nc_created 1700000000\n# EOF\n";
+    let page = of("application/openmetrics-text", body.into());
+    assert_eq!(page, format!("{series}c_created{{instance=\"\",job=\"j\"}} 1700000000\n# EOF\n"));
+
+    let created = Some(Created { at: Timestamp { seconds: 1_700_000_000, nanos: 0 }, is_line: false });
+    let body = protobuf::encode(&[one_metric("c_total", "", Kind::Counter, Value::Number(1.0), created)]);
+    assert_eq!(of(DELIMITED, body), format!("{series}# EOF\n"));
+}
+
+#[test]
+fn the_unit_of_a_protobuf_push_is_kept_where_the_name_ends_with_it() {
+    let calls = Calls::new();
+    let kind = format!("content-type: {DELIMITED}");
+    let body = protobuf::encode(&[one_metric("took_seconds", "seconds", Kind::Gauge, Value::Number(2.0), None)]);
+    calls.push_listener("PUT", "/metrics/job/j", &[&kind], body).is(200, "");
+    assert_eq!(in_protobuf(&calls, "/metrics?name[]=took_seconds", &[])[0].unit, "seconds");
+    let asked = ["accept: application/openmetrics-text"];
+    let expected =
+        "# TYPE took_seconds gauge\n# UNIT took_seconds seconds\ntook_seconds{instance=\"\",job=\"j\"} 2\n# EOF\n";
+    calls.scrape_listener("GET", "/metrics?name[]=took_seconds", &asked).is(200, expected);
+}
+
+const DELIMITED: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+fn one_metric(name: &str, unit: &str, kind: Kind, value: Value, created: Option<Created>) -> MetricFamily {
+    let extra = Extra { created, ..Extra::default() }.boxed();
+    let metric = Metric { labels: LabelSet::default(), value, timestamp: None, extra };
+    MetricFamily { name: name.to_owned(), help: String::new(), unit: unit.to_owned(), kind, metrics: vec![metric] }
+}

@@ -43,6 +43,27 @@ fn a_body_is_text_unless_its_type_says_in_full_what_else() {
     }
 }
 
+#[test]
+fn a_body_that_ends_as_openmetrics_is_read_so_where_its_type_leaves_it_open() {
+    let of = |content_type: &str, body: &str| sniffed(content_type, body.as_bytes());
+    let body = "a 1\n# EOF\n";
+    for open in ["", "text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded", "not a type"] {
+        assert_eq!(of(open, body), Format::OpenMetrics, "{open}");
+        assert_eq!(of(open, "a 1\n"), Format::Text, "{open}");
+    }
+    assert_eq!(of("text/plain; version=0.0.4", body), Format::Text);
+    assert_eq!(of("text/plain; charset=utf-8; Version=\"0.0.4\"", body), Format::Text);
+    assert_eq!(of("application/openmetrics-text", "a 1\n"), Format::OpenMetrics);
+    assert_eq!(of(DELIMITED, body), Format::Protobuf);
+    assert_eq!(of("application/vnd.google.protobuf", body), Format::Text);
+    for ended in ["# EOF", "# EOF\n", "# EOF\r\n", "a 1\r\n# EOF", "a 1\n# EOF\n\n \n"] {
+        assert_eq!(of("", ended), Format::OpenMetrics, "{ended:?}");
+    }
+    for other in ["", "a 1\n## EOF\n", "a 1 # EOF\n", "# EOF\na 1\n", "a 1\n# EOF 2\n", "a 1\n# eof\n", " # EOF\n"] {
+        assert_eq!(of("", other), Format::Text, "{other:?}");
+    }
+}
+
 const DELIMITED: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
 #[track_caller]

@@ -148,7 +148,8 @@ const ODD_LINES: [&str; 94] = [
     "#",
     "# ",
     "##",
-    "# EOF",
+    // With one `#`, and last, it says that the body is OpenMetrics, which only ours reads.
+    "## EOF",
     "#TYPE x gauge",
     "# type x gauge",
     "# TYPE x",
