@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use e2e::wait;
-use protocol::GroupingKey;
+use protocol::{GroupingKey, PathNames};
 
 use crate::{
     client::Answer,
@@ -231,7 +231,7 @@ fn row(fits: impl Fn(&Rule) -> bool) -> Option<&'static str> {
 
 /// The key that a push path names to ours.
 pub(crate) fn key(request: &Request) -> Option<GroupingKey> {
-    GroupingKey::from_path(std::str::from_utf8(request.path()).ok()?).ok()
+    GroupingKey::from_path(std::str::from_utf8(request.path()).ok()?, PathNames::Legacy).ok()
 }
 
 /// How two answers to one request differ.
