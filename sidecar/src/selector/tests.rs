@@ -136,7 +136,7 @@ proptest! {
     ) {
         let labels: LabelSet = [("a", value.as_str())].into_iter().collect();
         for selector in [any.clone(), text, format!("{{a=~`{pattern}`}}"), format!("{{a!~\"{pattern}\",b=\"{any}\"}}")] {
-            match Selector::parse(&selector) {
+            match Selector::parse(&selector, usize::MAX) {
                 Ok(selector) => drop(selector.matches(&labels)),
                 Err(error) => prop_assert!(error.to_string().starts_with("bad selector at character ")
                     || error.to_string().starts_with("expected a selector with a matcher "), "{error}"),
@@ -148,7 +148,7 @@ proptest! {
     fn a_quoted_value_selects_itself_and_nothing_else(value in any::<String>(), other in any::<String>()) {
         let quoted = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let labels = |value: &str| [("job", "j"), ("a", value)].into_iter().collect::<LabelSet>();
-        let selector = Selector::parse(&format!("{{job=\"j\",a=\"{quoted}\"}}")).unwrap();
+        let selector = Selector::parse(&format!("{{job=\"j\",a=\"{quoted}\"}}"), 2).unwrap();
         prop_assert!(selector.matches(&labels(&value)));
         prop_assert_eq!(selector.matches(&labels(&other)), other == value);
     }

@@ -236,7 +236,7 @@ fn one_group_is_found_by_its_path() {
 fn a_group_that_is_not_there_is_404_and_a_bad_key_is_400() {
     let calls = Calls::new();
     let answer = get(&calls, "/api/v1/metrics?group=job/a/b/c");
-    answer.is(404, "expected the key of a group that is here, found {b=\"c\",job=\"a\"}, which is not\n");
+    answer.is(404, "expected the key of a group that is here, found /metrics/job/a/b/c, which is not\n");
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     let rows = [
         ("job/a/b", "odd number of components in label string \"b\""),

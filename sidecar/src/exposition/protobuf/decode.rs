@@ -105,7 +105,7 @@ fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malf
         return Err(Malformed::Bound(name.to_owned()));
     }
     if let (Value::Histogram(histogram), Some(native)) = (&value, &extra.native) {
-        let checked = native::check(native, histogram.count);
+        let checked = native::check(native, histogram.count, histogram.sum);
         checked.map_err(|fault| Malformed::Native { name: name.to_owned(), fault })?;
     }
     if let Some(label) = nul_in_exemplars(&extra) {

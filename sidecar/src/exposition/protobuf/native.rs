@@ -36,8 +36,8 @@ pub enum Contradiction {
     /// A bucket that holds less than nothing, or too much for a sum.
     #[error("expected buckets that hold from 0 to 9223372036854775807 observations, found one of {0}")]
     Bucket(String),
-    /// Less than the buckets hold.
-    #[error("expected a count of at least {held}, which its buckets hold, found {count}")]
+    /// Another count than that of all buckets.
+    #[error("expected a count of {held}, which its buckets hold, found {count}")]
     Count {
         /// By the buckets.
         held: u128,
@@ -46,8 +46,9 @@ pub enum Contradiction {
     },
 }
 
-/// Looks for the first contradiction, given the count of all observations.
-pub(super) fn check(native: &NativeHistogram, count: Count) -> Result<(), Contradiction> {
+/// Looks for the first contradiction, given count and sum of all observations. Observations that are no number are in no
+/// bucket, and make the sum none.
+pub(super) fn check(native: &NativeHistogram, count: Count, sum: f64) -> Result<(), Contradiction> {
     let NativeHistogram { schema, zero_threshold, zero_count, negative, positive } = native;
     if !EXPONENTIAL.contains(schema) {
         return Err(Contradiction::Schema(*schema));
@@ -59,12 +60,11 @@ pub(super) fn check(native: &NativeHistogram, count: Count) -> Result<(), Contra
     let is_float = [count, *zero_count].iter().any(|count| matches!(count, Count::Float(count) if 0.0 < *count));
     let held = [negative, positive].into_iter().map(|side| self::held(side, is_float));
     let held = held.sum::<Result<u128, _>>()?;
-    match (count, *zero_count) {
-        (Count::Integer(count), Count::Integer(zero)) if u128::from(count) < held + u128::from(zero) => {
-            Err(Contradiction::Count { held: held + u128::from(zero), count })
-        }
-        _ => Ok(()),
-    }
+    // Floats need not add up to the last digit.
+    let (Count::Integer(count), Count::Integer(zero)) = (count, *zero_count) else { return Ok(()) };
+    let held = held + u128::from(zero);
+    let fits = if sum.is_nan() { held <= u128::from(count) } else { held == u128::from(count) };
+    if fits { Ok(()) } else { Err(Contradiction::Count { held, count }) }
 }
 
 /// How many observations the buckets of one side hold; 0 where they count in floats.
@@ -107,10 +107,10 @@ mod tests {
 
     #[track_caller]
     fn refuses(native: &NativeHistogram, count: Count, sentence: &str) {
-        assert_eq!(check(native, count).unwrap_err().to_string(), sentence);
+        assert_eq!(check(native, count, 1.0).unwrap_err().to_string(), sentence);
         let (positive, negative) = (native.negative.clone(), native.positive.clone());
         let mirrored = NativeHistogram { positive, negative, ..native.clone() };
-        assert_eq!(check(&mirrored, count).unwrap_err().to_string(), sentence);
+        assert_eq!(check(&mirrored, count, 1.0).unwrap_err().to_string(), sentence);
     }
 
     #[test]
@@ -118,8 +118,6 @@ mod tests {
         let (whole, float) = (Count::Integer, Count::Float);
         let rows = [
             (positive(&[(-3, 2), (0, 0), (5, 1)], &[3, -3, 1], &[]), whole(4)),
-            // More observations than are in buckets: some were no numbers.
-            (positive(&[(-3, 1)], &[3], &[]), whole(9)),
             (positive(&[(-3, 2)], &[], &[0.5, f64::NAN]), float(0.25)),
             // With nothing in it, but native.
             (positive(&[(0, 0)], &[], &[]), whole(0)),
@@ -128,8 +126,13 @@ mod tests {
             (NativeHistogram { zero_count: float(0.5), ..positive(&[(1, 1)], &[], &[2.0]) }, float(0.0)),
         ];
         for (native, count) in rows {
-            assert_eq!(check(&native, count), Ok(()), "{native:?}");
+            assert_eq!(check(&native, count, 1.0), Ok(()), "{native:?}");
         }
+        // More observations than are in buckets: some were no numbers.
+        let native = positive(&[(-3, 1)], &[3], &[]);
+        assert_eq!(check(&native, whole(9), f64::NAN), Ok(()));
+        assert!(check(&native, whole(2), f64::NAN).is_err());
+        refuses(&native, whole(9), "expected a count of 3, which its buckets hold, found 9");
     }
 
     #[test]
@@ -166,7 +169,7 @@ mod tests {
         refuses(&positive(&[(0, 2)], &[1, -2], &[]), whole(1), &bucket("-1"));
         refuses(&positive(&[(0, 2)], &[i64::MAX, 1], &[]), whole(1), &bucket("9223372036854775808"));
         refuses(&positive(&[(0, 1)], &[], &[-0.5]), float(1.0), &bucket("-0.5"));
-        let count = "expected a count of at least 3, which its buckets hold, found 2";
+        let count = "expected a count of 3, which its buckets hold, found 2";
         refuses(&positive(&[(0, 2)], &[1, 1], &[]), whole(2), count);
         let zero = NativeHistogram { zero_count: whole(1), ..positive(&[(0, 1)], &[2], &[]) };
         refuses(&zero, whole(2), count);

@@ -10,7 +10,7 @@ use crate::selector::SelectorError;
 /// Why it gets none.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http) enum ApiError {
-    #[error("expected the key of a group that is here, found {}, which is not", Excerpt::of(.0))]
+    #[error("expected the key of a group that is here, found {}, which is not", Excerpt::of(.0.to_path()))]
     UnknownGroup(GroupingKey),
     #[error("{0}")]
     Selector(SelectorError),

@@ -250,7 +250,7 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
                 ..Settings::default()
             };
             let settings = if trusts { Settings::default() } else { settings };
-            Setup { settings, rules: Rules { timestamps, stale_after }, listener, trusts }
+            Setup { settings, rules: Rules { timestamps, stale_after, keeps_unseen: false }, listener, trusts }
         },
     )
 }

@@ -380,12 +380,12 @@ pub(super) const ROWS: &[Row] = &[
                 refused(
                     "/metrics/job/j",
                     b"# TYPE s summary\ns_count NaN\n",
-                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"NaN\"\n",
+                    "text format parsing error in line 2, column 1: expected a count from 0 to 18446744073709551615, found \"NaN\"\n",
                 ),
                 refused(
                     "/metrics/job/j",
                     b"# TYPE s summary\ns_count -1\n",
-                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"-1\"\n",
+                    "text format parsing error in line 2, column 1: expected a count from 0 to 18446744073709551615, found \"-1\"\n",
                 ),
             ],
             &[],
