@@ -138,8 +138,9 @@ fn metric(random: &mut Random, kind: &str, oddity: usize, place: usize) -> Vec<u
 }
 
 fn histogram(random: &mut Random, out: &mut Vec<u8>, oddity: usize) {
-    // At least as many as the native buckets hold.
-    integer(out, 1, 3 + random.next() % 100);
+    let is_native = oddity == 11 && random.percent(50);
+    // As many as the native buckets hold.
+    integer(out, 1, if is_native { 3 } else { random.next() % 100 });
     double(out, 2, random.pick(&NUMBERS));
     for (place, bound) in [0.1, 1.0, f64::INFINITY].into_iter().take(random.below(4)).enumerate() {
         let mut bucket = Vec::new();
@@ -147,16 +148,14 @@ fn histogram(random: &mut Random, out: &mut Vec<u8>, oddity: usize) {
         double(&mut bucket, 2, bound);
         message(out, 3, &bucket);
     }
-    if oddity == 11 {
-        if random.percent(50) {
-            double(out, 4, 2.5);
-        } else {
-            // Native: schema, zero threshold and count, one span with one bucket.
-            integer(out, 5, 6);
-            double(out, 6, 0.001);
-            integer(out, 7, 1);
-            message(out, 12, &[8, 0, 16, 1]);
-            integer(out, 13, 4);
-        }
+    if is_native {
+        // Schema, zero threshold and count, one span with one bucket.
+        integer(out, 5, 6);
+        double(out, 6, 0.001);
+        integer(out, 7, 1);
+        message(out, 12, &[8, 0, 16, 1]);
+        integer(out, 13, 4);
+    } else if oddity == 11 {
+        double(out, 4, 2.5);
     }
 }
