@@ -5,8 +5,6 @@
 //!
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
-mod duration;
-mod listen_address;
 mod path;
 mod reader;
 mod shown;
@@ -23,20 +21,17 @@ use crate::{
         PushArgs, SidecarArgs, StorageArgs, WebArgs,
     },
     clock::UnixSeconds,
+    duration,
     exposition::measurement::Naming,
     http::Settings,
     import::{Endpoint, Import},
     lifecycle::HoldOpen,
+    listen::ListenAddress,
     store::Rules,
     telemetry,
 };
-pub(crate) use duration::stale_after;
-pub(crate) use listen_address::ListenAddress;
 use reader::Reader;
 use shown::Shown;
-
-/// What `--push.max-body-bytes` is by default.
-pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the process is to do.
 #[derive(Debug, PartialEq)]

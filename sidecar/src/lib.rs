@@ -1,11 +1,13 @@
 //! `sidegate`: a Pushgateway for localhost, alone or as the sidecar of a pod.
 //!
 //! ```text
-//! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   text ↔ families
+//! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   bytes ↔ families
 //!                                │                   ├─▶ store        families ↔ page
+//!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
 //!                                ├─▶ expiry          removes what is stale
-//!                                └─▶ lifecycle       when to leave
+//!                                ├─▶ lifecycle       when to leave
+//!                                └─▶ import          takes over from another gateway, over HTTP
 //! ```
 //!
 //! What holds everywhere:
@@ -23,6 +25,7 @@ mod app;
 mod args;
 mod build_info;
 mod config;
+mod duration;
 mod expiry;
 mod import;
 mod lifecycle;

@@ -8,6 +8,7 @@
 //!
 //! *Never:* what is served.
 
+mod address;
 mod delivery;
 mod systemd;
 
@@ -20,8 +21,9 @@ use std::{
 use axum::Router;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 
-use crate::{config::ListenAddress, lifecycle::Starting};
+use crate::lifecycle::Starting;
 
+pub(crate) use address::ListenAddress;
 pub(crate) use delivery::Delivery;
 use delivery::DeliveryListener;
 pub(crate) use systemd::{SystemdError, take_from_systemd};

@@ -6,7 +6,7 @@
 //! | [`image`] | container images, packed without a container engine |
 //! | [`cluster`] | one Kubernetes node: started in seconds, gone with the process that started it |
 //! | [`kubectl`] | `kubectl` and `helm`, as a user calls them |
-//! | [`reference`] | a real Pushgateway to compare ours with |
+//! | [`mod@reference`] | a real Pushgateway to compare ours with |
 //! | [`binaries`] | our two programs, as cargo built them |
 //! | [`install`] | Sidegate by its chart; the Prometheus Operator with a Prometheus |
 //! | [`prometheus`] | questions to a Prometheus, of this machine or in a cluster |

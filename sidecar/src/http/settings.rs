@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use protocol::{NameValidation, PathNames, endpoints::METRICS_PATH};
 
-use crate::{clock::UnixSeconds, config::DEFAULT_MAX_BODY_BYTES, exposition::measurement::Naming};
+use crate::{clock::UnixSeconds, exposition::measurement::Naming};
+
+/// What `--push.max-body-bytes` is by default.
+const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// How the HTTP edge behaves. The default is what upstream's defaults make of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,7 +16,7 @@ use protocol::endpoints::{PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, STALE_AFTE
 use super::{AppState, error::HttpError, headers::text};
 use crate::{
     clock::{self, UnixSeconds},
-    config,
+    duration,
     exposition::MetricFamily,
     store::{Change, Times},
 };
@@ -54,7 +54,7 @@ struct Reader<'a> {
 }
 
 fn duration(written: String) -> Result<Duration, HttpError> {
-    config::stale_after(written.trim()).map_err(|_| HttpError::StaleAfter(written))
+    duration::stale_after(written.trim()).map_err(|_| HttpError::StaleAfter(written))
 }
 
 // === impl Terms ===

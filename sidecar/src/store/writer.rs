@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Says that a complete scrape has shown that revision: where unseen groups are kept, those that were last pushed
-    /// up to it may grow stale from now on. It does not end a wait for [`Store::stale_sooner`].
+    /// up to it may grow stale from now on. It does not end a wait for the next staleness.
     pub fn scraped(&self, revision: u64) {
         self.lock().index.scraped(revision);
     }

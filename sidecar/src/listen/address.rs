@@ -22,7 +22,7 @@ pub(crate) enum ListenAddress {
 // === impl ListenAddress ===
 
 impl ListenAddress {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091";
         let is_vsock = text.starts_with("vsock:");
         let expected = || if is_vsock { format!("{ADDRESS} (vsock is not served)") } else { ADDRESS.to_owned() };

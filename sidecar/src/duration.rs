@@ -25,7 +25,7 @@ const LONG_UNITS: [(&str, u64); 7] = [
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
 
 /// As Go reads them.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let expected = || "a duration such as 30s or 1h30m".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -60,7 +60,7 @@ pub(crate) fn stale_after(text: &str) -> Result<Duration, String> {
 }
 
 /// As Go writes them.
-pub(super) fn shown(duration: Duration) -> String {
+pub(crate) fn shown(duration: Duration) -> String {
     let mut text = String::new();
     let written = write_shown(&mut text, duration);
     debug_assert!(written.is_ok());
