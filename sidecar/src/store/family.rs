@@ -50,10 +50,14 @@ impl Family {
     ) {
         let keeps_it = |giver: &GroupingKey| theirs(giver).is_some_and(|theirs| theirs.help == self.help);
         let is_free = self.help_from.as_ref().is_none_or(|giver| giver == key || !keeps_it(giver));
+        let gave = self.help_from.as_ref().is_some_and(|giver| giver == key);
         if is_free {
             self.help = Arc::clone(&family.help);
             self.unit = Arc::clone(&family.unit);
             self.help_from = (!family.help.is_empty()).then(|| Arc::clone(key));
+        }
+        if gave && self.help_from.is_none() {
+            self.take_from_others(theirs);
         }
         self.series.extend(family.series.iter().map(|series| (series.clone(), Arc::clone(key))));
         self.count(family.kind, |count| count + family.series.len());
@@ -76,6 +80,12 @@ impl Family {
             return;
         }
         (self.help, self.unit, self.help_from) = (Arc::from(""), Arc::from(""), None);
+        self.take_from_others(theirs);
+    }
+
+    /// Help and unit of the first group on the page that gives help, else the unit of the first that gives one, where
+    /// there is none yet.
+    fn take_from_others<'a>(&mut self, theirs: impl Fn(&GroupingKey) -> Option<&'a GroupFamily>) {
         let mut before = None;
         for key in self.series.values() {
             if before.replace(key).is_some_and(|before| Arc::ptr_eq(before, key)) {

@@ -156,6 +156,17 @@ fn help_and_unit_of_a_giver_that_is_gone_are_those_of_the_first_group_that_gives
 }
 
 #[test]
+fn a_giver_that_pushes_without_help_leaves_it_to_the_others() {
+    let mut it = Fixture::new();
+    it.put("a", "# HELP x First.\nx 1\n");
+    it.put("b", "# HELP x Second.\nx 1\n");
+    it.put("a", "x 2\n");
+    assert!(it.page().contains("# HELP x Second.\n"));
+    it.submit(Change::remove(path("a")));
+    assert!(it.page().contains("# HELP x Second.\n"));
+}
+
+#[test]
 fn help_that_its_giver_keeps_no_longer_makes_room() {
     let mut it = Fixture::new();
     let mut check = |key: &str, body: &str, shown: Option<&str>| {
