@@ -98,7 +98,7 @@ pub enum Malformed {
         /// Its value.
         found: String,
     },
-    /// A count below zero.
+    /// A count below zero, or NaN.
     #[error("expected a count of at least 0, found {0}")]
     Count(Quoted),
     /// A count of a summary that is below zero, too large or no number.

@@ -374,7 +374,7 @@ pub(super) const ROWS: &[Row] = &[
         ),
     },
     Row {
-        name: "the count of a summary below zero or NaN",
+        name: "a count below zero or NaN",
         shown: here(
             &[
                 refused(
@@ -386,6 +386,16 @@ pub(super) const ROWS: &[Row] = &[
                     "/metrics/job/j",
                     b"# TYPE s summary\ns_count -1\n",
                     "text format parsing error in line 2, column 1: expected a count from 0 to 18446744073709551615, found \"-1\"\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE h histogram\nh_count NaN\n",
+                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"NaN\"\n",
+                ),
+                refused(
+                    "/metrics/job/j",
+                    b"# TYPE h histogram\nh_bucket{le=\"1\"} -1\n",
+                    "text format parsing error in line 2, column 1: expected a count of at least 0, found \"-1\"\n",
                 ),
             ],
             &[],

@@ -283,7 +283,7 @@ fn any_whole() -> impl Strategy<Value = u64> {
 }
 
 fn any_count() -> impl Strategy<Value = Count> {
-    let float = prop_oneof![0.0..1e9, Just(f64::INFINITY), Just(f64::NAN), Just(1e300)];
+    let float = prop_oneof![0.0..1e9, Just(f64::INFINITY), Just(1e300)];
     prop_oneof![any_whole().prop_map(Count::Integer), float.prop_map(Count::Float)]
 }
 
