@@ -193,8 +193,8 @@ pub(crate) const TABLE: &[Deviation] = &[
         rule: Rule::Differs { applies: |it| text::has_odd_bound(it.request), ours: &[400], reference: &[200, 400] },
     },
     Deviation {
-        name: "counts below zero, and of a summary that are no numbers",
-        why: "section 10.5, 22: refused since 1.11.2, undefined for summaries; before, they wrapped around",
+        name: "counts below zero or NaN",
+        why: "section 10.5, 22: below zero refused since 1.11.2, undefined for summaries; before, they wrapped around",
         rule: Rule::Differs { applies: |it| text::has_odd_count(it.request), ours: &[400], reference: &[200, 400] },
     },
     Deviation {

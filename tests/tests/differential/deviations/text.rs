@@ -81,12 +81,14 @@ fn counts(request: &Request) -> Vec<(&'static str, f64)> {
 
 pub(crate) fn has_odd_count(request: &Request) -> bool {
     let is_whole_enough = |count: f64| (0.0..1.8e19).contains(&count);
-    counts(request).iter().any(|(label, count)| *count < 0.0 || (*label == "quantile" && !is_whole_enough(*count)))
+    let is_no_count = |count: f64| count < 0.0 || count.is_nan();
+    let mut counts = counts(request).into_iter();
+    counts.any(|(label, count)| is_no_count(count) || (label == "quantile" && !is_whole_enough(count)))
 }
 
 pub(crate) fn has_float_count(request: &Request) -> bool {
     let is_whole = |count: f64| count.fract() == 0.0 && count < 1.8e19;
-    counts(request).iter().any(|(label, count)| *label == "le" && !is_whole(*count))
+    counts(request).iter().any(|(label, count)| *label == "le" && !count.is_nan() && !is_whole(*count))
 }
 
 /// Names in quotes, an escaped quote in help, a type that came later.
