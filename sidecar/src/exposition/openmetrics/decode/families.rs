@@ -189,8 +189,9 @@ impl Header {
         &mut self.families[index]
     }
 
-    /// The families, and those of the `_created` lines that tell of no metric.
-    fn finish(mut self) -> Vec<MetricFamily> {
+    /// The families. The `_created` lines are a family of their own where one of them tells of no metric: told apart,
+    /// they would be of two families that cannot both be shown.
+    fn finish(self) -> Vec<MetricFamily> {
         let counted = match self.kind {
             Some(Kind::Counter) => format!("{}_total", self.name),
             Some(_) | None => self.name.clone(),
@@ -198,24 +199,27 @@ impl Header {
         let mut finished: Vec<_> = self.families.into_iter().map(|member| member.family.finish()).collect();
         for family in &mut finished {
             (family.help, family.unit) = (self.help.clone(), self.unit.clone());
-            if self.created.is_empty() || family.name != counted {
-                continue;
-            }
-            for metric in &mut family.metrics {
-                if let Some(line) = self.created.remove(&metric.labels) {
-                    metric.extra.get_or_insert_default().created = Some(Created { at: line.at, is_line: true });
-                }
-            }
         }
-        if !self.created.is_empty() {
-            let metric = |(labels, line): (LabelSet, CreatedLine)| {
-                let value = Value::Number(line.value);
-                Metric { labels, value, timestamp: line.timestamp, extra: None }
-            };
-            let metrics = self.created.into_iter().map(metric).collect();
-            let (name, help, unit) = (format!("{}_created", self.name), String::new(), String::new());
-            finished.push(MetricFamily { name, help, unit, kind: Kind::Untyped, metrics });
+        if self.created.is_empty() {
+            return finished;
         }
+        let told_of = finished.iter_mut().filter(|family| family.name == counted);
+        let metrics = told_of.flat_map(|family| &mut family.metrics);
+        let known: Vec<_> = metrics.filter(|metric| self.created.contains_key(&metric.labels)).collect();
+        if known.len() == self.created.len() {
+            for metric in known {
+                let created = self.created.get(&metric.labels).map(|line| Created { at: line.at, is_line: true });
+                metric.extra.get_or_insert_default().created = created;
+            }
+            return finished;
+        }
+        let metric = |(labels, line): (LabelSet, CreatedLine)| {
+            let value = Value::Number(line.value);
+            Metric { labels, value, timestamp: line.timestamp, extra: None }
+        };
+        let metrics = self.created.into_iter().map(metric).collect();
+        let (name, help, unit) = (format!("{}_created", self.name), String::new(), String::new());
+        finished.push(MetricFamily { name, help, unit, kind: Kind::Untyped, metrics });
         finished
     }
 }

@@ -285,6 +285,11 @@ fn a_created_line_without_its_metric_is_a_family_of_its_own() {
         "# TYPE c counter\nc_created{a=\"1\"} 5.5 7\nc_total 1\n",
         "# TYPE c_created unknown\nc_created{a=\"1\"} 5.5 7\n# TYPE c counter\nc_total 1\n",
     );
+    // Beside it, the others are of that family too.
+    check(
+        "# TYPE c counter\nc_created{a=\"1\"} 5.5\nc_created{a=\"2\"} 6.5\nc_total{a=\"1\"} 1\n",
+        "# TYPE c_created unknown\nc_created{a=\"1\"} 5.5\nc_created{a=\"2\"} 6.5\n# TYPE c counter\nc_total{a=\"1\"} 1\n",
+    );
     assert_eq!(names("# TYPE g gauge\ng 1\ng_created 5\n"), named(&[("g", Kind::Gauge), ("g_created", Kind::Untyped)]));
     assert_eq!(
         names("# TYPE x counter\nx 1\nx_created 5\n"),
