@@ -10,6 +10,7 @@
 
 mod alone;
 mod common;
+mod identity;
 mod import;
 mod sidecar;
 
@@ -19,6 +20,7 @@ use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, b
 
 pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
+pub(crate) use identity::IdentityArgs;
 pub(crate) use import::ImportArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
 

@@ -5,6 +5,7 @@
 //!
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
+mod identity;
 mod path;
 mod reader;
 mod shown;
@@ -27,7 +28,7 @@ use crate::{
     import::{Endpoint, Import},
     lifecycle::HoldOpen,
     listen::ListenAddress,
-    store::Rules,
+    store::{Identity, Rules},
     telemetry,
 };
 use reader::Reader;
@@ -123,15 +124,17 @@ impl Config {
     /// Goes through everything before it gives up, so that no mistake hides another.
     fn read(reader: &mut Reader, args: RoleArgs, started: UnixSeconds) -> Option<Self> {
         let mut shown = Shown::default();
-        let (role, telemetry_path, common, log) = match args {
+        let (role, telemetry_path, identity, common, log) = match args {
             RoleArgs::Alone(AloneArgs { listen, common, storage, log }) => {
                 let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
                 read_storage(reader, &mut shown, storage);
-                (role, telemetry_path, common, log)
+                (role, telemetry_path, Some(Identity::default()), common, log)
             }
-            RoleArgs::Sidecar(SidecarArgs { ports, hold_open, pod, common, log }) => {
+            RoleArgs::Sidecar(SidecarArgs { ports, hold_open, pod, identity, common, log }) => {
+                let identity = identity::read(reader, &pod, &identity);
                 shown.sidecar(&ports.push_listen_address);
-                (read_sidecar(reader, ports, hold_open, pod), Some(METRICS_PATH.to_owned()), common, log)
+                let role = read_sidecar(reader, ports, hold_open, pod);
+                (role, Some(METRICS_PATH.to_owned()), identity, common, log)
             }
         };
         let CommonArgs { web, push, measurement } = common;
@@ -142,7 +145,7 @@ impl Config {
         shown.switch("web.enable-admin-api", has_admin_api);
         // Alone there is no end to be held open for, and nobody has to scrape.
         let keeps_unseen = matches!(role, Some(Role::Sidecar(_)));
-        let rules = read_rules(reader, &push, keeps_unseen);
+        let rules = read_rules(reader, &push, keeps_unseen, identity);
         let max_body_bytes = reader.read("--push.max-body-bytes", &push.max_body_bytes, word::bytes);
         let allows_missing_job = reader.switch("--push.allow-missing-job", &push.allow_missing_job);
         let has_utf8_names = reader.switch("--push.enable-utf8-names", &push.enable_utf8_names);
@@ -241,10 +244,10 @@ fn read_paths(reader: &mut Reader, shown: &mut Shown, web: &WebArgs) -> Option<P
     Some(Paths { route_prefix, link_prefix })
 }
 
-fn read_rules(reader: &mut Reader, push: &PushArgs, keeps_unseen: bool) -> Option<Rules> {
+fn read_rules(reader: &mut Reader, push: &PushArgs, keeps_unseen: bool, identity: Option<Identity>) -> Option<Rules> {
     let stale_after = reader.read_given("--push.stale-after", push.stale_after.clone(), duration::stale_after);
     let timestamps = reader.read("--push.timestamps", &push.timestamps, word::timestamps);
-    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen })
+    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen, identity: identity? })
 }
 
 /// The inner `None` is the absence of naming. What only makes sense with naming turns it on.

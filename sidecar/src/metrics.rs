@@ -78,6 +78,7 @@ pub(crate) enum Refusal {
     Body,
     Encoding,
     Header,
+    Identity,
     Inconsistent,
     Measurement,
     Outdated,
@@ -149,10 +150,11 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Body,
         Self::Encoding,
         Self::Header,
+        Self::Identity,
         Self::Inconsistent,
         Self::Measurement,
         Self::Outdated,
@@ -167,6 +169,7 @@ impl Refusal {
             Self::Body => "body",
             Self::Encoding => "encoding",
             Self::Header => "header",
+            Self::Identity => "identity",
             Self::Inconsistent => "inconsistent",
             Self::Measurement => "measurement",
             Self::Outdated => "outdated",

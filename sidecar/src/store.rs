@@ -19,6 +19,7 @@ mod change;
 mod consistency;
 mod family;
 mod group;
+mod identity;
 mod index;
 mod page;
 mod rules;
@@ -31,6 +32,7 @@ mod writer;
 
 pub use change::{Change, Objection, Times, Verdict};
 pub(crate) use consistency::MOST_OBJECTIONS;
+pub use identity::{Identity, IdentityRule};
 pub use page::{KeyLabels, Page, Section};
 pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};

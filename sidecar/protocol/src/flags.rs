@@ -37,6 +37,9 @@ pub const POD_NAMESPACE: &str = "--pod.namespace";
 /// UID of the pod, from the downward API: what signed requests are bound to.
 pub const POD_UID: &str = "--pod.uid";
 
+/// What becomes of a pushed label `pod` or `namespace` that is not true: `rename`, `refuse` or `allow`.
+pub const IDENTITY_LABELS: &str = "--push.identity-labels";
+
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
 
@@ -44,7 +47,7 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -55,6 +58,7 @@ pub const ALL: [&str; 12] = [
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
+    IDENTITY_LABELS,
     LOG_LEVEL,
     LOG_FORMAT,
 ];

@@ -2,7 +2,7 @@
 //!
 //! *Never:* what a value means.
 
-use super::{AFTER_HELP, CommonArgs, LogArgs, completed, help_flag, version_flag};
+use super::{AFTER_HELP, CommonArgs, IdentityArgs, LogArgs, completed, help_flag, version_flag};
 
 /// All of them.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,8 @@ pub(crate) struct SidecarArgs {
     pub(crate) hold_open: HoldOpenArgs,
     #[command(flatten)]
     pub(crate) pod: PodArgs,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     #[command(flatten)]

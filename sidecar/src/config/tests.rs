@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::Timestamps;
+use crate::store::{IdentityRule, Timestamps};
 
 const STARTED: UnixSeconds = UnixSeconds(1.0);
 
@@ -37,6 +37,26 @@ fn only_a_sidecar_keeps_groups_that_nobody_has_seen() {
 }
 
 #[test]
+fn only_a_sidecar_has_an_identity_and_no_more_of_it_than_it_was_given() {
+    let rules = |args: &[&str]| config(args).unwrap().rules.identity;
+    assert_eq!(rules(&[]), Identity::default());
+    assert_eq!(rules(&["sidecar", "--pod.name="]), Identity::default());
+    let (pod, namespace) = (Some("web-0".into()), Some("data".into()));
+    let flags = ["sidecar", "--pod.name=web-0", "--pod.namespace=data"];
+    for (word, rule) in
+        [("rename", IdentityRule::Rename), ("refuse", IdentityRule::Refuse), ("allow", IdentityRule::Allow)]
+    {
+        let flag = format!("--push.identity-labels={word}");
+        let expected = Identity { pod: pod.clone(), namespace: namespace.clone(), rule };
+        assert_eq!(rules(&[&flags[..], &[&flag]].concat()), expected);
+    }
+    assert_eq!(rules(&flags), Identity { pod, namespace, rule: IdentityRule::Rename });
+    let mistake = config(&["sidecar", "--push.identity-labels=drop"]).unwrap_err();
+    assert_eq!(mistake, "--push.identity-labels: expected rename, refuse or allow, found \"drop\"");
+    assert!(config(&["--push.identity-labels=rename"]).is_err());
+}
+
+#[test]
 fn alone_it_has_upstreams_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!(config.role, Role::Alone(Sockets::Own(vec![ListenAddress::All(9091)])));
@@ -59,7 +79,7 @@ fn alone_it_has_upstreams_defaults() {
     assert_eq!(shown(&config.settings), flags);
     let flags = config.settings.flags.clone();
     assert_eq!(config.settings, Settings { flags, started: STARTED, ..Settings::default() });
-    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None, keeps_unseen: false });
+    assert_eq!(config.rules, Rules::default());
     assert_eq!(config.settings.measurement, None);
     assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
 }

@@ -4,7 +4,10 @@
 
 use tracing::level_filters::LevelFilter;
 
-use crate::{store::Timestamps, telemetry};
+use crate::{
+    store::{IdentityRule, Timestamps},
+    telemetry,
+};
 
 /// The words that Go takes too.
 pub(super) fn switch(word: &str) -> Result<bool, String> {
@@ -39,6 +42,15 @@ pub(super) fn timestamps(word: &str) -> Result<Timestamps, String> {
         "strip" => Ok(Timestamps::Strip),
         "honor" | "honour" => Ok(Timestamps::Honor),
         _ => Err("reject, strip or honor".to_owned()),
+    }
+}
+
+pub(super) fn identity_rule(word: &str) -> Result<IdentityRule, String> {
+    match word {
+        "rename" => Ok(IdentityRule::Rename),
+        "refuse" => Ok(IdentityRule::Refuse),
+        "allow" => Ok(IdentityRule::Allow),
+        _ => Err("rename, refuse or allow".to_owned()),
     }
 }
 

@@ -197,6 +197,7 @@ impl HttpError {
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
+            Self::Refused(objections) if objections.iter().any(Objection::is_about_identity) => Some(Refusal::Identity),
             Self::Refused(objections) if objections.iter().any(Objection::is_about_time) => Some(Refusal::Timestamp),
             Self::Refused(_) => Some(Refusal::Inconsistent),
             Self::Measurement(_) => Some(Refusal::Measurement),

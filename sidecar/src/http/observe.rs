@@ -33,7 +33,7 @@ pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
         let (reason, client) = (refusal.label(), client.map(tracing::field::display));
-        if matches!(refusal, Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
+        if matches!(refusal, Refusal::Identity | Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(method, path, client, reason, error = %sentence, "push refused");
         } else {
             tracing::debug!(method, path, client, reason, error = %sentence, "push malformed");

@@ -103,6 +103,18 @@ pub enum Objection {
         /// The label.
         label: String,
     },
+    /// A label that says the series is of another pod or namespace.
+    #[error("expected no label {label:?} but this pod's own, {truth:?}, found {:?} {}", Excerpt::of(.found), place(.name))]
+    Identity {
+        /// The family; without one, it is the grouping key that says so.
+        name: Option<String>,
+        /// `pod` or `namespace`.
+        label: &'static str,
+        /// What is true.
+        truth: String,
+        /// What was pushed.
+        found: String,
+    },
     /// A label that is part of the value.
     #[error("expected no label {label:?} on the {kind} {:?}, found one, maybe in the grouping key", Excerpt::of(.name))]
     InnerLabel {
@@ -129,16 +141,18 @@ pub enum Objection {
     },
     /// Another group shows its push time under the same labels.
     #[error(
-        "expected a grouping key that can be told from {}, found {}: \
-         a key without `instance` is shown with an empty one",
+        "expected a grouping key that can be told from {}, found {}: both are shown as {}",
         Excerpt::of(.known),
-        Excerpt::of(.pushed)
+        Excerpt::of(.pushed),
+        Excerpt::of(.shown)
     )]
     SameShownKey {
         /// The key that is there.
         known: LabelSet,
         /// The key pushed to.
         pushed: LabelSet,
+        /// What both look like on the page.
+        shown: LabelSet,
     },
 }
 
@@ -149,6 +163,10 @@ pub enum Place {
     Push,
     /// In a group that is there.
     OtherGroup,
+}
+
+fn place(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(|| "in the grouping key".to_owned(), |name| format!("on {:?}", Excerpt::of(name)))
 }
 
 // === impl Change ===
@@ -222,6 +240,12 @@ impl Objection {
     #[must_use]
     pub fn is_about_time(&self) -> bool {
         matches!(self, Self::Timestamp { .. })
+    }
+
+    /// Whether it is about labels that name another pod, which is counted apart.
+    #[must_use]
+    pub fn is_about_identity(&self) -> bool {
+        matches!(self, Self::Identity { .. })
     }
 
     pub(super) fn about_labels(name: &str, kind: Kind, labels: &LabelSet) -> Option<Self> {

@@ -40,6 +40,7 @@ pub(super) fn objections(index: &Index, key: &GroupingKey, push: &Prepared, scop
     if let Some(name) = &push.timestamped {
         check.objections.push(Objection::Timestamp { name: name.clone() });
     }
+    check.objections.extend(push.misnamed.clone());
     check.shown_key();
     for family in &push.families {
         check.kind(family);
@@ -58,12 +59,13 @@ impl Check<'_> {
         if self.group.is_some() {
             return;
         }
-        let probe = Series::gauge(PUSH_TIME_SECONDS, self.key.exposed_labels(), 0.0);
+        let shown = self.index.identity.exposed_key(self.key);
+        let probe = Series::gauge(PUSH_TIME_SECONDS, shown.clone(), 0.0);
         let times = self.index.families.get(PUSH_TIME_SECONDS);
         if let Some(known) = times.and_then(|times| times.series.get(&ByLabels(probe.into()))) {
             let (known, pushed) = (known.labels().clone(), self.key.labels().clone());
             // First, so that it is never cut off: it decides whether the failure leaves a trace.
-            self.objections.insert(0, Objection::SameShownKey { known, pushed });
+            self.objections.insert(0, Objection::SameShownKey { known, pushed, shown });
         }
     }
 

@@ -10,8 +10,8 @@ use protocol::{
 };
 
 use super::{
-    change::Times,
-    rules::Timestamps,
+    change::{Objection, Times},
+    rules::{Rules, Timestamps},
     series::{ByLabels, Series},
 };
 use crate::{
@@ -50,15 +50,19 @@ pub(super) struct Prepared {
     pub(super) families: Vec<GroupFamily>,
     /// The first family with a timestamp, where there must be none.
     pub(super) timestamped: Option<String>,
+    /// The first label that names another pod, where there must be none.
+    pub(super) misnamed: Option<Objection>,
 }
 
 // === impl Prepared ===
 
 impl Prepared {
-    /// Forces the key's labels on each series and writes its lines. Families of the two push times are left out: the
+    /// Forces the key's labels on each series, sees to those that name the pod, and writes its lines. Families of the two push times are left out: the
     /// gateway's own take their place, whatever was pushed under their names.
-    pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>, timestamps: Timestamps) -> Self {
-        let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None };
+    pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>, rules: &Rules) -> Self {
+        let &Rules { timestamps, ref identity, .. } = rules;
+        let misnamed = identity.objection(None, key.labels());
+        let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None, misnamed };
         for family in last_of_each_name(families) {
             let is_rejected = timestamps == Timestamps::Reject && prepared.timestamped.is_none();
             if is_rejected && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
@@ -67,9 +71,14 @@ impl Prepared {
             if is_push_time(&family.name) {
                 continue;
             }
+            let misnamed = &mut prepared.misnamed;
             let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp }| {
                 let timestamp = timestamp.filter(|_| timestamps == Timestamps::Honor);
-                let metric = Metric { labels: forced(key, labels), value, timestamp, extra };
+                let labels = forced(key, labels);
+                if misnamed.is_none() {
+                    *misnamed = identity.objection(Some(&family.name), &labels);
+                }
+                let metric = Metric { labels: identity.exposed(labels), value, timestamp, extra };
                 ByLabels(Arc::new(Series::new(&family.name, metric)))
             });
             let series = series.collect();

@@ -22,7 +22,8 @@ use super::{
     consistency,
     family::Family,
     group::{Group, GroupFamily, Prepared},
-    rules::{Rules, Timestamps},
+    identity::Identity,
+    rules::Rules,
     series::{ByLabels, Series},
     staleness::Staleness,
 };
@@ -37,6 +38,7 @@ pub(super) struct Index {
     pub(super) groups: HashMap<Arc<GroupingKey>, Group>,
     pub(super) families: BTreeMap<Arc<str>, Family>,
     pub(super) own: &'static [OwnFamily],
+    pub(super) identity: Identity,
     staleness: Staleness,
     /// Raised by every commit that the page can tell.
     pub(super) revision: u64,
@@ -89,12 +91,12 @@ pub(super) enum Decision {
 // === impl Request ===
 
 impl Request {
-    pub(super) fn new(change: Change, timestamps: Timestamps) -> Self {
+    pub(super) fn new(change: Change, rules: &Rules) -> Self {
         let wish = match change.action {
             Action::Push { families, scope, terms } => {
                 let is_push = terms.times.is_none_or(|times| times.push_time != UnixSeconds::NEVER);
                 let families = if is_push { families } else { Vec::new() };
-                Wish::Push { prepared: Prepared::new(&change.key, families, timestamps), scope, terms }
+                Wish::Push { prepared: Prepared::new(&change.key, families, rules), scope, terms }
             }
             Action::Remove => Wish::Remove,
             Action::RemoveIf { push_time } => Wish::RemoveIf { push_time },
@@ -107,8 +109,8 @@ impl Request {
 
 impl Index {
     pub(super) fn new(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let staleness = Staleness::new(rules);
-        Self { groups: HashMap::new(), families: BTreeMap::new(), own, staleness, revision: 0 }
+        let (staleness, identity) = (Staleness::new(&rules), rules.identity);
+        Self { groups: HashMap::new(), families: BTreeMap::new(), own, identity, staleness, revision: 0 }
     }
 
     pub(super) fn decide(&self, request: Request, now: UnixSeconds) -> Decision {
@@ -246,7 +248,7 @@ impl Index {
             self.take_out(family);
             self.pass_on(&key, family);
         }
-        for family in times_of(&key, &group) {
+        for family in times_of(&self.identity, &key, &group) {
             self.take_out(&family);
         }
     }
@@ -261,7 +263,7 @@ impl Index {
     }
 
     fn put_back(&mut self, key: Arc<GroupingKey>, group: Group) {
-        for family in times_of(&key, &group) {
+        for family in times_of(&self.identity, &key, &group) {
             self.take_out(&family);
             self.put_in(&key, &family);
         }
@@ -298,14 +300,14 @@ impl Index {
 }
 
 /// The two families that tell when the group was pushed.
-fn times_of(key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
+fn times_of(identity: &Identity, key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
     let family = |name: &str, help: &str, time: UnixSeconds| GroupFamily {
         name: name.into(),
         kind: Kind::Gauge,
         help: help.into(),
         unit: "".into(),
         time,
-        series: vec![ByLabels(Arc::new(Series::gauge(name, key.exposed_labels(), time.0)))],
+        series: vec![ByLabels(Arc::new(Series::gauge(name, identity.exposed_key(key), time.0)))],
     };
     [
         family(PUSH_TIME_SECONDS, PUSH_TIME_HELP, group.push_time),

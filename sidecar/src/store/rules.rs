@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use super::identity::Identity;
+
 /// The rules of a store. The default is upstream's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// What becomes of timestamps.
     pub timestamps: Timestamps,
@@ -15,6 +17,8 @@ pub struct Rules {
     ///
     /// [`Store::scraped`]: super::Store::scraped
     pub keeps_unseen: bool,
+    /// Which pod the process is in, and what becomes of labels that say otherwise.
+    pub identity: Identity,
 }
 
 /// What becomes of the timestamps of a push. Push times never have one.

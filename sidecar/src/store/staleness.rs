@@ -38,7 +38,7 @@ struct Moment(UnixSeconds);
 // === impl Staleness ===
 
 impl Staleness {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: &Rules) -> Self {
         let seen = if rules.keeps_unseen { 0 } else { u64::MAX };
         Self { default_limit: rules.stale_after, moments: BTreeSet::new(), seen, unseen: BTreeMap::new() }
     }

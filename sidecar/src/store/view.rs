@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use protocol::GroupingKey;
+use protocol::{GroupingKey, LabelSet};
 
-use super::group::{Group, GroupFamily};
+use super::{
+    group::{Group, GroupFamily},
+    identity::Identity,
+};
 use crate::{
     clock::UnixSeconds,
     exposition::{FamilyHead, MetricRef},
@@ -19,6 +22,8 @@ use crate::{
 pub struct GroupView {
     /// Its key.
     pub key: Arc<GroupingKey>,
+    /// The labels that its push times are shown with.
+    pub exposed_key: LabelSet,
     /// When a push was last accepted; [`UnixSeconds::NEVER`] if none was.
     pub push_time: UnixSeconds,
     /// When a push was last refused; [`UnixSeconds::NEVER`] if none was.
@@ -35,9 +40,10 @@ pub struct FamilyView<'a> {
 // === impl GroupView ===
 
 impl GroupView {
-    pub(super) fn of(key: &Arc<GroupingKey>, group: &Group) -> Self {
+    pub(super) fn of(key: &Arc<GroupingKey>, group: &Group, identity: &Identity) -> Self {
         Self {
             key: Arc::clone(key),
+            exposed_key: identity.exposed_key(key),
             push_time: group.push_time,
             failure_time: group.failure_time,
             families: group.families.values().cloned().collect(),

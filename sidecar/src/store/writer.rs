@@ -56,13 +56,13 @@ impl Store {
     }
 
     fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let state = State { index: Index::new(own, rules), pages: Pages::default() };
+        let state = State { index: Index::new(own, rules.clone()), pages: Pages::default() };
         Self { state: Arc::new(Mutex::new(state)), rules, changed: Arc::default(), sooner: Arc::default() }
     }
 
     /// Carries out a change. After it returns, every page shows it.
     pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
-        let request = Request::new(change, self.rules.timestamps);
+        let request = Request::new(change, &self.rules);
         let mut state = self.lock();
         let before = state.index.next_staleness();
         let decision = state.index.decide(request, now);
@@ -156,7 +156,8 @@ impl Store {
     /// One group, if it is there.
     #[must_use]
     pub fn group(&self, key: &GroupingKey) -> Option<GroupView> {
-        self.lock().index.groups.get_key_value(key).map(|(key, group)| GroupView::of(key, group))
+        let index = &self.lock().index;
+        index.groups.get_key_value(key).map(|(key, group)| GroupView::of(key, group, &index.identity))
     }
 
     /// Removes the groups whose key is wanted, at once, and returns their keys, sorted. After it returns, no page

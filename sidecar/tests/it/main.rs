@@ -13,6 +13,7 @@ mod formats;
 mod fuzz_corpus;
 mod gateway;
 mod guides;
+mod identity;
 mod import;
 mod known_systems;
 mod measurement;

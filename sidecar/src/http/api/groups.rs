@@ -197,8 +197,8 @@ impl Own {
     ) -> Result<(), M::Error> {
         let time = if value == UnixSeconds::NEVER { other } else { value };
         let head = FamilyHead { name: self.key(), help, unit: "", kind: Kind::Gauge };
-        let (labels, number) = (group.key.exposed_labels(), Value::Number(value.0));
-        let series = Series(MetricRef { labels: &labels, value: &number, timestamp: None, extra: None });
+        let number = Value::Number(value.0);
+        let series = Series(MetricRef { labels: &group.exposed_key, value: &number, timestamp: None, extra: None });
         map.serialize_entry(self.key(), &Family { head, time, series: vec![series] })
     }
 }

@@ -8,7 +8,10 @@ use protocol::{LabelSet, NameValidation, PathNames};
 use super::*;
 use crate::{
     exposition::{Escaping, MetricFamily, text},
-    store::page::{KeyLabels, Page},
+    store::{
+        Timestamps,
+        page::{KeyLabels, Page},
+    },
 };
 
 const OWN: &[OwnFamily] = &[("own_total", Kind::Counter)];
@@ -26,12 +29,12 @@ impl Fixture {
     }
 
     fn with(rules: Rules) -> Self {
-        Self { index: Index::new(OWN, rules), rules, now: 100.0 }
+        Self { index: Index::new(OWN, rules.clone()), rules, now: 100.0 }
     }
 
     fn submit(&mut self, change: Change) -> Verdict {
         self.now += 1.0;
-        let decision = self.index.decide(Request::new(change, self.rules.timestamps), UnixSeconds(self.now));
+        let decision = self.index.decide(Request::new(change, &self.rules), UnixSeconds(self.now));
         self.index.commit(decision)
     }
 
@@ -419,7 +422,7 @@ fn two_keys_that_look_the_same_are_not_both_taken() {
         "j/instance/",
         "y 1\n",
         "expected a grouping key that can be told from {job=\"j\"}, found {instance=\"\",job=\"j\"}: \
-         a key without `instance` is shown with an empty one",
+         both are shown as {instance=\"\",job=\"j\"}",
     );
     assert!(!it.index.groups.contains_key(&path("j/instance/")));
     it.submit(Change::remove(path("j")));

@@ -15,7 +15,7 @@ use protocol::{NameValidation, signed_request::SignatureHeader};
 use sidecar::{
     exposition::{measurement::Naming, openmetrics, protobuf, text},
     http::{Listener, Settings},
-    store::{Rules, Timestamps},
+    store::{Identity, IdentityRule, Rules, Timestamps},
 };
 
 const METHODS: [&str; 12] =
@@ -23,7 +23,10 @@ const METHODS: [&str; 12] =
 
 const PREFIXES: [&str; 3] = ["", "/p", "/a.b/c"];
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 25] = [
+    "pod",
+    "namespace",
+    "exported_pod",
     "instance",
     "a",
     "a",
@@ -151,7 +154,9 @@ const HEADERS: [(&str, &[&str]); 13] = [
     ("origin", &["http://other", "null"]),
 ];
 
-const LINES: [&str; 26] = [
+const LINES: [&str; 28] = [
+    "x{pod=\"x\",exported_pod=\"y\"} 1",
+    "x{pod=\"z\",namespace=\"\"} 1",
     "x 1",
     "x{a=\"b\"} 2",
     "x{a=\"c\",job=\"other\"} -0 1000",
@@ -232,9 +237,24 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
         select(&[1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 60][..]),
         prop::option::of((1..100_u64).prop_map(Duration::from_secs)),
     );
+    let rule = select(&[IdentityRule::Rename, IdentityRule::Refuse, IdentityRule::Allow][..]);
+    let known = |is_known: bool| is_known.then(|| "x".into());
+    let identity = (any::<[bool; 2]>(), rule).prop_map(move |([pod, namespace], rule)| Identity {
+        pod: known(pod),
+        namespace: known(namespace),
+        rule,
+    });
     let listener = select(&[Listener::Single, Listener::Push][..]);
-    (naming, flags, paths, timestamps, limits, listener, prop::bool::weighted(0.1)).prop_map(
-        |(measurement, flags, (prefix, page), timestamps, (max_body_bytes, stale_after), listener, trusts)| {
+    (naming, flags, paths, (timestamps, identity), limits, listener, prop::bool::weighted(0.1)).prop_map(
+        |(
+            measurement,
+            flags,
+            (prefix, page),
+            (timestamps, identity),
+            (max_body_bytes, stale_after),
+            listener,
+            trusts,
+        )| {
             let [utf8, is_unchecked, missing_job, has_admin_api, has_lifecycle_api, links] = flags;
             let settings = Settings {
                 route_prefix: prefix.into(),
@@ -250,7 +270,8 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
                 ..Settings::default()
             };
             let settings = if trusts { Settings::default() } else { settings };
-            Setup { settings, rules: Rules { timestamps, stale_after, keeps_unseen: false }, listener, trusts }
+            let rules = Rules { timestamps, stale_after, keeps_unseen: false, identity };
+            Setup { settings, rules, listener, trusts }
         },
     )
 }
