@@ -6,6 +6,7 @@
 //!
 //! *Never:* HTTP paths, labels that a client chooses.
 
+mod connections;
 mod process;
 mod window;
 
@@ -22,6 +23,7 @@ use crate::{
     build_info,
     exposition::{Kind, Metric, MetricFamily, Value},
 };
+pub(crate) use connections::Connections;
 use window::Window;
 
 const BUILD_INFO: &str = "pushgateway_build_info";
@@ -49,6 +51,9 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (HTTP_PUSH_DURATION, Kind::Summary),
     (HTTP_PUSH_SIZE, Kind::Summary),
     (HTTP_REQUESTS, Kind::Counter),
+    connections::FAMILIES[0],
+    connections::FAMILIES[1],
+    connections::FAMILIES[2],
     (ESCAPED_SERIES_HIDDEN, Kind::Counter),
     (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
@@ -107,6 +112,7 @@ pub(crate) enum SignedDelete {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     counts: Mutex<Counts>,
+    connections: Connections,
     is_of_process: bool,
 }
 
@@ -221,6 +227,11 @@ impl Metrics {
         Self { is_of_process: true, ..Self::default() }
     }
 
+    /// What the listeners count.
+    pub(crate) fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
     /// The method is one of the few that some handler serves.
     pub(crate) fn request(&self, code: u16, handler: Handler, method: &'static str) {
         self.count(|counts| *counts.requests.entry((code, handler, method)).or_default() += 1);
@@ -300,6 +311,9 @@ impl Metrics {
                 Kind::Counter,
                 requests.collect(),
             ),
+        ]);
+        families.extend(self.connections.gather());
+        families.extend([
             family(
                 ESCAPED_SERIES_HIDDEN,
                 "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \
