@@ -12,9 +12,11 @@
 //! | [`prometheus`] | questions to a Prometheus, of this machine or in a cluster |
 //! | [`process`] | a program of this machine that ends with this process |
 //! | [`client`] | HTTP to such a program |
+//! | [`connection`] | the same, many requests on a connection |
 //! | [`wire`] | protobuf messages, to push them |
 //! | [`sandbox`] | a namespace per test, and a dump when it fails |
 //! | [`demo`] | `cargo demo` |
+//! | [`gateway_bench`] | `cargo gateway-bench` |
 //! | [`wait`] | waiting for a condition; the only place that sleeps |
 //!
 //! *Never:* the insides of either program; both are run as users run them.
@@ -22,7 +24,9 @@
 pub mod binaries;
 pub mod client;
 pub mod cluster;
+pub mod connection;
 pub mod demo;
+pub mod gateway_bench;
 pub mod image;
 pub mod install;
 pub mod kubectl;

@@ -7,6 +7,7 @@
 //! *Never:* how the programs are run.
 
 mod build;
+pub(crate) mod package;
 pub(crate) mod progress;
 
 use std::{

@@ -7,6 +7,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     path::Path,
@@ -105,6 +106,18 @@ impl Process {
         Ok(writeln!(stdin, "{name}")?)
     }
 
+    /// The number of the program's process, of which the kernel tells time and memory.
+    ///
+    /// # Errors
+    /// When it has ended, or the kernel tells nobody's children.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        let guard = self.guard.id();
+        let children = format!("/proc/{guard}/task/{guard}/children");
+        let children = fs::read_to_string(&children).context(children)?;
+        let first = children.split(' ').next().and_then(|id| id.parse().ok());
+        first.with_context(|| format!("expected {} to be a child of its guard, found {children:?}", self.name))
+    }
+
     /// Whether it has ended by itself.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -162,8 +175,9 @@ mod tests {
     fn the_program_goes_with_the_value() {
         let process = shell("echo $$ address=127.0.0.1:1 >&2; exec sleep 1000");
         process.address("").unwrap();
-        let log = process.log();
-        let program = Path::new("/proc").join(log.split(' ').next().unwrap());
+        let id = process.id().unwrap().to_string();
+        assert_eq!(process.log().split(' ').next().unwrap(), id);
+        let program = Path::new("/proc").join(id);
         assert!(program.is_dir());
         drop(process);
         assert!(!program.is_dir());

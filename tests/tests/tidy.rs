@@ -13,7 +13,7 @@ use std::{
 /// The most lines a file may have.
 const LIMIT: usize = 600;
 
-const CRATES: [&str; 5] = ["sidecar/protocol", "sidecar", "crds", "operator", "tests"];
+const CRATES: [&str; 6] = ["sidecar/protocol", "sidecar", "crds", "operator", "tests", "tests/bare"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -4,11 +4,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use e2e::wait;
+use e2e::{connection::Answer, wait};
 use protocol::{GroupingKey, PathNames};
 
 use crate::{
-    client::Answer,
     deviations::{Rule, Situation, TABLE, reading::is_group},
     gateways::Gateways,
     page::Difference,

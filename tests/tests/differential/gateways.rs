@@ -5,13 +5,13 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
-use e2e::process::Process;
+use e2e::{
+    connection::{Answer, Connection},
+    process::Process,
+};
 use serde_json::Value;
 
-use crate::{
-    client::{Answer, Client},
-    page::Page,
-};
+use crate::page::Page;
 
 /// A running gateway and a connection to it.
 pub(crate) struct Gateway {
@@ -19,7 +19,7 @@ pub(crate) struct Gateway {
     arguments: Vec<&'static str>,
     /// Held, since the process ends with it.
     process: Process,
-    client: Client,
+    connection: Connection,
 }
 
 /// The two that are compared.
@@ -34,27 +34,28 @@ impl Gateway {
     pub(crate) fn start(program: PathBuf, arguments: Vec<&'static str>) -> anyhow::Result<Self> {
         let arguments = [vec!["--web.listen-address=127.0.0.1:0"], arguments].concat();
         let process = Process::start(&program, &arguments)?;
-        let client = Client::of(process.address("")?);
-        Ok(Self { program, arguments, process, client })
+        let connection = Connection::of(process.address("")?);
+        Ok(Self { program, arguments, process, connection })
     }
 
     /// Ends the process and starts another.
     pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
         self.process = Process::start(&self.program, &self.arguments)?;
-        self.client = Client::of(self.process.address("")?);
+        self.connection = Connection::of(self.process.address("")?);
         Ok(())
     }
 
     pub(crate) fn send(&mut self, request: Vec<u8>) -> anyhow::Result<()> {
-        self.client.send(request)
+        self.connection.send(request)
     }
 
     pub(crate) fn receive(&mut self) -> anyhow::Result<Answer> {
-        self.client.receive()
+        self.connection.receive()
     }
 
     fn call(&mut self, method: &str, path: &str) -> anyhow::Result<Answer> {
-        self.client.call(format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n").into_bytes())
+        self.connection
+            .call(format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n").into_bytes())
     }
 
     /// What a scrape shows.

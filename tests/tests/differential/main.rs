@@ -21,7 +21,6 @@
     reason = "a test that panics has failed, which is right"
 )]
 
-mod client;
 mod codings;
 mod compare;
 mod deviations;

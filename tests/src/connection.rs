@@ -12,47 +12,63 @@ use std::{
 use anyhow::{Context as _, bail};
 
 /// The most that an answer may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is made again when the other side has closed it.
-pub(crate) struct Client {
+#[derive(Debug)]
+pub struct Connection {
     address: SocketAddr,
-    connection: Option<BufReader<TcpStream>>,
+    stream: Option<BufReader<TcpStream>>,
     /// What was sent last, and whether that was on a connection that had been used before.
     sent: (Vec<u8>, bool),
     is_head: bool,
 }
 
+/// What comes back.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
     /// Names in lower case.
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+    /// Put together from its chunks.
+    pub body: Vec<u8>,
 }
 
-// === impl Client ===
+// === impl Connection ===
 
-impl Client {
-    pub(crate) fn of(address: SocketAddr) -> Self {
-        Self { address, connection: None, sent: (Vec::new(), false), is_head: false }
+impl Connection {
+    /// None yet; it is made with the first request.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Self {
+        Self { address, stream: None, sent: (Vec::new(), false), is_head: false }
     }
 
-    pub(crate) fn call(&mut self, request: Vec<u8>) -> anyhow::Result<Answer> {
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// When the other side cannot be reached, or does not answer in time.
+    pub fn call(&mut self, request: Vec<u8>) -> anyhow::Result<Answer> {
         self.send(request)?;
         self.receive()
     }
 
     /// Sends a request; its answer waits to be received.
-    pub(crate) fn send(&mut self, request: Vec<u8>) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the other side cannot be reached.
+    pub fn send(&mut self, request: Vec<u8>) -> anyhow::Result<()> {
         self.is_head = request.starts_with(b"HEAD ");
-        self.sent = (request, self.connection.is_some());
+        self.sent = (request, self.stream.is_some());
         let failed = self.write().is_err();
         if failed && self.sent.1 { self.again() } else { Ok(()) }
     }
 
     /// Receives the answer to the last request. One that a used connection does not answer at all was not read.
-    pub(crate) fn receive(&mut self) -> anyhow::Result<Answer> {
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn receive(&mut self) -> anyhow::Result<Answer> {
         match self.read() {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) | Err(_) if self.sent.1 => {
@@ -65,13 +81,13 @@ impl Client {
     }
 
     fn again(&mut self) -> anyhow::Result<()> {
-        self.connection = None;
+        self.stream = None;
         self.sent.1 = false;
         self.write()
     }
 
     fn write(&mut self) -> anyhow::Result<()> {
-        let connection = match &mut self.connection {
+        let connection = match &mut self.stream {
             Some(connection) => connection,
             none => {
                 let stream = TcpStream::connect(self.address)?;
@@ -85,7 +101,7 @@ impl Client {
 
     /// `None` where the connection was closed before an answer.
     fn read(&mut self) -> anyhow::Result<Option<Answer>> {
-        let connection = self.connection.as_mut().context("nothing was sent")?;
+        let connection = self.stream.as_mut().context("nothing was sent")?;
         let status = line(connection)?;
         if status.is_empty() {
             return Ok(None);
@@ -114,10 +130,10 @@ impl Client {
             }
         } else {
             connection.read_to_end(&mut body)?;
-            self.connection = None;
+            self.stream = None;
         }
         if headers.get("connection").is_some_and(|value| value == "close") {
-            self.connection = None;
+            self.stream = None;
         }
         Ok(Some(Answer { status, headers, body }))
     }
