@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long anything may take that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running process, killed with the value.
 pub(crate) struct Gateway {
@@ -103,6 +103,12 @@ impl Gateway {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it without a warning, and returns what it had to say.
+    pub(crate) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.wait().1
     }
 
     /// Waits for the end: standard error is closed then.

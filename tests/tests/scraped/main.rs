@@ -10,6 +10,7 @@
 mod gateway;
 mod hostile;
 mod hostile_protobuf;
+mod identity;
 mod lint;
 mod random;
 mod scrape;
@@ -39,7 +40,7 @@ pub(crate) use tests;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let tests = [lint::TESTS, scrape::TESTS].concat();
+    let tests = [identity::TESTS, lint::TESTS, scrape::TESTS].concat();
     let trials = tests.into_iter().map(|test| {
         let module = test.module.trim_start_matches("scraped::");
         Trial::ignorable_test(format!("{module}::{}", test.name), move || carry_out(test))

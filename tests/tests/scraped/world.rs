@@ -131,7 +131,7 @@ fn configuration(targets: &[(&str, SocketAddr)], ways: &[(&str, &str)]) -> anyho
         let targets: Vec<_> = targets.iter().map(target).collect();
         let mut job: serde_json::Map<_, _> = serde_yaml::from_str(settings)?;
         job.insert("job_name".to_owned(), format!("scrape-{way}").into());
-        job.insert("honor_labels".to_owned(), true.into());
+        job.entry("honor_labels").or_insert(true.into());
         job.insert("static_configs".to_owned(), targets.into());
         jobs.push(job);
     }
