@@ -37,6 +37,12 @@ pub const POD_NAMESPACE: &str = "--pod.namespace";
 /// UID of the pod, from the downward API: what signed requests are bound to.
 pub const POD_UID: &str = "--pod.uid";
 
+/// The folder to keep in what is pushed; without one it is in memory only.
+pub const STORAGE_DIR: &str = "--storage.dir";
+
+/// `never`, so that an answered push survives the end of the process, or `always`, so that it survives the machine's.
+pub const STORAGE_SYNC: &str = "--storage.sync";
+
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
 
@@ -44,7 +50,7 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 14] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -55,6 +61,8 @@ pub const ALL: [&str; 12] = [
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
+    STORAGE_DIR,
+    STORAGE_SYNC,
     LOG_LEVEL,
     LOG_FORMAT,
 ];

@@ -4,7 +4,7 @@
 //!
 //! *Never:* formats, what is done with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use protocol::GroupingKey;
 
@@ -23,6 +23,8 @@ pub struct GroupView {
     pub push_time: UnixSeconds,
     /// When a push was last refused; [`UnixSeconds::NEVER`] if none was.
     pub failure_time: UnixSeconds,
+    /// How old it may grow, where the last accepted push said so.
+    pub(super) stale_after: Option<Duration>,
     families: Vec<GroupFamily>,
 }
 
@@ -40,6 +42,7 @@ impl GroupView {
             key: Arc::clone(key),
             push_time: group.push_time,
             failure_time: group.failure_time,
+            stale_after: group.stale_after,
             families: group.families.values().cloned().collect(),
         }
     }
