@@ -8,11 +8,12 @@
 
 mod connections;
 mod process;
+mod storage;
 mod window;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use crate::{
     build_info,
     exposition::{Kind, Metric, MetricFamily, Value},
+    persist,
 };
 pub(crate) use connections::Connections;
 use window::Window;
@@ -59,6 +61,12 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (PUSHES_REFUSED, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
+    storage::FAMILIES[0],
+    storage::FAMILIES[1],
+    storage::FAMILIES[2],
+    storage::FAMILIES[3],
+    storage::FAMILIES[4],
+    storage::FAMILIES[5],
 ];
 
 /// Which handler answered, in upstream's words.
@@ -88,6 +96,7 @@ pub(crate) enum Refusal {
     Measurement,
     Outdated,
     Path,
+    Storage,
     Syntax,
     Timestamp,
     TooLarge,
@@ -102,6 +111,7 @@ pub(crate) enum SignedDelete {
     Malformed,
     NoKeys,
     NoPodUid,
+    NotStored,
     PushedSince,
     Replayed,
     Stale,
@@ -113,6 +123,7 @@ pub(crate) enum SignedDelete {
 pub(crate) struct Metrics {
     counts: Mutex<Counts>,
     connections: Connections,
+    storage: Arc<persist::Counts>,
     is_of_process: bool,
 }
 
@@ -156,7 +167,7 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Body,
         Self::Encoding,
         Self::Header,
@@ -165,6 +176,7 @@ impl Refusal {
         Self::Measurement,
         Self::Outdated,
         Self::Path,
+        Self::Storage,
         Self::Syntax,
         Self::Timestamp,
         Self::TooLarge,
@@ -180,6 +192,7 @@ impl Refusal {
             Self::Measurement => "measurement",
             Self::Outdated => "outdated",
             Self::Path => "path",
+            Self::Storage => "storage",
             Self::Syntax => "syntax",
             Self::Timestamp => "timestamp",
             Self::TooLarge => "too_large",
@@ -190,13 +203,14 @@ impl Refusal {
 // === impl SignedDelete ===
 
 impl SignedDelete {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Accepted,
         Self::BadSignature,
         Self::Busy,
         Self::Malformed,
         Self::NoKeys,
         Self::NoPodUid,
+        Self::NotStored,
         Self::PushedSince,
         Self::Replayed,
         Self::Stale,
@@ -211,6 +225,7 @@ impl SignedDelete {
             Self::Malformed => "malformed",
             Self::NoKeys => "no_keys",
             Self::NoPodUid => "no_pod_uid",
+            Self::NotStored => "not_stored",
             Self::PushedSince => "pushed_since",
             Self::Replayed => "replayed",
             Self::Stale => "stale",
@@ -223,8 +238,8 @@ impl SignedDelete {
 
 impl Metrics {
     /// Those of the whole process.
-    pub(crate) fn of_process() -> Self {
-        Self { is_of_process: true, ..Self::default() }
+    pub(crate) fn of_process(storage: Arc<persist::Counts>) -> Self {
+        Self { is_of_process: true, storage, ..Self::default() }
     }
 
     /// What the listeners count.
@@ -346,6 +361,7 @@ impl Metrics {
                 deletes.collect(),
             ),
         ]);
+        families.extend(storage::gather(&self.storage));
         families.retain(|family| !family.metrics.is_empty());
         families
     }
@@ -394,7 +410,7 @@ mod tests {
 
     #[test]
     fn every_family_gathered_is_in_the_table_and_sorted() {
-        let metrics = Metrics::of_process();
+        let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
         let gathered: Vec<_> = metrics.gather().into_iter().map(|family| (family.name, family.kind)).collect();
@@ -425,7 +441,7 @@ mod tests {
 
     #[test]
     fn own_series_have_no_job_and_no_instance() {
-        let metrics = Metrics::of_process();
+        let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
         let families = metrics.gather();

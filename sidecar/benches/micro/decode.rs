@@ -2,6 +2,7 @@
 //!
 //! *Never:* the store.
 
+use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use protocol::{GroupingKey, NameValidation, PathNames};
 use sidecar::exposition::{openmetrics, protobuf, text};
@@ -24,7 +25,7 @@ fn openmetrics(bencher: Bencher<'_, '_>, series: usize) {
 
 #[divan::bench(args = SERIES)]
 fn protobuf(bencher: Bencher<'_, '_>, series: usize) {
-    let body = bodies::protobuf(series);
+    let body = Bytes::from(bodies::protobuf(series));
     bencher.counter(BytesCount::of_slice(&body)).bench(|| protobuf::decode(&body));
 }
 
