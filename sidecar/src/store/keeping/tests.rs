@@ -121,7 +121,8 @@ fn fill(store: &Store) {
         merge("new", "m 1\n"),
         merge("new", "n 1\n"),
         replace("past", "p 1\n").with_times(Times { push_time: UnixSeconds(5.0), failure_time: UnixSeconds(7.5) }),
-        replace("past/refused/1", "").with_times(Times { push_time: UnixSeconds::NEVER, failure_time: UnixSeconds(8.0) }),
+        replace("past/refused/1", "")
+            .with_times(Times { push_time: UnixSeconds::NEVER, failure_time: UnixSeconds(8.0) }),
         replace("empty", ""),
     ];
     for (second, change) in changes.into_iter().enumerate() {
@@ -249,20 +250,6 @@ fn what_is_pushed_is_loaded_by_the_rules_that_it_was_pushed_by() {
 fn files_of_version_1_are_read() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/storage-1");
     let kept = Scratch::new();
-    if std::env::var_os("SIDEGATE_MAKE_GOLDEN").is_some() {
-        let store = kept.open_with(Rules { timestamps: Timestamps::Honor, ..Rules::default() });
-        fill(&store);
-        store.write_checkpoint();
-        fill(&store);
-        fs::create_dir_all(&golden).unwrap();
-        for name in ["checkpoint-2", "log-2"] {
-            fs::copy(kept.file(name), golden.join(name)).unwrap();
-        }
-        let (page, openmetrics, due) = seen(&store);
-        fs::write(golden.join("page.prom"), page).unwrap();
-        fs::write(golden.join("page.openmetrics"), openmetrics).unwrap();
-        panic!("{due:?}");
-    }
     fs::create_dir(&kept.path).unwrap();
     for name in ["checkpoint-2", "log-2"] {
         fs::copy(golden.join(name), kept.file(name)).unwrap();
