@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     args::Args,
+    auth::Access,
     clock,
     config::{Config, Plan, Role, Sidecar, Sockets},
     expiry,
@@ -103,13 +104,17 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, rules, role } = config;
+    let Config { log_level: _, log_format: _, settings, rules, auth, role } = config;
+    let access = Access::new(auth);
     let (store, metrics, quit) = (Store::with(rules), Metrics::of_process(), signals.quit());
-    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings, quit };
+    let parts =
+        |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, access, settings, quit };
     match role {
         Role::Alone(sockets) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
-            run_alone(AppState::new(parts), &sockets, signals).await
+            let state = AppState::new(parts);
+            state.refresh_tokens();
+            run_alone(state, &sockets, signals).await
         }
         Role::Sidecar(sidecar) => {
             run_sidecar(*sidecar, parts, signals).await;
@@ -160,6 +165,7 @@ async fn run_sidecar(
     let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
     let store = parts.store.clone();
     let state = AppState::new(parts);
+    state.refresh_tokens();
     start_expiry(state.clone(), Some(seen_by_expiry));
 
     let router = http::router(state.on(Listener::Push));

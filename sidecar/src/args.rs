@@ -9,6 +9,7 @@
 //! *Never:* what a value means, defaults that depend on the machine.
 
 mod alone;
+mod auth;
 mod common;
 mod import;
 mod sidecar;
@@ -18,6 +19,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
+pub(crate) use auth::AuthArgs;
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use import::ImportArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};

@@ -5,6 +5,7 @@
 //!
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
+mod auth;
 mod path;
 mod reader;
 mod shown;
@@ -20,6 +21,7 @@ use crate::{
         AloneArgs, Args, Command, CommonArgs, HoldOpenArgs, ImportArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs,
         PushArgs, SidecarArgs, StorageArgs, WebArgs,
     },
+    auth::AuthSettings,
     clock::UnixSeconds,
     duration,
     exposition::measurement::Naming,
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) log_format: telemetry::Format,
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    /// Absent where nobody is asked for a token.
+    pub(crate) auth: Option<AuthSettings>,
     pub(crate) role: Role,
 }
 
@@ -123,6 +127,7 @@ impl Config {
     /// Goes through everything before it gives up, so that no mistake hides another.
     fn read(reader: &mut Reader, args: RoleArgs, started: UnixSeconds) -> Option<Self> {
         let mut shown = Shown::default();
+        let is_alone = matches!(args, RoleArgs::Alone(_));
         let (role, telemetry_path, common, log) = match args {
             RoleArgs::Alone(AloneArgs { listen, common, storage, log }) => {
                 let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
@@ -134,7 +139,8 @@ impl Config {
                 (read_sidecar(reader, ports, hold_open, pod), Some(METRICS_PATH.to_owned()), common, log)
             }
         };
-        let CommonArgs { web, push, measurement } = common;
+        let CommonArgs { web, push, measurement, auth } = common;
+        let auth = auth::read(reader, auth, is_alone);
         let paths = read_paths(reader, &mut shown, &web);
         let has_lifecycle_api = reader.switch("--web.enable-lifecycle", &web.enable_lifecycle);
         let has_admin_api = reader.switch("--web.enable-admin-api", &web.enable_admin_api);
@@ -170,7 +176,7 @@ impl Config {
             started,
         };
         let (log_level, log_format) = (log_level?, log_format?);
-        Some(Self { log_level, log_format, settings, rules: rules?, role: role? })
+        Some(Self { log_level, log_format, settings, rules: rules?, auth: auth?, role: role? })
     }
 }
 

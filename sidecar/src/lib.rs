@@ -3,6 +3,7 @@
 //! ```text
 //! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   bytes ↔ families
 //!                                │                   ├─▶ store        families ↔ page
+//!                                │                   ├─▶ auth         who may push and administrate
 //!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
 //!                                ├─▶ expiry          removes what is stale
@@ -23,6 +24,7 @@
 
 mod app;
 mod args;
+mod auth;
 mod build_info;
 mod config;
 mod duration;
@@ -32,9 +34,12 @@ mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod pattern;
+mod reload;
 mod rfc3339;
 mod selector;
 mod telemetry;
+mod yaml;
 
 pub mod clock;
 pub mod exposition;

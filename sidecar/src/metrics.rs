@@ -6,6 +6,7 @@
 //!
 //! *Never:* HTTP paths, labels that a client chooses.
 
+mod access;
 mod process;
 mod window;
 
@@ -22,8 +23,11 @@ use crate::{
     build_info,
     exposition::{Kind, Metric, MetricFamily, Value},
 };
+use access::AccessCounts;
+pub(crate) use access::{AuthRefusal, ReloadedFile};
 use window::Window;
 
+const AUTH_REFUSALS: &str = "sidegate_auth_refusals_total";
 const BUILD_INFO: &str = "pushgateway_build_info";
 const HTTP_PUSH_DURATION: &str = "pushgateway_http_push_duration_seconds";
 const HTTP_PUSH_SIZE: &str = "pushgateway_http_push_size_bytes";
@@ -31,6 +35,7 @@ const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
 const ESCAPED_SERIES_HIDDEN: &str = "sidegate_escaped_series_hidden_total";
 const GROUPS_EXPIRED: &str = "sidegate_groups_expired_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
+const RELOAD_FAILURES: &str = "sidegate_reload_failures_total";
 const SCRAPES: &str = "sidegate_scrapes_total";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 
@@ -49,9 +54,11 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (HTTP_PUSH_DURATION, Kind::Summary),
     (HTTP_PUSH_SIZE, Kind::Summary),
     (HTTP_REQUESTS, Kind::Counter),
+    (AUTH_REFUSALS, Kind::Counter),
     (ESCAPED_SERIES_HIDDEN, Kind::Counter),
     (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
+    (RELOAD_FAILURES, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
 ];
@@ -75,6 +82,7 @@ pub(crate) enum Handler {
 /// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
+    Auth,
     Body,
     Encoding,
     Header,
@@ -114,6 +122,7 @@ struct Counts {
     requests: BTreeMap<(u16, Handler, &'static str), u64>,
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
+    access: AccessCounts,
     scrapes: u64,
     hidden: u64,
     expired: u64,
@@ -149,7 +158,8 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
+        Self::Auth,
         Self::Body,
         Self::Encoding,
         Self::Header,
@@ -164,6 +174,7 @@ impl Refusal {
 
     pub(crate) fn label(self) -> &'static str {
         match self {
+            Self::Auth => "auth",
             Self::Body => "body",
             Self::Encoding => "encoding",
             Self::Header => "header",
@@ -241,6 +252,16 @@ impl Metrics {
         self.count(|counts| *counts.signed_deletes.entry(outcome).or_default() += 1);
     }
 
+    /// Somebody was not let in.
+    pub(crate) fn auth_refused(&self, why: AuthRefusal) {
+        self.count(|counts| *counts.access.refused.entry(why).or_default() += 1);
+    }
+
+    /// A file that has changed was not taken.
+    pub(crate) fn reload_failed(&self, file: ReloadedFile) {
+        self.count(|counts| *counts.access.reload_failures.entry(file).or_default() += 1);
+    }
+
     pub(crate) fn scrape(&self) {
         self.count(|counts| counts.scrapes += 1);
     }
@@ -276,6 +297,8 @@ impl Metrics {
         let deletes = SignedDelete::ALL.iter().map(|outcome| {
             metric(&[("outcome", outcome.label())], counts.signed_deletes.get(outcome).copied().unwrap_or_default())
         });
+        let not_let_in = counts.access.refused().map(|(why, count)| metric(&[("reason", why)], count));
+        let not_read = counts.access.reload_failures().map(|(file, count)| metric(&[("file", file)], count));
         families.extend([
             family(
                 BUILD_INFO,
@@ -298,6 +321,12 @@ impl Metrics {
                 requests.collect(),
             ),
             family(
+                AUTH_REFUSALS,
+                "Requests that were not let in for want of a good token.",
+                Kind::Counter,
+                not_let_in.collect(),
+            ),
+            family(
                 ESCAPED_SERIES_HIDDEN,
                 "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \
                  them like others.",
@@ -315,6 +344,12 @@ impl Metrics {
                 "Pushes that were refused, whatever they were answered.",
                 Kind::Counter,
                 refused.collect(),
+            ),
+            family(
+                RELOAD_FAILURES,
+                "Files that were read again and not taken, so that what was read before stays in force.",
+                Kind::Counter,
+                not_read.collect(),
             ),
             family(
                 SCRAPES,

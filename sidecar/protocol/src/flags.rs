@@ -37,6 +37,12 @@ pub const POD_NAMESPACE: &str = "--pod.namespace";
 /// UID of the pod, from the downward API: what signed requests are bound to.
 pub const POD_UID: &str = "--pod.uid";
 
+/// The file with the tokens that pushes and administration need.
+pub const TOKEN_FILE: &str = "--auth.token-file";
+
+/// Whether reading needs a token too.
+pub const AUTH_READS: &str = "--auth.reads";
+
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
 
@@ -44,7 +50,7 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 14] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -55,6 +61,8 @@ pub const ALL: [&str; 12] = [
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
+    TOKEN_FILE,
+    AUTH_READS,
     LOG_LEVEL,
     LOG_FORMAT,
 ];
