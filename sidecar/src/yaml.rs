@@ -90,9 +90,9 @@ mod tests {
             ("list: a", "line 1, column 7: list: invalid type: string, expected a sequence"),
             ("list: [a]", "line 1, column 8: list[0]: invalid type: string, expected struct Inner"),
             ("list: [{}]", "line 1, column 8: list[0]: missing field `secret`"),
-            ("list: [{secret: [1]}]", "line 1, column 18: list[0].secret: invalid type: sequence, expected a string"),
+            ("list: [{secret: [1]}]", "line 1, column 17: list[0].secret: invalid type: sequence, expected a string"),
             ("list: [{secret: a, number: b}]", "line 1, column 28: list[0].number: invalid type: string, expected f64"),
-            ("list: []\nlist: []", "duplicate field `list`"),
+            ("list: []\nlist: []", "line 1, column 1: duplicate field `list`"),
             ("other: []", "line 1, column 1: unknown field, expected `list`"),
         ];
         for (text, expected) in rows {

@@ -326,7 +326,7 @@ mod tests {
             ("tokens: [{token: {5: 6}}]", "line 1, column 18: tokens[0].token: invalid type: map, expected a string"),
             (
                 "tokens: [{token: a, rate: {perSecond: 1, burst: -1}}]",
-                "line 1, column 49: tokens[0].rate.burst: invalid value: integer, expected u32",
+                "line 1, column 49: tokens[0].rate.burst: invalid type: integer, expected u32",
             ),
         ];
         for (text, expected) in rows {

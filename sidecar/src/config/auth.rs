@@ -18,9 +18,9 @@ use crate::{
 /// The inner `None` is the absence of a token file.
 pub(super) fn read(reader: &mut Reader, args: AuthArgs, is_alone: bool) -> Option<Option<AuthSettings>> {
     let token_file = given(args.token_file).map(PathBuf::from);
-    let guards_reads = reader.switch(flags::AUTH_READS, &args.reads)?;
+    let guards_reads = reader.switch(flags::AUTH_READS, &args.reads);
     let Some(token_file) = token_file else {
-        if guards_reads {
+        if guards_reads == Some(true) {
             reader.mistakes.push(format!(
                 "{}: expected {} beside it, found none",
                 flags::AUTH_READS,
@@ -32,5 +32,5 @@ pub(super) fn read(reader: &mut Reader, args: AuthArgs, is_alone: bool) -> Optio
     if is_alone && let Err(error) = auth::check(&token_file) {
         reader.mistakes.push(format!("{}: {error}", flags::TOKEN_FILE));
     }
-    Some(Some(AuthSettings { token_file, guards_reads }))
+    Some(Some(AuthSettings { token_file, guards_reads: guards_reads? }))
 }

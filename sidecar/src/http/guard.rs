@@ -76,7 +76,7 @@ impl AppState {
             Some(Ok(tokens)) => tracing::info!(tokens, "token file read"),
             Some(Err(error)) => {
                 self.metrics().reload_failed(ReloadedFile::Tokens);
-                tracing::error!(%error, "token file not taken, the tokens before stay in force");
+                tracing::error!(%error, "token file not taken, those read before stay in force, if any");
             }
         }
     }

@@ -29,6 +29,7 @@ tokens:
     token: T0KEN-backups
     jobs: [\"backup-.*\"]
     rate: {perSecond: 0.1, burst: 3}
+  - {name: some, token: T0KEN-some, jobs: [j]}
 ";
 
 /// A token file of its own for each test.
@@ -55,7 +56,7 @@ fn writes_and_administration_need_a_token_and_reads_and_health_do_not() {
         ("POST", "/metrics/job@base64/ag"),
         ("DELETE", "/metrics/job/j"),
         ("PUT", "/api/v1/admin/wipe"),
-        ("DELETE", "/api/v1/groups?match[]={job=\"j\"}"),
+        ("DELETE", "/api/v1/groups?match[]=%7Bjob%3D%22j%22%7D"),
         ("PUT", "/-/quit"),
         ("POST", "/-/quit"),
     ];
@@ -82,7 +83,7 @@ fn reads_need_a_token_on_request_and_health_never_does() {
     let calls = calls("reads", true);
     for path in ["/metrics", "/metrics/", "/", "/status", "/api/v1/status", "/api/v1/metrics"] {
         calls.push_listener("GET", path, &[], Body::empty()).is(401, MISSING);
-        let token = "x-bk-token: T0KEN-backups";
+        let token = "x-bk-token: T0KEN-some";
         assert_eq!(calls.push_listener("GET", path, &[token], Body::empty()).status, 200, "{path}");
     }
     calls.scrape_listener("GET", "/metrics", &[]).is(401, MISSING);
@@ -204,7 +205,7 @@ fn answer_before_the_body(to: SocketAddr, headers: &str, start: &str) -> String 
     while !String::from_utf8_lossy(&answer).contains("found none\n") {
         let read = stream.read(&mut piece).unwrap();
         assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&piece[..read]);
+        answer.extend(piece.iter().take(read));
     }
     stream.shutdown(Shutdown::Both).unwrap();
     String::from_utf8(answer).unwrap()
@@ -257,7 +258,7 @@ fn no_token_is_in_the_log() {
             request(to, method, path, &[&format!("authorization: Bearer {token}")], "x\n");
         }
     }
-    fs::write(&path, format!("{TOKENS}    token: T0KEN-more\n")).unwrap();
+    fs::write(&path, format!("{TOKENS}  - {{token: T0KEN-more, token: T0KEN-more}}\n")).unwrap();
     eventually(|| {
         request(to, "PUT", "/metrics/job/j", &["x-bk-token: T0KEN-all"], "x 1\n").0 == 200 && {
             let page = request(to, "GET", "/metrics", &["x-bk-token: T0KEN-all"], "").1;
@@ -265,7 +266,7 @@ fn no_token_is_in_the_log() {
         }
     });
     let line = gateway.line(|line| line.contains("level=error"));
-    assert!(line.contains("duplicate field `token`") && line.contains("tokens before stay in force"), "{line}");
+    assert!(line.contains("duplicate field `token`") && line.contains("those read before stay in force"), "{line}");
     assert_eq!(request(to, "PUT", "/-/quit", &["x-bk-token: T0KEN-all"], "").0, 200);
     let (status, log) = gateway.wait();
     assert!(status.success() && log.contains("not let in") && log.contains("push malformed"), "{log}");
@@ -305,7 +306,7 @@ fn alone_a_bad_file_is_a_mistake_like_others() {
     let flag = format!("--auth.token-file={}", path.display());
     let (status, log) = Gateway::start(&[&flag, "--log.level=loud"]).wait();
     let expected = format!(
-        "--auth.token-file: expected a token file in \"{}\", found a fault: line 2, column 22: tokens[0]: \
+        "--auth.token-file: expected a token file in \"{}\", found a fault: line 2, column 21: tokens[0]: \
          unknown field, expected one of `name`, `token`, `jobs`, `rate`\n--log.level: expected",
         path.display()
     );

@@ -100,8 +100,8 @@ fn bad_flags_are_an_error_and_help_is_not() {
 #[test]
 fn the_help_has_headings_in_order_and_fits_a_narrow_screen() {
     let roles: [(&[&str], &[&str]); 2] = [
-        (&[], &["Web", "Push", "Measurement", "Storage", "Log", "Other"]),
-        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Log", "Other"]),
+        (&[], &["Web", "Push", "Measurement", "Auth", "Storage", "Log", "Other"]),
+        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Auth", "Log", "Other"]),
     ];
     for (role, expected) in roles {
         let (_, help, _) = run(&[role, &["--help"]].concat(), &[("COLUMNS", "80")]);
