@@ -26,7 +26,7 @@ use crate::{
     http::{self, AppState, Listener, Parts},
     import::{self, Import, ImportError},
     lifecycle::{self, Readiness, Scrapes, SeenRevisions, Signals},
-    listen::{self, Closing, Endpoint, ListenAddress, SystemdError},
+    listen::{self, Closing, ConnectionLimits, Endpoint, ListenAddress, Serving, SystemdError},
     metrics::Metrics,
     operator_access::OperatorAccess,
     store::Store,
@@ -126,9 +126,10 @@ async fn run(config: Config) -> Result<(), AppError> {
 async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
     start_expiry(state.clone(), None);
-    let router = http::router(state);
+    let counts = state.metrics().connections();
+    let serving = Serving::new(http::router(state), ConnectionLimits::default(), counts);
     for listener in listeners(sockets).await? {
-        servers.tasks.spawn(listen::serve(listener, router.clone(), servers.closing.clone()));
+        servers.tasks.spawn(listen::serve(listener, serving.clone(), servers.closing.clone()));
     }
     let signal = signals.recv().await;
     tracing::info!(signal, "leaving");
@@ -168,13 +169,15 @@ async fn run_sidecar(
     state.refresh_tokens();
     start_expiry(state.clone(), Some(seen_by_expiry));
 
-    let router = http::router(state.on(Listener::Push));
+    // Whoever holds the connections of the one listener does not hold those of the other.
+    let serving = |router| Serving::new(router, ConnectionLimits::default(), state.metrics().connections());
+    let pushing = serving(http::router(state.on(Listener::Push)));
     for address in push {
-        let endpoint = Endpoint { address, name: "push", router: router.clone() };
+        let endpoint = Endpoint { address, name: "push", serving: pushing.clone() };
         pushes.tasks.spawn(listen::serve_patiently(endpoint, pushes.closing.clone(), starting.clone()));
     }
-    let router = http::scrape_router(state.on(Listener::Scrape));
-    let endpoint = Endpoint { address: scrape, name: "scrape", router };
+    let serving = serving(http::scrape_router(state.on(Listener::Scrape)));
+    let endpoint = Endpoint { address: scrape, name: "scrape", serving };
     scraped.tasks.spawn(listen::serve_patiently(endpoint, scraped.closing.clone(), starting));
 
     let signal = signals.recv().await;
@@ -212,6 +215,7 @@ impl Servers {
         let ended = timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
         if ended.is_err() {
             tracing::warn!(after = ?DRAIN, "some connections were cut");
+            self.tasks.shutdown().await;
         }
     }
 }

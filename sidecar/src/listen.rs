@@ -1,15 +1,23 @@
-//! Sockets: binding them, with patience where that is called for, and serving a router on them.
+//! Sockets: binding them, with patience where that is called for, and serving a router on them, within limits.
 //!
 //! A native sidecar that dies holds its pod in the init phase, so in the sidecar no listener that fails to bind ends
 //! the process: it is reported and tried again. Where there is no IPv6, a listener for IPv6 alone is given up after
 //! one warning.
 //!
-//! Not held yet: how many connections there are, and how long they may take for their headers.
+//! Connections come in by [`serve`] and live in [`connection`]; there a client has limits for what it takes: connections
+//! at once, the time of a head, the time without a request, the size of a head. How long a body may take, and how large
+//! it may be, is for whoever reads it.
 //!
 //! *Never:* what is served.
 
+mod accept;
+mod activity;
 mod address;
+mod answer;
+mod connection;
 mod delivery;
+mod limits;
+mod stream;
 mod systemd;
 
 use std::{
@@ -18,14 +26,15 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use crate::lifecycle::Starting;
 
+pub(crate) use accept::{Serving, serve};
+pub(crate) use activity::Awaited;
 pub(crate) use address::ListenAddress;
 pub(crate) use delivery::Delivery;
-use delivery::DeliveryListener;
+pub(crate) use limits::ConnectionLimits;
 pub(crate) use systemd::{SystemdError, take_from_systemd};
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -44,7 +53,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: ListenAddress,
     /// The listener's name in the log.
     pub(crate) name: &'static str,
-    pub(crate) router: Router,
+    pub(crate) serving: Serving,
 }
 
 /// The sender raises the [`Closing`].
@@ -72,26 +81,16 @@ fn announce(listener: &TcpListener, name: &'static str) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until closing; requests that are under way then are answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut closing: Closing) {
-    let router = router.into_make_service_with_connect_info::<Delivery>();
-    let served = axum::serve(DeliveryListener(listener), router);
-    let served = served.with_graceful_shutdown(async move { closing.raised().await });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "listener ended");
-    }
-}
-
 /// Binds as soon as that is possible and serves until closing. Counts as started with the first attempt.
 pub(crate) async fn serve_patiently(endpoint: Endpoint, mut closing: Closing, starting: Starting) {
-    let Endpoint { address, name, router } = endpoint;
+    let Endpoint { address, name, serving } = endpoint;
     let mut starting = Some(starting);
     let mut retry = FIRST_RETRY;
     loop {
         let error = match bind(address, name).await {
             Ok(listener) => {
                 drop(starting);
-                return serve(listener, router, closing).await;
+                return serve(listener, serving, closing).await;
             }
             Err(error) => error,
         };

@@ -7,6 +7,7 @@
 //! *Never:* HTTP paths, labels that a client chooses.
 
 mod access;
+mod connections;
 mod process;
 mod window;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 use access::AccessCounts;
 pub(crate) use access::{AuthRefusal, ReloadedFile};
+pub(crate) use connections::Connections;
 use window::Window;
 
 const AUTH_REFUSALS: &str = "sidegate_auth_refusals_total";
@@ -55,6 +57,9 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (HTTP_PUSH_SIZE, Kind::Summary),
     (HTTP_REQUESTS, Kind::Counter),
     (AUTH_REFUSALS, Kind::Counter),
+    connections::FAMILIES[0],
+    connections::FAMILIES[1],
+    connections::FAMILIES[2],
     (ESCAPED_SERIES_HIDDEN, Kind::Counter),
     (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
@@ -114,6 +119,7 @@ pub(crate) enum SignedDelete {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     counts: Mutex<Counts>,
+    connections: Connections,
     is_of_process: bool,
 }
 
@@ -229,6 +235,11 @@ impl Metrics {
         Self { is_of_process: true, ..Self::default() }
     }
 
+    /// What the listeners count.
+    pub(crate) fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
     /// The method is one of the few that some handler serves.
     pub(crate) fn request(&self, code: u16, handler: Handler, method: &'static str) {
         self.count(|counts| *counts.requests.entry((code, handler, method)).or_default() += 1);
@@ -322,10 +333,13 @@ impl Metrics {
             ),
             family(
                 AUTH_REFUSALS,
-                "Requests that were not let in for want of a good token.",
+                "Requests that were not let in since nothing they showed was good for it, or too often.",
                 Kind::Counter,
                 not_let_in.collect(),
             ),
+        ]);
+        families.extend(self.connections.gather());
+        families.extend([
             family(
                 ESCAPED_SERIES_HIDDEN,
                 "Series left out, summed over all pages handed out: names in UTF-8, escaped as the reader asked, made \

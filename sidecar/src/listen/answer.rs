@@ -1,0 +1,51 @@
+//! Answers to those who are not let in, or never came to their point: given without a request, on the bare connection.
+//!
+//! The only status codes of failures outside `http::error`: there is no request that a handler could be called with.
+//!
+//! *Never:* when they are given.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// How long a peer may take to read such an answer, and to close.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// There are as many connections as there may be.
+pub(super) fn too_many_connections(limit: usize) -> String {
+    let sentence =
+        format!("expected at most {limit} connections at once, found one more; `--web.max-connections` sets the limit");
+    answer("503 Service Unavailable", "retry-after: 1\r\n", &sentence)
+}
+
+/// A head did not come to its end.
+pub(super) fn slow_head(limit: Duration) -> String {
+    let sentence = format!(
+        "expected the whole head of the request within {limit:?}, found a part of it; `--web.header-timeout` sets the \
+         limit"
+    );
+    answer("408 Request Timeout", "", &sentence)
+}
+
+/// Writes an answer and closes, as far as that goes in a moment.
+pub(super) async fn say(answer: &str, mut stream: impl AsyncWrite + Unpin) {
+    let said = timeout(GOODBYE, async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.flush().await?;
+        stream.shutdown().await
+    });
+    if let Ok(Err(error)) = said.await {
+        tracing::debug!(%error, "an answer could not be given");
+    }
+}
+
+fn answer(status: &str, headers: &str, sentence: &str) -> String {
+    let length = sentence.len() + 1;
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
+         connection: close\r\ncontent-length: {length}\r\n\r\n{sentence}\n"
+    )
+}

@@ -1,0 +1,99 @@
+//! Connections, as they are counted: by the listeners, from all of their tasks.
+//!
+//! *Never:* sockets, limits.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use super::{family, metric};
+use crate::{
+    exposition::{Kind, MetricFamily},
+    listen::Awaited,
+};
+
+const OPEN: &str = "sidegate_connections";
+const REFUSED: &str = "sidegate_connections_refused_total";
+const TIMED_OUT: &str = "sidegate_connections_timed_out_total";
+
+/// Name and type of each family, sorted by name.
+pub(super) const FAMILIES: [(&str, Kind); 3] =
+    [(OPEN, Kind::Gauge), (REFUSED, Kind::Counter), (TIMED_OUT, Kind::Counter)];
+
+/// What the listeners count. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections(Arc<Counts>);
+
+/// A connection, counted for as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct Open(Connections);
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicU64,
+    refused: AtomicU64,
+    no_head: AtomicU64,
+    no_request: AtomicU64,
+    no_reader: AtomicU64,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    pub(crate) fn open(&self) -> Open {
+        self.0.open.fetch_add(1, Relaxed);
+        Open(self.clone())
+    }
+
+    /// There was one more than there may be.
+    pub(crate) fn refused(&self) {
+        self.0.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn timed_out(&self, waited: Awaited) {
+        self.0.timed_out(waited).fetch_add(1, Relaxed);
+    }
+
+    /// The families, sorted by name.
+    pub(crate) fn gather(&self) -> [MetricFamily; 3] {
+        let timed_out = Awaited::ALL
+            .map(|waited| metric(&[("waiting_for", waited.label())], self.0.timed_out(waited).load(Relaxed)));
+        [
+            family(OPEN, "Connections that are open.", Kind::Gauge, vec![metric(&[], self.0.open.load(Relaxed))]),
+            family(
+                REFUSED,
+                "Connections that were refused since there were as many as there may be.",
+                Kind::Counter,
+                vec![metric(&[], self.0.refused.load(Relaxed))],
+            ),
+            family(
+                TIMED_OUT,
+                "Connections that were closed by a time limit, by what was waited for.",
+                Kind::Counter,
+                timed_out.into(),
+            ),
+        ]
+    }
+}
+
+// === impl Open ===
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Self(Connections(counts)) = self;
+        counts.open.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn timed_out(&self, waited: Awaited) -> &AtomicU64 {
+        match waited {
+            Awaited::Head => &self.no_head,
+            Awaited::Reader => &self.no_reader,
+            Awaited::Request => &self.no_request,
+        }
+    }
+}
