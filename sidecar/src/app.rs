@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     args::Args,
+    auth::Access,
     clock,
     config::{Config, Keeping, Plan, Role, Sidecar, Sockets},
     expiry,
@@ -107,15 +108,19 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, rules, keeping, role } = config;
+    let Config { log_level: _, log_format: _, settings, rules, keeping, auth, role } = config;
+    let access = Access::new(auth);
     let counts = Arc::<Counts>::default();
     let store = restore(Store::with(rules), &keeping, &counts, &role)?;
     let (metrics, quit) = (Metrics::of_process(counts), signals.quit());
-    let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings, quit };
+    let parts =
+        |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, access, settings, quit };
     match role {
         Role::Alone(sockets) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
-            run_alone(AppState::new(parts), &sockets, signals).await
+            let state = AppState::new(parts);
+            state.refresh_tokens();
+            run_alone(state, &sockets, signals).await
         }
         Role::Sidecar(sidecar) => {
             run_sidecar(*sidecar, parts, signals).await;
@@ -193,6 +198,7 @@ async fn run_sidecar(
     let parts = parts(readiness, OperatorAccess::new(trust_dir, pod_uid), scrapes);
     let store = parts.store.clone();
     let state = AppState::new(parts);
+    state.refresh_tokens();
     start_expiry(state.clone(), Some(seen_by_expiry));
 
     // Whoever holds the connections of the one listener does not hold those of the other.

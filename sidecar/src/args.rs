@@ -9,6 +9,7 @@
 //! *Never:* what a value means, defaults that depend on the machine.
 
 mod alone;
+mod auth;
 mod common;
 mod identity;
 mod import;
@@ -20,6 +21,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 pub(crate) use alone::{AloneArgs, ListenArgs};
+pub(crate) use auth::AuthArgs;
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use identity::IdentityArgs;
 pub(crate) use import::ImportArgs;

@@ -5,6 +5,7 @@
 //!
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
+mod auth;
 mod identity;
 mod path;
 mod reader;
@@ -22,6 +23,7 @@ use crate::{
         AloneArgs, Args, Command, CommonArgs, HoldOpenArgs, ImportArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs,
         PushArgs, SidecarArgs, WebArgs,
     },
+    auth::AuthSettings,
     clock::UnixSeconds,
     duration,
     exposition::measurement::Naming,
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
     pub(crate) keeping: Keeping,
+    /// Absent where nobody is asked for a token.
+    pub(crate) auth: Option<AuthSettings>,
     pub(crate) role: Role,
 }
 
@@ -127,6 +131,7 @@ impl Config {
     /// Goes through everything before it gives up, so that no mistake hides another.
     fn read(reader: &mut Reader, args: RoleArgs, started: UnixSeconds) -> Option<Self> {
         let mut shown = Shown::default();
+        let is_alone = matches!(args, RoleArgs::Alone(_));
         let (role, telemetry_path, identity, keeping, common, log) = match args {
             RoleArgs::Alone(AloneArgs { listen, common, storage, persistence, log }) => {
                 let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
@@ -141,7 +146,8 @@ impl Config {
                 (role, Some(METRICS_PATH.to_owned()), identity, keeping, common, log)
             }
         };
-        let CommonArgs { web, push, measurement } = common;
+        let CommonArgs { web, push, measurement, auth } = common;
+        let auth = auth::read(reader, auth, is_alone);
         let paths = read_paths(reader, &mut shown, &web);
         let has_lifecycle_api = reader.switch("--web.enable-lifecycle", &web.enable_lifecycle);
         let has_admin_api = reader.switch("--web.enable-admin-api", &web.enable_admin_api);
@@ -177,7 +183,7 @@ impl Config {
             started,
         };
         let (log_level, log_format) = (log_level?, log_format?);
-        Some(Self { log_level, log_format, settings, rules: rules?, keeping: keeping?, role: role? })
+        Some(Self { log_level, log_format, settings, rules: rules?, keeping: keeping?, auth: auth?, role: role? })
     }
 }
 

@@ -22,6 +22,7 @@ mod body;
 mod delete;
 mod error;
 mod grouping;
+mod guard;
 mod headers;
 mod health;
 mod observe;
@@ -44,11 +45,13 @@ use axum::{
 use protocol::endpoints::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
 
 use crate::{
+    auth::{Access, AuthSettings},
     lifecycle::{Quit, Readiness, Scrapes},
     metrics::{Handler, Metrics},
     operator_access::OperatorAccess,
     store::Store,
 };
+use guard::{Purpose, guarded};
 use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
 
@@ -87,6 +90,7 @@ struct Shared {
     scrapes: Scrapes,
     readiness: Readiness,
     operator: OperatorAccess,
+    access: Access,
     quit: Quit,
 }
 
@@ -98,16 +102,19 @@ pub(crate) struct Parts {
     pub(crate) scrapes: Scrapes,
     pub(crate) readiness: Readiness,
     pub(crate) operator: OperatorAccess,
+    pub(crate) access: Access,
     pub(crate) settings: Settings,
     pub(crate) quit: Quit,
 }
 
 /// The whole API, as the push listener and the only listener serve it.
 pub fn router(state: AppState) -> Router {
-    let pushes = put(push::push).post(push::push).route_layer(from_fn_with_state(state.clone(), observe::push));
-    let deletes = delete(delete::delete).route_layer(from_fn_with_state(state.clone(), observe::delete));
+    let pushes = guarded(&state, Purpose::Push, put(push::push).post(push::push));
+    let pushes = pushes.route_layer(from_fn_with_state(state.clone(), observe::push));
+    let deletes = guarded(&state, Purpose::Push, delete(delete::delete));
+    let deletes = deletes.route_layer(from_fn_with_state(state.clone(), observe::delete));
     let groups = pushes.merge(deletes);
-    let page = get(scrape::page);
+    let page = guarded(&state, Purpose::Read, get(scrape::page));
     let Settings { telemetry_path, allows_missing_job, .. } = &*Arc::clone(&state.settings);
     let page_is_here = &**telemetry_path == METRICS_PATH;
 
@@ -133,7 +140,8 @@ pub fn scrape_router(state: AppState) -> Router {
         Settings { route_prefix: "".into(), telemetry_path: METRICS_PATH.into(), ..Settings::clone(&state.settings) };
     let state = AppState { listener: Listener::Scrape, settings: Arc::new(settings), ..state };
     let deletes = delete(delete::signed).route_layer(from_fn_with_state(state.clone(), observe::delete));
-    let routes = at_metrics(health(&state), GET_ONLY, &get(scrape::page));
+    let page = guarded(&state, Purpose::Read, get(scrape::page));
+    let routes = at_metrics(health(&state), GET_ONLY, &page);
     below_job(routes, "DELETE, OPTIONS", &deletes).finish(state)
 }
 
@@ -171,30 +179,38 @@ impl AppState {
     /// call a router without a process around it.
     #[must_use]
     pub fn around(store: Store) -> Self {
-        Self::with_access(store, OperatorAccess::default(), Settings::default())
+        Self::with_access(store, OperatorAccess::default(), Access::default(), Settings::default())
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn with(store: Store, settings: Settings) -> Self {
-        Self::with_access(store, OperatorAccess::default(), settings)
+        Self::with_access(store, OperatorAccess::default(), Access::default(), settings)
     }
 
     /// The same for the pod with that UID, which takes what was signed by the keys in the folder.
     #[must_use]
     pub fn trusting(store: Store, trust_dir: PathBuf, pod_uid: String) -> Self {
-        Self::with_access(store, OperatorAccess::new(Some(trust_dir), Some(pod_uid)), Settings::default())
+        let operator = OperatorAccess::new(Some(trust_dir), Some(pod_uid));
+        Self::with_access(store, operator, Access::default(), Settings::default())
     }
 
-    fn with_access(store: Store, operator: OperatorAccess, settings: Settings) -> Self {
+    /// The same for those who have a token of that file.
+    #[must_use]
+    pub fn guarded(store: Store, settings: Settings, token_file: PathBuf, guards_reads: bool) -> Self {
+        let access = Access::new(Some(AuthSettings { token_file, guards_reads }));
+        Self::with_access(store, OperatorAccess::default(), access, settings)
+    }
+
+    fn with_access(store: Store, operator: OperatorAccess, access: Access, settings: Settings) -> Self {
         let (metrics, scrapes) = (Metrics::default(), Scrapes::default());
         let (readiness, quit) = (Readiness::default(), Quit::default());
-        Self::new(Parts { store, metrics, scrapes, readiness, operator, settings, quit })
+        Self::new(Parts { store, metrics, scrapes, readiness, operator, access, settings, quit })
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, metrics, scrapes, readiness, operator, settings, quit } = parts;
-        let shared = Shared { store, metrics, scrapes, readiness, operator, quit };
+        let Parts { store, metrics, scrapes, readiness, operator, access, settings, quit } = parts;
+        let shared = Shared { store, metrics, scrapes, readiness, operator, access, quit };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 

@@ -4,6 +4,7 @@
 //! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   bytes ↔ families
 //!                                │                   ├─▶ store        families ↔ page
 //!                                │                   │     └─▶ persist   groups ↔ folder
+//!                                │                   ├─▶ auth         who may push and administrate
 //!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
 //!                                ├─▶ expiry          removes what is stale
@@ -24,6 +25,7 @@
 
 mod app;
 mod args;
+mod auth;
 mod build_info;
 mod config;
 mod duration;
@@ -33,10 +35,13 @@ mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod pattern;
 mod persist;
+mod reload;
 mod rfc3339;
 mod selector;
 mod telemetry;
+mod yaml;
 
 pub mod clock;
 pub mod exposition;

@@ -6,6 +6,7 @@
 //!
 //! *Never:* HTTP paths, labels that a client chooses.
 
+mod access;
 mod connections;
 mod process;
 mod storage;
@@ -25,9 +26,12 @@ use crate::{
     exposition::{Kind, Metric, MetricFamily, Value},
     persist,
 };
+use access::AccessCounts;
+pub(crate) use access::{AuthRefusal, ReloadedFile};
 pub(crate) use connections::Connections;
 use window::Window;
 
+const AUTH_REFUSALS: &str = "sidegate_auth_refusals_total";
 const BUILD_INFO: &str = "pushgateway_build_info";
 const HTTP_PUSH_DURATION: &str = "pushgateway_http_push_duration_seconds";
 const HTTP_PUSH_SIZE: &str = "pushgateway_http_push_size_bytes";
@@ -35,6 +39,7 @@ const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
 const ESCAPED_SERIES_HIDDEN: &str = "sidegate_escaped_series_hidden_total";
 const GROUPS_EXPIRED: &str = "sidegate_groups_expired_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
+const RELOAD_FAILURES: &str = "sidegate_reload_failures_total";
 const SCRAPES: &str = "sidegate_scrapes_total";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 
@@ -53,12 +58,14 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (HTTP_PUSH_DURATION, Kind::Summary),
     (HTTP_PUSH_SIZE, Kind::Summary),
     (HTTP_REQUESTS, Kind::Counter),
+    (AUTH_REFUSALS, Kind::Counter),
     connections::FAMILIES[0],
     connections::FAMILIES[1],
     connections::FAMILIES[2],
     (ESCAPED_SERIES_HIDDEN, Kind::Counter),
     (GROUPS_EXPIRED, Kind::Counter),
     (PUSHES_REFUSED, Kind::Counter),
+    (RELOAD_FAILURES, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
     storage::FAMILIES[0],
@@ -88,6 +95,7 @@ pub(crate) enum Handler {
 /// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
+    Auth,
     Body,
     Encoding,
     Header,
@@ -132,6 +140,7 @@ struct Counts {
     requests: BTreeMap<(u16, Handler, &'static str), u64>,
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
+    access: AccessCounts,
     scrapes: u64,
     hidden: u64,
     expired: u64,
@@ -167,7 +176,8 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
+        Self::Auth,
         Self::Body,
         Self::Encoding,
         Self::Header,
@@ -184,6 +194,7 @@ impl Refusal {
 
     pub(crate) fn label(self) -> &'static str {
         match self {
+            Self::Auth => "auth",
             Self::Body => "body",
             Self::Encoding => "encoding",
             Self::Header => "header",
@@ -270,6 +281,16 @@ impl Metrics {
         self.count(|counts| *counts.signed_deletes.entry(outcome).or_default() += 1);
     }
 
+    /// Somebody was not let in.
+    pub(crate) fn auth_refused(&self, why: AuthRefusal) {
+        self.count(|counts| *counts.access.refused.entry(why).or_default() += 1);
+    }
+
+    /// A file that has changed was not taken.
+    pub(crate) fn reload_failed(&self, file: ReloadedFile) {
+        self.count(|counts| *counts.access.reload_failures.entry(file).or_default() += 1);
+    }
+
     pub(crate) fn scrape(&self) {
         self.count(|counts| counts.scrapes += 1);
     }
@@ -305,6 +326,8 @@ impl Metrics {
         let deletes = SignedDelete::ALL.iter().map(|outcome| {
             metric(&[("outcome", outcome.label())], counts.signed_deletes.get(outcome).copied().unwrap_or_default())
         });
+        let not_let_in = counts.access.refused().map(|(why, count)| metric(&[("reason", why)], count));
+        let not_read = counts.access.reload_failures().map(|(file, count)| metric(&[("file", file)], count));
         families.extend([
             family(
                 BUILD_INFO,
@@ -325,6 +348,12 @@ impl Metrics {
                 "Total HTTP requests processed by the Pushgateway, excluding scrapes.",
                 Kind::Counter,
                 requests.collect(),
+            ),
+            family(
+                AUTH_REFUSALS,
+                "Requests that were not let in since nothing they showed was good for it, or too often.",
+                Kind::Counter,
+                not_let_in.collect(),
             ),
         ]);
         families.extend(self.connections.gather());
@@ -347,6 +376,12 @@ impl Metrics {
                 "Pushes that were refused, whatever they were answered.",
                 Kind::Counter,
                 refused.collect(),
+            ),
+            family(
+                RELOAD_FAILURES,
+                "Files that were read again and not taken, so that what was read before stays in force.",
+                Kind::Counter,
+                not_read.collect(),
             ),
             family(
                 SCRAPES,

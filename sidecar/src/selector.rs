@@ -14,13 +14,12 @@
 use std::fmt;
 
 use protocol::{Excerpt, LabelSet, label_set::is_label_name};
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::Regex;
+
+use crate::pattern;
 
 /// The label that stands for the metric's name in Prometheus.
 const NAME_LABEL: &str = "__name__";
-
-/// Largest compiled pattern: matching takes time in proportion to it.
-const MOST_PATTERN_BYTES: usize = 256 * 1024;
 
 /// Most matchers that a request may have in all its selectors.
 pub(crate) const MOST_MATCHERS: usize = 32;
@@ -283,22 +282,9 @@ impl Parser<'_> {
     }
 }
 
-/// A pattern for whole values. It is read alone first, so that no `)` of it can close our group.
+/// A pattern for whole values.
 fn anchored(at: usize, pattern: String) -> Result<Regex, SelectorError> {
-    let compiled = |pattern: &str| RegexBuilder::new(pattern).size_limit(MOST_PATTERN_BYTES).build();
-    let checked = match fault(&pattern) {
-        Some(fault) => Err(fault),
-        None => compiled(&format!("^(?s:{pattern})$")),
-    };
-    checked.map_err(|fault| SelectorError::Pattern { at, pattern, fault: fault.to_string() })
-}
-
-/// What keeps a text from being a pattern, whatever its size. Given no room, one that can be read fails for its size
-/// before anything of it is compiled, as the empty one does.
-fn fault(pattern: &str) -> Option<regex_lite::Error> {
-    let without_room = |pattern: &str| RegexBuilder::new(pattern).size_limit(0).build().err();
-    let for_its_size = without_room("").map(|fault| fault.to_string());
-    without_room(pattern).filter(|fault| Some(fault.to_string()) != for_its_size)
+    pattern::anchored(&pattern).map_err(|fault| SelectorError::Pattern { at, pattern, fault: fault.to_string() })
 }
 
 // === impl Found ===

@@ -44,6 +44,11 @@ pub const STORAGE_DIR: &str = "--storage.dir";
 
 /// `never`, so that an answered push survives the end of the process, or `always`, so that it survives the machine's.
 pub const STORAGE_SYNC: &str = "--storage.sync";
+/// The file with the tokens that pushes and administration need.
+pub const TOKEN_FILE: &str = "--auth.token-file";
+
+/// Whether reading needs a token too.
+pub const AUTH_READS: &str = "--auth.reads";
 
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
@@ -52,7 +57,7 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 17] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -66,6 +71,8 @@ pub const ALL: [&str; 15] = [
     IDENTITY_LABELS,
     STORAGE_DIR,
     STORAGE_SYNC,
+    TOKEN_FILE,
+    AUTH_READS,
     LOG_LEVEL,
     LOG_FORMAT,
 ];

@@ -2,6 +2,8 @@
 //!
 //! *Never:* what a value means.
 
+use super::AuthArgs;
+
 /// Flags of every role but those of the log, which are shown last.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CommonArgs {
@@ -11,6 +13,8 @@ pub(crate) struct CommonArgs {
     pub(crate) push: PushArgs,
     #[command(flatten)]
     pub(crate) measurement: MeasurementArgs,
+    #[command(flatten)]
+    pub(crate) auth: AuthArgs,
 }
 
 /// Which paths there are.

@@ -35,9 +35,10 @@ use protocol::{
 use serde::Serialize;
 
 use super::{
-    AppState, GET_ONLY, Routes,
+    AppState, GET_ONLY, Purpose, Routes,
     api::{self, Parameters, groups::Labels},
     error::{ApiError, HttpError},
+    guarded,
     observe::counted,
 };
 use crate::{
@@ -72,7 +73,7 @@ struct RemovedGroup<'a> {
 /// The routes that are there with these settings.
 pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     let settings = state.settings();
-    let quit = put(quit).post(quit);
+    let quit = guarded(state, Purpose::Administrate, put(quit).post(quit));
     let refused = get(async || HttpError::Api(ApiError::QuitNotAllowed));
     // Upstream answers a GET of quit where it is without a prefix, wherever quit itself is.
     let routes = if settings.route_prefix.is_empty() {
@@ -83,8 +84,8 @@ pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     if !settings.has_admin_api {
         return routes;
     }
-    let wipe = counted(state, Handler::Wipe, put(wipe));
-    let groups = counted(state, Handler::ApiGroups, delete(remove));
+    let wipe = counted(state, Handler::Wipe, guarded(state, Purpose::Administrate, put(wipe)));
+    let groups = counted(state, Handler::ApiGroups, guarded(state, Purpose::Administrate, delete(remove)));
     routes.path(&format!("{API_PATH}/admin/wipe"), "OPTIONS, PUT", wipe).path(
         &format!("{API_PATH}/groups"),
         "DELETE, OPTIONS",

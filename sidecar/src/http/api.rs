@@ -31,9 +31,10 @@ use protocol::{
 use serde::{Serialize, Serializer};
 
 use super::{
-    AppState, GET_ONLY, Routes,
+    AppState, GET_ONLY, Purpose, Routes,
     error::{ApiError, HttpError},
     grouping::key,
+    guarded,
     observe::counted,
 };
 use crate::{build_info, metrics::Handler, rfc3339::Rfc3339};
@@ -82,7 +83,7 @@ struct BuildInformation {
 
 /// The routes of the API that everybody may use.
 pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
-    let read = |methods, handler| open(state, methods, handler).merge(preflight(state));
+    let read = |methods, handler| open(state, guarded(state, Purpose::Read, methods), handler).merge(preflight(state));
     // Not a route for OPTIONS with 404 for the rest: a path that is nowhere allows nothing.
     let elsewhere =
         any(async |method: Method| if method == Method::OPTIONS { Ok(OPEN_HEADERS) } else { Err(HttpError::NotFound) });

@@ -24,6 +24,7 @@ use protocol::{
 
 use super::body::compression::{ACCEPTED, Encoding};
 use crate::{
+    auth::Refused,
     clock::UnixSeconds,
     exposition::{
         measurement::MeasurementError,
@@ -38,6 +39,9 @@ use crate::{
 pub(super) use api::ApiError;
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+
+/// How a token may be shown. Browsers ask their user for the second.
+const SCHEMES: [&str; 2] = ["Bearer realm=\"sidegate\"", "Basic realm=\"sidegate\", charset=\"UTF-8\""];
 
 /// Why a request gets no success.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +110,8 @@ pub(super) enum HttpError {
     NotStored(NotStored),
     #[error("{0}")]
     Denied(Denial),
+    #[error("{0}")]
+    Auth(Refused),
     #[error("{0}")]
     Api(ApiError),
 }
@@ -188,6 +194,10 @@ impl HttpError {
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::NotStored(_) | Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Auth(Refused::Missing | Refused::Unknown { .. }) => StatusCode::UNAUTHORIZED,
+            Self::Auth(Refused::Job { .. } | Refused::NotForAll) => StatusCode::FORBIDDEN,
+            Self::Auth(Refused::TooOften { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Auth(Refused::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Api(error) => error.status(),
         }
     }
@@ -212,6 +222,7 @@ impl HttpError {
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush => Some(Refusal::Header),
             Self::MovedOn { .. } => Some(Refusal::Outdated),
+            Self::Auth(_) => Some(Refusal::Auth),
             Self::NotStored(_) => Some(Refusal::Storage),
             Self::NotFound
             | Self::MethodNotAllowed
@@ -252,7 +263,8 @@ impl HttpError {
             | Self::FailureTimeAlone
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush
-            | Self::MovedOn { .. } => None,
+            | Self::MovedOn { .. }
+            | Self::Auth(_) => None,
             Self::NotStored(_) => Some(SignedDelete::NotStored),
         }
     }
@@ -272,6 +284,14 @@ impl IntoResponse for HttpError {
             (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}{end}")).into_response();
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        }
+        if response.status() == StatusCode::UNAUTHORIZED && matches!(self, Self::Auth(_)) {
+            for scheme in SCHEMES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
+        }
+        if let Self::Auth(Refused::TooOften { retry_after }) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
         }
         response
     }

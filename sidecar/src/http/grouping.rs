@@ -5,7 +5,10 @@
 //!
 //! *Never:* bodies.
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{Uri, request::Parts},
+};
 use protocol::{GroupingKey, GroupingKeyError, PathNames};
 
 use super::{AppState, Listener, error::HttpError};
@@ -17,13 +20,17 @@ impl FromRequestParts<AppState> for Key {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, HttpError> {
-        let path = parts.uri.path().strip_prefix(&*state.settings().route_prefix).unwrap_or_default();
-        match key(state, path) {
+        match key_of(state, &parts.uri) {
             Ok(key) => Ok(Self(key)),
             Err(GroupingKeyError::NotAGroupPath | GroupingKeyError::NotBelowMetrics) => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::Key(error)),
         }
     }
+}
+
+/// Reads the path of a request as that of a group.
+pub(super) fn key_of(state: &AppState, uri: &Uri) -> Result<GroupingKey, GroupingKeyError> {
+    key(state, uri.path().strip_prefix(&*state.settings().route_prefix).unwrap_or_default())
 }
 
 /// Reads the path of a group, behind the route prefix, as this listener reads it.

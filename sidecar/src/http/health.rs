@@ -20,6 +20,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        auth::Access,
         http::{Parts, Settings},
         lifecycle::{Quit, Scrapes, latch},
         metrics::Metrics,
@@ -36,6 +37,7 @@ mod tests {
             scrapes: Scrapes::default(),
             readiness,
             operator: OperatorAccess::default(),
+            access: Access::default(),
             settings: Settings::default(),
             quit: Quit::default(),
         });

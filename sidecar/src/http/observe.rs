@@ -35,7 +35,8 @@ pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -
         let (reason, client) = (refusal.label(), client.map(tracing::field::display));
         if matches!(refusal, Refusal::Identity | Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(method, path, client, reason, error = %sentence, "push refused");
-        } else {
+        } else if refusal != &Refusal::Auth {
+            // What the guard refuses it has logged itself.
             let message = if *refusal == Refusal::Storage { "push not stored" } else { "push malformed" };
             tracing::debug!(method, path, client, reason, error = %sentence, "{message}");
         }

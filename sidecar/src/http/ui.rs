@@ -19,7 +19,7 @@ use axum::{
 };
 use protocol::{GroupingKey, PathNames};
 
-use super::{AppState, GET_ONLY, Routes, api::Parameters, error::HttpError, observe::counted};
+use super::{AppState, GET_ONLY, Purpose, Routes, api::Parameters, error::HttpError, guarded, observe::counted};
 use crate::metrics::Handler;
 use document::{Document, Listing};
 
@@ -47,7 +47,7 @@ struct Wish {
 
 /// The routes of the page.
 pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
-    let page = counted(state, Handler::Status, get(page));
+    let page = counted(state, Handler::Status, guarded(state, Purpose::Read, get(page)));
     routes.root("/").path("/", GET_ONLY, page.clone()).path("/status", GET_ONLY, page)
 }
 

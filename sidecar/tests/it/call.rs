@@ -49,6 +49,11 @@ impl Calls {
         Self::of(&AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
     }
 
+    /// For those who have a token of that file.
+    pub(crate) fn guarded(settings: Settings, token_file: PathBuf, guards_reads: bool) -> Self {
+        Self::of(&AppState::guarded(Store::new(), settings, token_file, guards_reads))
+    }
+
     fn of(state: &AppState) -> Self {
         Self { push: router(state.on(Listener::Push)), scrape: scrape_router(state.clone()) }
     }

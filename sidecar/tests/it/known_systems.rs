@@ -22,7 +22,11 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 
 /// As in the README, and the test in this file that shows it.
 const ROWS: &[(&str, &str)] = &[
-    ("BlueKing: `X-BK-TOKEN` as header or query", "bluekings_tokens_are_ignored_where_none_is_asked_for"),
+    (
+        "BlueKing: `X-BK-TOKEN` as header or query, Basic as `bkmonitor`",
+        "bluekings_tokens_let_in_where_there_is_a_token_file",
+    ),
+    ("BlueKing: a token where none is asked for", "bluekings_tokens_are_ignored_where_none_is_asked_for"),
     ("BlueKing: `X-Tps-TenantID`", "bluekings_tokens_are_ignored_where_none_is_asked_for"),
     ("BlueKing: port 4318 in a pod", "blueking_pushes_to_an_extra_listener_without_a_prefix"),
     ("BlueKing: port 4318 without Kubernetes", "alone_it_listens_at_several_addresses"),
@@ -125,6 +129,30 @@ fn bluekings_tokens_are_ignored_where_none_is_asked_for() {
     let page = scrape(page);
     assert_eq!(page.matches("\nrequest_total{").count(), headers.len() - 1, "{page}");
     assert!(!page.contains("TOKEN") && !page.contains("tenant"), "{page}");
+}
+
+/// Each of the ways that its clients have, while no other token is there.
+#[test]
+fn bluekings_tokens_let_in_where_there_is_a_token_file() {
+    let file = std::env::temp_dir().join(format!("sidegate-tokens-blueking-{}", std::process::id()));
+    std::fs::write(&file, "Ymtia2JrYmtiaw==\nVE9L+RU4=\n").unwrap();
+    let (_gateway, to, page) = Gateway::sidecar(&[&format!("--auth.token-file={}", file.display())]);
+    let path = "/metrics/job/demo";
+    // `bkmonitor:Ymtia2JrYmtiaw==`.
+    let basic = "Authorization: Basic Ymttb25pdG9yOlltdGlhMkpyWW10aWF3PT0=";
+    for header in ["X-BK-TOKEN: Ymtia2JrYmtiaw==", basic, "Authorization: Bearer VE9L+RU4="] {
+        push(to, "POST", path, &[header], "request_total 1\n");
+        push(to, "PUT", path, &[header, "X-Tps-TenantID: tenant"], "request_total 1\n");
+    }
+    for query in ["Ymtia2JrYmtiaw==", "Ymtia2JrYmtiaw%3D%3D", "VE9L%2BRU4=", "VE9L+RU4="] {
+        push(to, "POST", &format!("{path}?X-BK-TOKEN={query}"), &[], "request_total 1\n");
+        push(to, "POST", &format!("{path}?X-BK-TOKEN={query}"), &["X-BK-TOKEN: another"], "request_total 2\n");
+    }
+    for (query, header) in [("", "X-BK-TOKEN:"), ("?X-BK-TOKEN=", "X-BK-TOKEN: another"), ("?X-BK-TOKEN=x", "a: b")] {
+        assert_eq!(request(to, "POST", &format!("{path}{query}"), &[header], "request_total 3\n").0, 401, "{query}");
+    }
+    assert_eq!(request(to, "POST", path, &["X-Tps-TenantID: Ymtia2JrYmtiaw=="], "request_total 3\n").0, 401);
+    assert!(scrape(page).contains("\nrequest_total{instance=\"\",job=\"demo\"} 2\n"));
 }
 
 /// Their Python sample: the library's text, its headers, and the token added by a handler.

@@ -5,6 +5,7 @@
 mod admin;
 mod anything;
 mod api;
+mod auth;
 mod call;
 mod concurrency;
 mod connection;
