@@ -1,4 +1,4 @@
-//! The order of a life: settings, log, signals, sockets, service, signal, hold open, drain.
+//! The order of a life: settings, log, signals, storage, sockets, service, signal, hold open, drain.
 //!
 //! *Never:* what a push is.
 
@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use tokio::{
 use crate::{
     args::Args,
     clock,
-    config::{Config, Plan, Role, Sidecar, Sockets},
+    config::{Config, Keeping, Plan, Role, Sidecar, Sockets},
     expiry,
     http::{self, AppState, Listener, Parts},
     import::{self, Import, ImportError},
@@ -28,6 +29,7 @@ use crate::{
     listen::{self, Closing, Endpoint, ListenAddress, SystemdError},
     metrics::Metrics,
     operator_access::OperatorAccess,
+    persist::{Counts, OpenError},
     store::Store,
     telemetry,
 };
@@ -42,6 +44,8 @@ enum AppError {
     Start(#[source] io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: ListenAddress, source: io::Error },
+    #[error("cannot store what is pushed: {0}")]
+    Storage(#[source] OpenError),
     #[error("--web.systemd-socket: {0}")]
     Systemd(#[source] SystemdError),
 }
@@ -103,8 +107,10 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, rules, role } = config;
-    let (store, metrics, quit) = (Store::with(rules), Metrics::of_process(), signals.quit());
+    let Config { log_level: _, log_format: _, settings, rules, keeping, role } = config;
+    let counts = Arc::<Counts>::default();
+    let store = restore(Store::with(rules), &keeping, &counts, &role)?;
+    let (metrics, quit) = (Metrics::of_process(counts), signals.quit());
     let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings, quit };
     match role {
         Role::Alone(sockets) => {
@@ -118,8 +124,33 @@ async fn run(config: Config) -> Result<(), AppError> {
     }
 }
 
+/// The store with what its folder holds. A sidecar starts without it where it has to: one that ends holds its pod in
+/// its init phase.
+fn restore(mut store: Store, keeping: &Keeping, counts: &Arc<Counts>, role: &Role) -> Result<Store, AppError> {
+    if let Some(file) = keeping.upstreams_file.as_deref().filter(|file| file.is_file()) {
+        tracing::warn!(
+            file = %file.display(),
+            "the Pushgateway's own file is neither read nor changed; to take it over, run a Pushgateway with it and then \
+             `sidegate import --from URL`"
+        );
+    }
+    let Some(storage) = &keeping.storage else {
+        return Ok(store);
+    };
+    match (store.keep_in(storage, counts), role) {
+        (Ok(()), _) => {}
+        (Err(error), Role::Alone(_)) => return Err(AppError::Storage(error)),
+        (Err(error), Role::Sidecar(_)) => {
+            counts.start_failures.add_one();
+            tracing::error!(%error, "what is pushed cannot be stored and is kept in memory only");
+        }
+    }
+    Ok(store)
+}
+
 async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
     let mut servers = Servers::new();
+    let store = state.store().clone();
     start_expiry(state.clone(), None);
     let router = http::router(state);
     for listener in listeners(sockets).await? {
@@ -128,6 +159,7 @@ async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> 
     let signal = signals.recv().await;
     tracing::info!(signal, "leaving");
     servers.drain().await;
+    store.close();
     Ok(())
 }
 

@@ -13,16 +13,18 @@ mod common;
 mod identity;
 mod import;
 mod sidecar;
+mod storage;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
-pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
+pub(crate) use alone::{AloneArgs, ListenArgs};
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use identity::IdentityArgs;
 pub(crate) use import::ImportArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
+pub(crate) use storage::{PersistenceArgs, StorageArgs};
 
 const TRUE: &str = "true";
 const FALSE: &str = "false";

@@ -9,6 +9,7 @@ mod identity;
 mod path;
 mod reader;
 mod shown;
+mod storage;
 mod word;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     args::{
         AloneArgs, Args, Command, CommonArgs, HoldOpenArgs, ImportArgs, ListenArgs, MeasurementArgs, PodArgs, PortArgs,
-        PushArgs, SidecarArgs, StorageArgs, WebArgs,
+        PushArgs, SidecarArgs, WebArgs,
     },
     clock::UnixSeconds,
     duration,
@@ -33,6 +34,7 @@ use crate::{
 };
 use reader::Reader;
 use shown::Shown;
+pub(crate) use storage::Keeping;
 
 /// What the process is to do.
 #[derive(Debug, PartialEq)]
@@ -52,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) log_format: telemetry::Format,
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    pub(crate) keeping: Keeping,
     pub(crate) role: Role,
 }
 
@@ -124,17 +127,18 @@ impl Config {
     /// Goes through everything before it gives up, so that no mistake hides another.
     fn read(reader: &mut Reader, args: RoleArgs, started: UnixSeconds) -> Option<Self> {
         let mut shown = Shown::default();
-        let (role, telemetry_path, identity, common, log) = match args {
-            RoleArgs::Alone(AloneArgs { listen, common, storage, log }) => {
+        let (role, telemetry_path, identity, keeping, common, log) = match args {
+            RoleArgs::Alone(AloneArgs { listen, common, storage, persistence, log }) => {
                 let (role, telemetry_path) = read_alone(reader, &mut shown, listen);
-                read_storage(reader, &mut shown, storage);
-                (role, telemetry_path, Some(Identity::default()), common, log)
+                let keeping = storage::read_alone(reader, &mut shown, storage, persistence);
+                (role, telemetry_path, Some(Identity::default()), keeping, common, log)
             }
-            RoleArgs::Sidecar(SidecarArgs { ports, hold_open, pod, identity, common, log }) => {
+            RoleArgs::Sidecar(SidecarArgs { ports, hold_open, pod, identity, common, storage, log }) => {
                 let identity = identity::read(reader, &pod, &identity);
                 shown.sidecar(&ports.push_listen_address);
                 let role = read_sidecar(reader, ports, hold_open, pod);
-                (role, Some(METRICS_PATH.to_owned()), identity, common, log)
+                let keeping = storage::read_sidecar(reader, storage);
+                (role, Some(METRICS_PATH.to_owned()), identity, keeping, common, log)
             }
         };
         let CommonArgs { web, push, measurement } = common;
@@ -173,7 +177,7 @@ impl Config {
             started,
         };
         let (log_level, log_format) = (log_level?, log_format?);
-        Some(Self { log_level, log_format, settings, rules: rules?, role: role? })
+        Some(Self { log_level, log_format, settings, rules: rules?, keeping: keeping?, role: role? })
     }
 }
 
@@ -193,14 +197,6 @@ fn read_alone(reader: &mut Reader, shown: &mut Shown, listen: ListenArgs) -> (Op
         None => None,
     };
     (sockets.map(Role::Alone), path)
-}
-
-fn read_storage(reader: &mut Reader, shown: &mut Shown, storage: StorageArgs) {
-    let StorageArgs { persistence_file, persistence_interval } = storage;
-    reader.not_yet("--persistence.file", persistence_file, "keeps metrics in memory only");
-    let interval = reader.read("--persistence.interval", &persistence_interval, duration::parse);
-    shown.text("persistence.file", "");
-    shown.text("persistence.interval", &interval.map(duration::shown).unwrap_or_default());
 }
 
 fn read_sidecar(reader: &mut Reader, ports: PortArgs, hold_open: HoldOpenArgs, pod: PodArgs) -> Option<Role> {

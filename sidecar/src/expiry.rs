@@ -22,8 +22,21 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// The shortest: what grows stale soon after something else goes together with it.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// How long to leave groups that the storage does not let go.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// How many removed groups the log names.
 const MOST_NAMED: usize = 5;
+
+/// What went.
+#[derive(Default)]
+struct Removed {
+    count: usize,
+    /// The keys of the first few.
+    named: Vec<Arc<GroupingKey>>,
+    /// Whether there is more that cannot go now.
+    is_stuck: bool,
+}
 
 /// Removes what grows stale, for ever, and reports how many groups each time. With `seen`, it tells the store what was
 /// scraped.
@@ -37,22 +50,25 @@ pub(crate) async fn run(
         store.scraped(seen.revision());
     }
     loop {
-        let sleep = async {
+        let due = async {
             match store.next_staleness() {
                 None => std::future::pending().await,
-                Some(due) => sleep(wait(due, now())).await,
+                Some(moment) => sleep(wait(moment, now())).await,
             }
         };
         tokio::select! {
-            () = sleep => {}
+            () = due => {}
             () = store.stale_sooner() => continue,
             // A look at once, since a sleep that each scrape begins anew may never end.
             revision = newly_seen(&mut seen) => store.scraped(revision),
         }
-        let (count, named) = remove(&store, now()).await;
+        let Removed { count, named, is_stuck } = remove(&store, now()).await;
         if count != 0 {
             expired(count);
             tracing::info!(groups = count, keys = listed(&named, count), "stale groups removed");
+        }
+        if is_stuck {
+            sleep(RETRY).await;
         }
     }
 }
@@ -83,17 +99,19 @@ fn wait(due: UnixSeconds, now: UnixSeconds) -> Duration {
     Duration::try_from_secs_f64((due.0 - now.0).max(0.0)).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)
 }
 
-/// Removes what is stale at that moment, and lets others work in between. Returns how many groups went, and the keys of
-/// the first few.
-async fn remove(store: &Store, now: UnixSeconds) -> (usize, Vec<Arc<GroupingKey>>) {
-    let (mut count, mut named) = (0, Vec::new());
+/// Removes what is stale at that moment, and lets others work in between.
+async fn remove(store: &Store, now: UnixSeconds) -> Removed {
+    let mut all = Removed::default();
     loop {
+        // Why it failed is in the log already.
         let removed = store.remove_stale(now);
+        all.is_stuck = removed.is_err();
+        let removed = removed.unwrap_or_default();
         if removed.is_empty() {
-            return (count, named);
+            return all;
         }
-        count += removed.len();
-        named.extend(removed.into_iter().take(MOST_NAMED - named.len()));
+        all.count += removed.len();
+        all.named.extend(removed.into_iter().take(MOST_NAMED - all.named.len()));
         yield_now().await;
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! main ─▶ args ─▶ config ─▶ app ─┬─▶ listen ─▶ http ─┬─▶ exposition   bytes ↔ families
 //!                                │                   ├─▶ store        families ↔ page
+//!                                │                   │     └─▶ persist   groups ↔ folder
 //!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
 //!                                ├─▶ expiry          removes what is stale
@@ -14,7 +15,7 @@
 //!
 //! - The centre (`exposition`, `store`, `lifecycle::linger`) is pure: `now` is an argument, nothing is read or sent.
 //! - What is stored fits together: a push that could break a scrape is refused, and leaves nothing that could.
-//! - An answered push is on every page from then on.
+//! - An answered push is on every page from then on, and where there is a storage, in it before it is answered.
 //! - A push time names one accepted push of its group and no other, so that a conditional delete removes what was seen.
 //!   That is of times that this process gives: an administrator may push a removed group with the time it had.
 //! - Nothing ticks while nothing happens.
@@ -32,6 +33,7 @@ mod lifecycle;
 mod listen;
 mod metrics;
 mod operator_access;
+mod persist;
 mod rfc3339;
 mod selector;
 mod telemetry;

@@ -7,11 +7,12 @@
 //! *Never:* HTTP paths, labels that a client chooses.
 
 mod process;
+mod storage;
 mod window;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use crate::{
     build_info,
     exposition::{Kind, Metric, MetricFamily, Value},
+    persist,
 };
 use window::Window;
 
@@ -54,6 +56,12 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     (PUSHES_REFUSED, Kind::Counter),
     (SCRAPES, Kind::Counter),
     (SIGNED_DELETES, Kind::Counter),
+    storage::FAMILIES[0],
+    storage::FAMILIES[1],
+    storage::FAMILIES[2],
+    storage::FAMILIES[3],
+    storage::FAMILIES[4],
+    storage::FAMILIES[5],
 ];
 
 /// Which handler answered, in upstream's words.
@@ -83,6 +91,7 @@ pub(crate) enum Refusal {
     Measurement,
     Outdated,
     Path,
+    Storage,
     Syntax,
     Timestamp,
     TooLarge,
@@ -97,6 +106,7 @@ pub(crate) enum SignedDelete {
     Malformed,
     NoKeys,
     NoPodUid,
+    NotStored,
     PushedSince,
     Replayed,
     Stale,
@@ -107,6 +117,7 @@ pub(crate) enum SignedDelete {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     counts: Mutex<Counts>,
+    storage: Arc<persist::Counts>,
     is_of_process: bool,
 }
 
@@ -150,7 +161,7 @@ impl Handler {
 // === impl Refusal ===
 
 impl Refusal {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Body,
         Self::Encoding,
         Self::Header,
@@ -159,6 +170,7 @@ impl Refusal {
         Self::Measurement,
         Self::Outdated,
         Self::Path,
+        Self::Storage,
         Self::Syntax,
         Self::Timestamp,
         Self::TooLarge,
@@ -174,6 +186,7 @@ impl Refusal {
             Self::Measurement => "measurement",
             Self::Outdated => "outdated",
             Self::Path => "path",
+            Self::Storage => "storage",
             Self::Syntax => "syntax",
             Self::Timestamp => "timestamp",
             Self::TooLarge => "too_large",
@@ -184,13 +197,14 @@ impl Refusal {
 // === impl SignedDelete ===
 
 impl SignedDelete {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Accepted,
         Self::BadSignature,
         Self::Busy,
         Self::Malformed,
         Self::NoKeys,
         Self::NoPodUid,
+        Self::NotStored,
         Self::PushedSince,
         Self::Replayed,
         Self::Stale,
@@ -205,6 +219,7 @@ impl SignedDelete {
             Self::Malformed => "malformed",
             Self::NoKeys => "no_keys",
             Self::NoPodUid => "no_pod_uid",
+            Self::NotStored => "not_stored",
             Self::PushedSince => "pushed_since",
             Self::Replayed => "replayed",
             Self::Stale => "stale",
@@ -217,8 +232,8 @@ impl SignedDelete {
 
 impl Metrics {
     /// Those of the whole process.
-    pub(crate) fn of_process() -> Self {
-        Self { is_of_process: true, ..Self::default() }
+    pub(crate) fn of_process(storage: Arc<persist::Counts>) -> Self {
+        Self { is_of_process: true, storage, ..Self::default() }
     }
 
     /// The method is one of the few that some handler serves.
@@ -332,6 +347,7 @@ impl Metrics {
                 deletes.collect(),
             ),
         ]);
+        families.extend(storage::gather(&self.storage));
         families.retain(|family| !family.metrics.is_empty());
         families
     }
@@ -380,7 +396,7 @@ mod tests {
 
     #[test]
     fn every_family_gathered_is_in_the_table_and_sorted() {
-        let metrics = Metrics::of_process();
+        let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
         let gathered: Vec<_> = metrics.gather().into_iter().map(|family| (family.name, family.kind)).collect();
@@ -411,7 +427,7 @@ mod tests {
 
     #[test]
     fn own_series_have_no_job_and_no_instance() {
-        let metrics = Metrics::of_process();
+        let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
         let families = metrics.gather();

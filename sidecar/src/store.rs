@@ -5,15 +5,16 @@
 //! weighs and not what is stored:
 //!
 //! ```text
-//! Change ──▶ prepare (labels, lines; no lock) ──▶ lock: decide ─ commit ──▶ Verdict
+//! Change ──▶ prepare (labels, lines, record; no lock) ──▶ lock: decide ─ log ─ commit ──▶ Verdict
 //! ```
 //!
-//! A log has its place between `decide` and `commit`: a decision holds everything that `commit` needs, its time too.
+//! A decision holds everything that `commit` needs, its time too, so that it can be logged ([`logged`]) and carried out
+//! again at the next start. Where the log cannot be written, nothing is carried out.
 //!
 //! Groups with a limit are kept in the order in which they grow stale; somebody else asks when the next one does, and
 //! has it removed.
 //!
-//! *Never:* HTTP, formats other than those of text, the clock (`now` is an argument).
+//! *Never:* HTTP, formats other than those of text, files, the clock (`now` is an argument).
 
 mod change;
 mod consistency;
@@ -21,6 +22,8 @@ mod family;
 mod group;
 mod identity;
 mod index;
+mod keeping;
+mod logged;
 mod page;
 mod rules;
 mod series;
@@ -30,6 +33,7 @@ mod staleness;
 mod view;
 mod writer;
 
+pub use crate::persist::NotStored;
 pub use change::{Change, Objection, Times, Verdict};
 pub(crate) use consistency::MOST_OBJECTIONS;
 pub use identity::{Identity, IdentityRule};

@@ -40,6 +40,12 @@ pub const POD_UID: &str = "--pod.uid";
 /// What becomes of a pushed label `pod` or `namespace` that is not true: `rename`, `refuse` or `allow`.
 pub const IDENTITY_LABELS: &str = "--push.identity-labels";
 
+/// The folder to keep in what is pushed; without one it is in memory only.
+pub const STORAGE_DIR: &str = "--storage.dir";
+
+/// `never`, so that an answered push survives the end of the process, or `always`, so that it survives the machine's.
+pub const STORAGE_SYNC: &str = "--storage.sync";
+
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
 
@@ -47,7 +53,7 @@ pub const LOG_LEVEL: &str = "--log.level";
 pub const LOG_FORMAT: &str = "--log.format";
 
 /// Every flag the injector may write.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 15] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -59,6 +65,8 @@ pub const ALL: [&str; 13] = [
     POD_NAMESPACE,
     POD_UID,
     IDENTITY_LABELS,
+    STORAGE_DIR,
+    STORAGE_SYNC,
     LOG_LEVEL,
     LOG_FORMAT,
 ];

@@ -2,7 +2,7 @@
 //!
 //! *Never:* what a value means.
 
-use super::{CommonArgs, LogArgs};
+use super::{CommonArgs, LogArgs, PersistenceArgs, StorageArgs};
 
 /// All of them.
 #[derive(Debug, clap::Args)]
@@ -13,6 +13,8 @@ pub(crate) struct AloneArgs {
     pub(crate) common: CommonArgs,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) persistence: PersistenceArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
@@ -47,22 +49,4 @@ pub(crate) struct ListenArgs {
         default_value = "/metrics"
     )]
     pub(crate) telemetry_path: String,
-}
-
-/// What it keeps.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Storage")]
-pub(crate) struct StorageArgs {
-    /// File to keep the metrics in; this version has memory only and does not start with one.
-    #[arg(long = "persistence.file", env = "SIDEGATE_PERSISTENCE_FILE", value_name = "FILE")]
-    pub(crate) persistence_file: Option<String>,
-
-    /// How often at least to write that file, such as `30s` or `1h30m`; checked, but without effect in this version.
-    #[arg(
-        long = "persistence.interval",
-        env = "SIDEGATE_PERSISTENCE_INTERVAL",
-        value_name = "DURATION",
-        default_value = "5m"
-    )]
-    pub(crate) persistence_interval: String,
 }

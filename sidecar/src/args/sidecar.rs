@@ -2,7 +2,7 @@
 //!
 //! *Never:* what a value means.
 
-use super::{AFTER_HELP, CommonArgs, IdentityArgs, LogArgs, completed, help_flag, version_flag};
+use super::{AFTER_HELP, CommonArgs, IdentityArgs, LogArgs, StorageArgs, completed, help_flag, version_flag};
 
 /// All of them.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,8 @@ pub(crate) struct SidecarArgs {
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

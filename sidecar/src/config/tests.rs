@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::{IdentityRule, Timestamps};
+use crate::{
+    persist::Storage,
+    store::{IdentityRule, Timestamps},
+};
 
 const STARTED: UnixSeconds = UnixSeconds(1.0);
 
@@ -118,6 +121,7 @@ fn what_is_given_is_in_the_settings_and_shown() {
         "--push.disable-consistency-check",
         "--push.allow-missing-job",
         "--push.max-body-bytes=5",
+        "--persistence.file=/data/metrics",
         "--persistence.interval=90s",
         "--log.format=json",
     ]);
@@ -145,6 +149,7 @@ fn what_is_given_is_in_the_settings_and_shown() {
         ("web.enable-admin-api", "true"),
         ("push.enable-utf8-names", "true"),
         ("push.disable-consistency-check", "true"),
+        ("persistence.file", "/data/metrics"),
         ("persistence.interval", "1m30s"),
         ("log.format", "json"),
     ] {
@@ -222,6 +227,22 @@ fn the_rules_of_the_store_are_read() {
 }
 
 #[test]
+fn what_is_pushed_is_kept_where_a_flag_says() {
+    let keeping = |args: &[&str]| config(args).unwrap().keeping;
+    let storage = |folder: &str, is_synced, seconds| {
+        Some(Storage { folder: folder.into(), is_synced, interval: Duration::from_secs(seconds) })
+    };
+    assert_eq!(keeping(&[]), Keeping::default());
+    assert_eq!(keeping(&["--storage.dir=", "--persistence.file="]), Keeping::default());
+    assert_eq!(keeping(&["--storage.dir=/data"]).storage, storage("/data", false, 300));
+    let args = ["sidecar", "--storage.dir=/data", "--storage.sync=always"];
+    assert_eq!(keeping(&args), Keeping { storage: storage("/data", true, 300), upstreams_file: None });
+    let args = ["--persistence.file=metrics", "--persistence.interval=90s"];
+    let expected = Keeping { storage: storage("metrics.d", false, 90), upstreams_file: Some("metrics".into()) };
+    assert_eq!(keeping(&args), expected);
+}
+
+#[test]
 fn sockets_of_systemd_take_the_place_of_addresses() {
     let role = config(&["--web.systemd-socket", "--web.listen-address=:1"]).unwrap().role;
     assert_eq!(role, Role::Alone(Sockets::Systemd));
@@ -246,12 +267,14 @@ fn every_mistake_of_a_sidecar_is_reported_at_once() {
         "--log.format=xml",
         "--web.route-prefix=/a//b",
         "--push.max-body-bytes=1k",
+        "--storage.sync=1",
     ]);
     let expected = "\
 --push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"9091\"
 --push.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091, found \"example.com:1\"
 --hold-open.deadline: expected a duration such as 30s or 1h30m, found \"soon\"
 --hold-open.pod-deadline: expected a duration such as 30s or 1h30m, found \"never\"
+--storage.sync: expected never or always, found \"1\"
 --web.route-prefix: expected a path of letters, digits, `-`, `.`, `_` and `~` between single slashes, found \"/a//b\"
 --push.max-body-bytes: expected a number of bytes, 1 or more, found \"1k\"
 --log.level: expected debug, info, warn or error, found \"loud\"
@@ -268,6 +291,8 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
         "--web.telemetry-path=/",
         "--persistence.file=/data/metrics",
         "--persistence.interval=1d",
+        "--storage.dir=/data",
+        "--storage.sync=maybe",
         "--web.external-url=example.com",
         "--web.enable-lifecycle=",
         "--web.enable-admin-api=yes",
@@ -285,8 +310,9 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
 --web.systemd-socket: expected true or false, found \"maybe\"
 --web.config.file: expected no value, since this version has neither TLS nor authentication and does not act on this flag yet, found \"web.yaml\"
 --web.telemetry-path: expected a path that nothing else is served at, such as /metrics or /federate, found \"/\"
---persistence.file: expected no value, since this version keeps metrics in memory only and does not act on this flag yet, found \"/data/metrics\"
 --persistence.interval: expected a duration such as 30s or 1h30m, found \"1d\"
+--persistence.file: expected no value beside `--storage.dir`, which names the folder already, found \"/data/metrics\"
+--storage.sync: expected never or always, found \"maybe\"
 --web.external-url: expected a URL such as https://example.com/pushgateway, without query, found \"example.com\"
 --web.enable-lifecycle: expected true or false, found \"\"
 --web.enable-admin-api: expected true or false, found \"yes\"

@@ -54,6 +54,15 @@ pub(super) fn identity_rule(word: &str) -> Result<IdentityRule, String> {
     }
 }
 
+/// Whether the disk itself has to take what was written.
+pub(super) fn sync(word: &str) -> Result<bool, String> {
+    match word {
+        "never" => Ok(false),
+        "always" => Ok(true),
+        _ => Err("never or always".to_owned()),
+    }
+}
+
 pub(super) fn bytes(number: &str) -> Result<usize, String> {
     number.parse().ok().filter(|bytes| *bytes != 0).ok_or_else(|| "a number of bytes, 1 or more".to_owned())
 }

@@ -92,10 +92,11 @@ pub(super) fn routes(routes: Routes, state: &AppState) -> Routes {
     )
 }
 
-async fn wipe(State(state): State<AppState>) -> StatusCode {
-    let removed = state.store().remove_where(|_| true).len();
+async fn wipe(State(state): State<AppState>) -> Result<StatusCode, HttpError> {
+    let removed = state.store().remove_where(|_| true)?.len();
+    state.store().settled().await?;
     tracing::info!(removed, "wiped");
-    StatusCode::ACCEPTED
+    Ok(StatusCode::ACCEPTED)
 }
 
 async fn remove(State(state): State<AppState>, Query(parameters): Parameters) -> Result<Response, HttpError> {
@@ -105,7 +106,8 @@ async fn remove(State(state): State<AppState>, Query(parameters): Parameters) ->
     let mut keys: Vec<_> = state.store().keys().into_iter().filter(is_selected).collect();
     if !is_dry_run {
         let selected: HashSet<_> = keys.into_iter().collect();
-        keys = state.store().remove_where(|key| selected.contains(key));
+        keys = state.store().remove_where(|key| selected.contains(key))?;
+        state.store().settled().await?;
         tracing::info!(removed = keys.len(), "groups removed by selector");
     }
     let removed = keys.iter().map(|key| RemovedGroup { labels: Labels(key.labels()) });

@@ -23,10 +23,10 @@ pub(super) async fn delete(
     Key(key): Key,
 ) -> Result<StatusCode, HttpError> {
     match text(&headers, IF_PUSH_TIME_HEADER)? {
-        None => carry_out(&state, Change::remove(key), UnixSeconds::NEVER),
+        None => carry_out(&state, Change::remove(key), UnixSeconds::NEVER).await,
         Some(seen) => {
             let push_time = push_time(&seen)?;
-            carry_out(&state, Change::remove_if(key, push_time), push_time)
+            carry_out(&state, Change::remove_if(key, push_time), push_time).await
         }
     }
 }
@@ -48,16 +48,19 @@ pub(super) async fn signed(
     let request = Signed { method: method.as_str(), path: uri.path(), push_time: &seen, header: signature.as_deref() };
     state.shared.operator.admit(&request, clock::now())?;
     let push_time = push_time(&seen)?;
-    let deleted = carry_out(&state, Change::remove_if(key, push_time), push_time)?;
+    let deleted = carry_out(&state, Change::remove_if(key, push_time), push_time).await?;
     state.metrics().signed_delete(SignedDelete::Accepted);
     Ok(deleted)
 }
 
-fn carry_out(state: &AppState, change: Change, expected: UnixSeconds) -> Result<StatusCode, HttpError> {
-    match state.store().submit(change, clock::now()) {
+async fn carry_out(state: &AppState, change: Change, expected: UnixSeconds) -> Result<StatusCode, HttpError> {
+    let verdict = state.store().submit(change, clock::now());
+    state.store().settled().await?;
+    match verdict {
         Verdict::Done => Ok(StatusCode::ACCEPTED),
         Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
         Verdict::PushedSince { push_time } => Err(HttpError::PushedSince { expected, found: push_time }),
+        Verdict::NotStored(why) => Err(HttpError::NotStored(why)),
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
-    store::{MOST_OBJECTIONS, Objection, Times},
+    store::{MOST_OBJECTIONS, NotStored, Objection, Times},
 };
 pub(super) use api::ApiError;
 
@@ -102,6 +102,8 @@ pub(super) enum HttpError {
     NoPushTime,
     #[error("expected a group last pushed at {}, found one pushed at {}; it was not deleted", printed(.expected), printed(.found))]
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
+    #[error("{0}")]
+    NotStored(NotStored),
     #[error("{0}")]
     Denied(Denial),
     #[error("{0}")]
@@ -184,7 +186,7 @@ impl HttpError {
             Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
-            Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotStored(_) | Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
             Self::Api(error) => error.status(),
         }
@@ -210,6 +212,7 @@ impl HttpError {
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush => Some(Refusal::Header),
             Self::MovedOn { .. } => Some(Refusal::Outdated),
+            Self::NotStored(_) => Some(Refusal::Storage),
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
@@ -250,6 +253,7 @@ impl HttpError {
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush
             | Self::MovedOn { .. } => None,
+            Self::NotStored(_) => Some(SignedDelete::NotStored),
         }
     }
 
@@ -300,6 +304,12 @@ impl From<MeasurementError> for HttpError {
 impl From<ApiError> for HttpError {
     fn from(error: ApiError) -> Self {
         Self::Api(error)
+    }
+}
+
+impl From<NotStored> for HttpError {
+    fn from(why: NotStored) -> Self {
+        Self::NotStored(why)
     }
 }
 

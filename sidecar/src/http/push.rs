@@ -40,6 +40,7 @@ pub(super) async fn push(
     };
     let change = if method == Method::PUT { Change::replace(key, families) } else { Change::merge(key, families) };
     let verdict = state.store().submit(terms.put_on(change), clock::now());
+    state.store().settled().await?;
     answer(verdict, terms, state.settings().is_unchecked)
 }
 
@@ -53,5 +54,6 @@ fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response
         }
         Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
         Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
+        Verdict::NotStored(why) => Err(HttpError::NotStored(why)),
     }
 }

@@ -9,6 +9,7 @@ use protocol::{Excerpt, GroupingKey, LabelSet, label_set};
 use crate::{
     clock::UnixSeconds,
     exposition::{Kind, MetricFamily},
+    persist::NotStored,
 };
 
 /// Something to be done to one group.
@@ -64,6 +65,8 @@ pub enum Verdict {
         /// The one it has.
         push_time: UnixSeconds,
     },
+    /// The storage did not take it; nothing has changed.
+    NotStored(NotStored),
 }
 
 /// Why a push does not fit.

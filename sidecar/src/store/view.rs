@@ -4,7 +4,7 @@
 //!
 //! *Never:* formats, what is done with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use protocol::{GroupingKey, LabelSet};
 
@@ -28,6 +28,8 @@ pub struct GroupView {
     pub push_time: UnixSeconds,
     /// When a push was last refused; [`UnixSeconds::NEVER`] if none was.
     pub failure_time: UnixSeconds,
+    /// How old it may grow, where the last accepted push said so.
+    pub(super) stale_after: Option<Duration>,
     families: Vec<GroupFamily>,
 }
 
@@ -46,6 +48,7 @@ impl GroupView {
             exposed_key: identity.exposed_key(key),
             push_time: group.push_time,
             failure_time: group.failure_time,
+            stale_after: group.stale_after,
             families: group.families.values().cloned().collect(),
         }
     }

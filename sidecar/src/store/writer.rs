@@ -1,6 +1,6 @@
-//! The one place that changes state: decide, commit, publish, in a short critical section.
+//! The one place that changes state: decide, log, commit, publish, in a short critical section.
 //!
-//! A push renders its lines before it takes the lock. Readers take the lock too: whoever asks first for the page of a
+//! A push renders its lines and its record before it takes the lock. Readers take the lock too: whoever asks first for the page of a
 //! revision puts it together under the lock, everybody after that only gets hold of it. The page in OpenMetrics is
 //! written without the lock, from a snapshot.
 //!
@@ -14,12 +14,18 @@ use tokio::sync::{Notify, futures::Notified};
 use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
+    logged::{draft_of, record_of},
     page::{Form, KeyLabels, Page, Pages},
     rules::Rules,
     snapshot::Snapshot,
     view::GroupView,
 };
-use crate::{clock::UnixSeconds, exposition::Escaping, metrics};
+use crate::{
+    clock::UnixSeconds,
+    exposition::Escaping,
+    metrics,
+    persist::{Draft, Log, NotStored, Syncer, Tail},
+};
 
 /// How many stale groups go at a time, so that nobody waits long.
 const MOST_AT_A_TIME: usize = 100;
@@ -28,16 +34,21 @@ const MOST_AT_A_TIME: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<Mutex<State>>,
-    rules: Rules,
+    pub(super) rules: Rules,
+    /// Where it is waited for the disk itself.
+    pub(super) syncer: Option<Arc<Syncer>>,
+    pub(super) is_logged: bool,
     changed: Arc<Notify>,
     /// Told when some group grows stale sooner than all others did so far.
     sooner: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct State {
-    index: Index,
+pub(super) struct State {
+    pub(super) index: Index,
     pages: Pages,
+    /// `None` for memory only.
+    pub(super) log: Option<Log>,
 }
 
 // === impl Store ===
@@ -55,25 +66,50 @@ impl Store {
         Self::guarding(metrics::OWN_FAMILIES, rules)
     }
 
-    fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let state = State { index: Index::new(own, rules.clone()), pages: Pages::default() };
-        Self { state: Arc::new(Mutex::new(state)), rules, changed: Arc::default(), sooner: Arc::default() }
+    pub(super) fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
+        let state = State { index: Index::new(own, rules.clone()), pages: Pages::default(), log: None };
+        let state = Arc::new(Mutex::new(state));
+        Self { state, rules, syncer: None, is_logged: false, changed: Arc::default(), sooner: Arc::default() }
     }
 
-    /// Carries out a change. After it returns, every page shows it.
+    /// Carries out a change. After it returns, every page shows it; it is written to the storage too, and
+    /// [`Store::settled`] waits until it is on the disk itself, where that is asked for.
     pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
+        let draft = if self.is_logged { draft_of(&change, self.rules.timestamps) } else { None };
         let request = Request::new(change, &self.rules);
         let mut state = self.lock();
         let before = state.index.next_staleness();
         let decision = state.index.decide(request, now);
-        let verdict = state.index.commit(decision);
+        let logged = state.write(&decision, draft);
+        let is_due = state.log.as_mut().is_some_and(|log| log.take_due(now));
+        let verdict = match logged {
+            Ok(()) => state.index.commit(decision),
+            Err(reason) => Verdict::NotStored(reason),
+        };
         let after = state.index.next_staleness();
         drop(state);
+        if is_due {
+            self.start_checkpoint();
+        }
         self.changed.notify_waiters();
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
         }
         verdict
+    }
+
+    /// Waits until all that was submitted so far is on the disk itself; at once where nobody asked for that.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, it changes nothing.
+    pub async fn settled(&self) -> Result<(), NotStored> {
+        match &self.syncer {
+            Some(syncer) => syncer.settled().await,
+            None => Ok(()),
+        }
     }
 
     /// The first moment at which some group is stale, unless it is pushed until then.
@@ -99,11 +135,14 @@ impl Store {
 
     /// Removes stale groups, the one that was so first comes first: all, or a hundred if there are more. After it
     /// returns, no page shows them.
-    pub fn remove_stale(&self, now: UnixSeconds) -> Vec<Arc<GroupingKey>> {
+    ///
+    /// # Errors
+    /// The storage did not take it, and they stay.
+    pub fn remove_stale(&self, now: UnixSeconds) -> Result<Vec<Arc<GroupingKey>>, NotStored> {
         let mut state = self.lock();
         let keys: Vec<_> = state.index.stale(now).take(MOST_AT_A_TIME).cloned().collect();
-        self.remove(&mut state.index, &keys);
-        keys
+        self.remove(&mut state, &keys)?;
+        Ok(keys)
     }
 
     /// Waits for the next change that is carried out after this future was polled or enabled.
@@ -162,21 +201,29 @@ impl Store {
 
     /// Removes the groups whose key is wanted, at once, and returns their keys, sorted. After it returns, no page
     /// shows them.
-    pub fn remove_where(&self, wanted: impl Fn(&GroupingKey) -> bool) -> Vec<Arc<GroupingKey>> {
+    ///
+    /// # Errors
+    /// The storage did not take it, and they stay.
+    pub fn remove_where(&self, wanted: impl Fn(&GroupingKey) -> bool) -> Result<Vec<Arc<GroupingKey>>, NotStored> {
         let mut state = self.lock();
         let keys = state.index.groups.keys().filter(|key| wanted(key)).cloned();
         let mut keys: Vec<_> = keys.collect();
-        self.remove(&mut state.index, &keys);
+        self.remove(&mut state, &keys)?;
         drop(state);
         keys.sort();
-        keys
+        Ok(keys)
     }
 
-    fn remove(&self, index: &mut Index, keys: &[Arc<GroupingKey>]) {
+    /// All of them go in one record.
+    fn remove(&self, state: &mut State, keys: &[Arc<GroupingKey>]) -> Result<(), NotStored> {
+        if let Some(log) = state.log.as_mut().filter(|_| !keys.is_empty()) {
+            log.append(Draft::remove(keys.iter().map(|key| &**key)), &Tail::default())?;
+        }
         for key in keys {
-            index.commit(Decision::Remove { key: Arc::clone(key) });
+            state.index.commit(Decision::Remove { key: Arc::clone(key) });
         }
         self.changed.notify_waiters();
+        Ok(())
     }
 
     /// How many groups had an accepted push after that revision and are still there.
@@ -186,8 +233,23 @@ impl Store {
     }
 
     /// A panic while the lock was held leaves a state that may lack a push, and is better served than nothing.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Writes what a decision changes to the log, if there is one.
+    fn write(&mut self, decision: &Decision, draft: Option<Draft>) -> Result<(), NotStored> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        match record_of(decision, draft, &self.index) {
+            Some((draft, tail)) => log.append(draft, &tail),
+            None => Ok(()),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod readme;
 mod scrape;
 mod sentences;
 mod signed_delete;
+mod storage;
 mod times;
 mod timestamps;
 mod ttl;

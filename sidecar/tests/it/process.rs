@@ -101,7 +101,7 @@ fn bad_flags_are_an_error_and_help_is_not() {
 fn the_help_has_headings_in_order_and_fits_a_narrow_screen() {
     let roles: [(&[&str], &[&str]); 2] = [
         (&[], &["Web", "Push", "Measurement", "Storage", "Log", "Other"]),
-        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Log", "Other"]),
+        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Storage", "Log", "Other"]),
     ];
     for (role, expected) in roles {
         let (_, help, _) = run(&[role, &["--help"]].concat(), &[("COLUMNS", "80")]);
@@ -137,7 +137,15 @@ fn an_empty_environment_variable_counts_as_not_given() {
 /// What every flag makes of a value that no flag takes shows that its variable reaches it.
 #[test]
 fn the_environment_variable_of_every_flag_that_can_be_wrong_is_read() {
-    let free = ["help", "version", "measurement.name", "hold-open.termination-message-file", "trust.dir"];
+    let free = [
+        "help",
+        "version",
+        "measurement.name",
+        "hold-open.termination-message-file",
+        "persistence.file",
+        "storage.dir",
+        "trust.dir",
+    ];
     for role in [&[][..], &["sidecar"]] {
         let checked = flags_of(role).into_iter().filter(|flag| !free.contains(&flag.as_str()));
         let checked: Vec<_> = checked.filter(|flag| !flag.starts_with("pod.")).collect();
@@ -206,12 +214,9 @@ fn a_variable_of_datakit_counts_where_ours_is_not_set_or_empty() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    for flag in [
-        "--web.config.file=web.yaml",
-        "--persistence.file=metrics",
-        "--web.listen-address=vsock://:9091",
-        "--web.listen-address=gateway.test:9091",
-    ] {
+    for flag in
+        ["--web.config.file=web.yaml", "--web.listen-address=vsock://:9091", "--web.listen-address=gateway.test:9091"]
+    {
         let (code, _, errors) = run(&[flag], &[]);
         assert_eq!(code, Some(1));
         assert!(errors.contains(&format!("{}: expected ", flag.split('=').next().unwrap())), "{errors}");

@@ -66,7 +66,7 @@ impl Fixture {
         let before = self.samples();
         match self.put(key, body) {
             Verdict::Refused(objections) => assert_eq!(objections[0].to_string(), sentence),
-            other @ (Verdict::Done | Verdict::PushedSince { .. }) => panic!("{other:?}"),
+            other @ (Verdict::Done | Verdict::PushedSince { .. } | Verdict::NotStored(_)) => panic!("{other:?}"),
         }
         assert_eq!(self.samples(), before);
     }
@@ -222,7 +222,7 @@ fn an_objection_repeats_only_the_start_of_what_was_pushed() {
                 let sentence = objections[0].to_string();
                 assert!(sentence.len() < 500 && sentence.contains('…'), "{} bytes", sentence.len());
             }
-            other @ (Verdict::Done | Verdict::PushedSince { .. }) => panic!("{other:?}"),
+            other @ (Verdict::Done | Verdict::PushedSince { .. } | Verdict::NotStored(_)) => panic!("{other:?}"),
         }
     }
 }

@@ -568,6 +568,24 @@ pub(super) const ROWS: &[Row] = &[
         name: "pushes without a job",
         shown: Shown::By("tests/it/paths.rs::without_a_job_groups_are_pushed_and_deleted_where_that_is_allowed"),
     },
+    Row { name: "a push and the disk", shown: Shown::By("tests/it/storage.rs::what_was_answered_survives_a_kill") },
+    Row {
+        name: "`--persistence.file`",
+        shown: Shown::By("tests/it/storage.rs::upstreams_flag_names_the_folder_beside_its_file_which_stays_as_it_is"),
+    },
+    Row {
+        name: "`--persistence.interval`",
+        shown: Shown::By(
+            "src/store/keeping/tests.rs::an_interval_that_is_over_is_a_reason_for_a_checkpoint_where_there_is_enough_to_write",
+        ),
+    },
+    Row { name: "a damaged file", shown: Shown::By("tests/it/storage.rs::what_can_be_read_is_served") },
+    Row {
+        name: "a disk that is full",
+        shown: Shown::By(
+            "tests/it/storage.rs::with_a_full_disk_pushes_are_503_with_the_reason_until_there_is_room_again",
+        ),
+    },
     Row {
         name: "DELETE of what was seen",
         shown: Shown::By("tests/it/delete.rs::a_conditional_delete_spares_a_group_that_was_pushed_since"),
