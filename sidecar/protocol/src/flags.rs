@@ -39,11 +39,13 @@ pub const POD_UID: &str = "--pod.uid";
 
 /// What becomes of a pushed label `pod` or `namespace` that is not true: `rename`, `refuse` or `allow`.
 pub const IDENTITY_LABELS: &str = "--push.identity-labels";
+
 /// The folder to keep in what is pushed; without one it is in memory only.
 pub const STORAGE_DIR: &str = "--storage.dir";
 
 /// `never`, so that an answered push survives the end of the process, or `always`, so that it survives the machine's.
 pub const STORAGE_SYNC: &str = "--storage.sync";
+
 /// The file with the tokens that pushes and administration need.
 pub const TOKEN_FILE: &str = "--auth.token-file";
 

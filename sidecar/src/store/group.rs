@@ -11,6 +11,7 @@ use protocol::{
 
 use super::{
     change::{Objection, Times},
+    identity::Identity,
     rules::{Rules, Timestamps},
     series::{ByLabels, Series},
 };
@@ -57,12 +58,38 @@ pub(super) struct Prepared {
 // === impl Prepared ===
 
 impl Prepared {
-    /// Forces the key's labels on each series, sees to those that name the pod, and writes its lines. Families of the two push times are left out: the
-    /// gateway's own take their place, whatever was pushed under their names.
+    /// A push: forces the key's labels on each series and sees to those that name the pod. Families of the two push
+    /// times are left out: the gateway's own take their place, whatever was pushed under their names.
     pub(super) fn new(key: &GroupingKey, families: Vec<MetricFamily>, rules: &Rules) -> Self {
-        let &Rules { timestamps, ref identity, .. } = rules;
-        let misnamed = identity.objection(None, key.labels());
-        let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None, misnamed };
+        let identity = &rules.identity;
+        let mut misnamed = identity.objection(None, key.labels());
+        let prepared = Self::of(families, rules.timestamps, |name, labels| {
+            let labels = forced(key, labels);
+            if misnamed.is_none() {
+                misnamed = identity.objection(Some(name), &labels);
+            }
+            identity.exposed(labels)
+        });
+        Self { misnamed, ..prepared }
+    }
+
+    /// What a group had already, labels and all; those that its key gives may be missing.
+    pub(super) fn stored(key: &GroupingKey, families: Vec<MetricFamily>, identity: &Identity) -> Self {
+        let given = identity.exposed_key(key);
+        Self::of(families, Timestamps::Honor, |_, labels| {
+            let mut all = given.clone();
+            all.extend(labels.iter());
+            all
+        })
+    }
+
+    /// Writes the lines. `exposed` makes the labels of each series.
+    fn of(
+        families: Vec<MetricFamily>,
+        timestamps: Timestamps,
+        mut exposed: impl FnMut(&str, LabelSet) -> LabelSet,
+    ) -> Self {
+        let mut prepared = Self { families: Vec::with_capacity(families.len()), timestamped: None, misnamed: None };
         for family in last_of_each_name(families) {
             let is_rejected = timestamps == Timestamps::Reject && prepared.timestamped.is_none();
             if is_rejected && family.metrics.iter().any(|metric| metric.timestamp.is_some()) {
@@ -71,14 +98,9 @@ impl Prepared {
             if is_push_time(&family.name) {
                 continue;
             }
-            let misnamed = &mut prepared.misnamed;
             let series = family.metrics.into_iter().map(|Metric { labels, value, extra, timestamp }| {
                 let timestamp = timestamp.filter(|_| timestamps == Timestamps::Honor);
-                let labels = forced(key, labels);
-                if misnamed.is_none() {
-                    *misnamed = identity.objection(Some(&family.name), &labels);
-                }
-                let metric = Metric { labels: identity.exposed(labels), value, timestamp, extra };
+                let metric = Metric { labels: exposed(&family.name, labels), value, timestamp, extra };
                 ByLabels(Arc::new(Series::new(&family.name, metric)))
             });
             let series = series.collect();

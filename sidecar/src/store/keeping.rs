@@ -95,7 +95,7 @@ impl Store {
             let state = self.lock();
             let sequence = state.log.as_ref().map_or(0, Log::sequence);
             let groups = keys.iter().filter_map(|key| state.index.groups.get_key_value(key));
-            let views: Vec<_> = groups.map(|(key, group)| GroupView::of(key, group, &self.rules.identity)).collect();
+            let views: Vec<_> = groups.map(|(key, group)| GroupView::of(key, group, &state.index.identity)).collect();
             drop(state);
             for view in &views {
                 let (draft, tail) = record_of_group(view);

@@ -143,16 +143,16 @@ impl Replay {
             return (self.index, 0);
         }
         let mut views: Vec<_> =
-            self.index.groups.iter().map(|(key, group)| GroupView::of(key, group, &self.rules.identity)).collect();
+            self.index.groups.iter().map(|(key, group)| GroupView::of(key, group, &self.index.identity)).collect();
         views.sort_by(|left, right| {
             right.push_time.0.total_cmp(&left.push_time.0).then_with(|| left.key.cmp(&right.key))
         });
-        let mut fitting = Self::new(Index::new(self.index.own, self.rules.clone()), self.rules);
+        let mut fitting = Self::new(Index::new(self.index.own, self.rules.clone()), self.rules.clone());
         let mut dropped = 0;
         for view in views {
             let group = stored(&view);
             let families = group.families.iter().map(|(_, family)| family.clone()).collect();
-            let prepared = Prepared::new(&group.key, families, &fitting.rules);
+            let prepared = Prepared::stored(&group.key, families, &self.rules.identity);
             if consistency::objections(&fitting.index, &group.key, &prepared, Scope::Group).is_empty() {
                 fitting.group(group);
             } else {
@@ -171,7 +171,9 @@ impl Replay {
         let (key, times) = (Arc::new(key), Times { push_time, failure_time });
         let scope = if is_whole { Scope::Group } else { Scope::Families };
         if is_whole || self.found(&key, before) {
-            self.commit(&key, families, scope, times, stale_after);
+            self.doubt(&families);
+            let Prepared { families, .. } = Prepared::new(&key, families, &self.rules);
+            self.carry_out(Decision::Push { key, families, scope, times, stale_after });
         }
     }
 
@@ -214,10 +216,10 @@ impl Replay {
                 together.push(family);
             }
             let times = Times { push_time: time, failure_time };
-            self.commit(&key, together, Scope::Families, times, None);
+            self.commit(&key, together, times, None);
         }
         let times = Times { push_time, failure_time };
-        self.commit(&key, Vec::new(), Scope::Families, times, stale_after);
+        self.commit(&key, Vec::new(), times, stale_after);
     }
 
     fn remove(&mut self, key: Arc<GroupingKey>) {
@@ -230,15 +232,19 @@ impl Replay {
         &mut self,
         key: &Arc<GroupingKey>,
         families: Vec<MetricFamily>,
-        scope: Scope,
         times: Times,
         stale_after: Option<Duration>,
     ) {
+        self.doubt(&families);
+        let Prepared { families, .. } = Prepared::stored(key, families, &self.rules.identity);
+        let (key, scope) = (Arc::clone(key), Scope::Families);
+        self.carry_out(Decision::Push { key, families, scope, times, stale_after });
+    }
+
+    fn doubt(&mut self, families: &[MetricFamily]) {
         let own = self.index.own;
         self.is_in_doubt |=
             families.iter().any(|family| own.iter().any(|own| clashes(*own, &family.name, family.kind)));
-        let Prepared { families, .. } = Prepared::new(key, families, &self.rules);
-        self.carry_out(Decision::Push { key: Arc::clone(key), families, scope, times, stale_after });
     }
 
     fn carry_out(&mut self, decision: Decision) {

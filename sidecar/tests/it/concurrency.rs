@@ -28,7 +28,7 @@ const GROUPS: usize = 4;
 const WRITERS: usize = 3;
 
 /// How many pages each reader looks at.
-const PAGES: usize = 150;
+const PAGES: usize = 60;
 
 /// How many different numbers of a group all readers have to come across, or nobody wrote meanwhile.
 const LEAST_NUMBERS: usize = 10;

@@ -1,6 +1,7 @@
 //! What a store has after a restart: all of it where the files are whole, and nothing wrong where they are not.
 
 mod damage;
+mod identity;
 
 use std::{
     fs,
