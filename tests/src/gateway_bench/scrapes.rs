@@ -11,6 +11,7 @@ use super::{
     Bench,
     compare::{Rounds, compare, median},
     report::{Fact, Goal, Line, Unit},
+    say,
     server::{Server, page_request},
     workload::{Format, Pushes, Read},
 };
@@ -58,7 +59,7 @@ pub(super) fn changing(bench: &mut Bench) -> anyhow::Result<()> {
         let reference = bench.filled_reference(groups, &["--push.disable-consistency-check"])?;
         for read in READS {
             let what = format!("scrape of {groups} groups, 1 % changed since the last, {}", read.name());
-            bench.say(&what);
+            say(&what);
             let (ours, theirs) = (after_changes(&ours, groups, read)?, after_changes(&reference, groups, read)?);
             let times = theirs.as_secs_f64() / ours.as_secs_f64();
             let goal = Goal::None;
@@ -101,7 +102,7 @@ impl Bench {
         fs::write(&file, &page.body)?;
         let size = page.body.len() / 1024;
         let what = format!("{groups} groups, {}, {size} KiB", read.name());
-        self.say(&format!("scrapes: {what}"));
+        say(&format!("scrapes: {what}"));
         let header = |name: &str| page.headers.get(name).cloned();
         let content_type = header("content-type").context("expected a content type")?;
         let arguments = [Some(file.display().to_string()), Some(content_type), header("content-encoding")];
