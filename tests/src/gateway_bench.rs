@@ -24,6 +24,7 @@ use std::{
     process::{self, ExitCode},
 };
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
 use crate::reference;
@@ -96,12 +97,20 @@ fn run(options: &Options, folder: &Path) -> anyhow::Result<()> {
     let mut bench = Bench { programs, wrk, folder: folder.to_owned(), report: Report::default() };
     let all = Rows::value_variants();
     let chosen = |rows: &&Rows| options.rows.is_empty() || options.rows.contains(rows);
+    let mut outcome = Ok(());
     for rows in all.iter().filter(chosen) {
-        rows.measure(&mut bench)?;
+        // What was measured before is printed all the same.
+        outcome = outcome.and(rows.measure(&mut bench).with_context(|| format!("{rows:?}")));
     }
     let reference = format!("Pushgateway {}", reference::VERSION);
     let machine = machine::described(&bench.programs, profile)?;
-    Ok(writeln!(std::io::stdout(), "{machine}\n{}", bench.report.shown(&reference))?)
+    writeln!(std::io::stdout(), "{machine}\n{}", bench.report.shown(&reference))?;
+    outcome
+}
+
+fn say(what: &str) {
+    // Nobody has to be there to read it.
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 // === impl Rows ===
@@ -126,10 +135,5 @@ impl Bench {
     fn bare(&self, page: &[String]) -> anyhow::Result<[Server; 2]> {
         let start = |threads: &str| Server::start(&self.programs.bare, &[&[threads.to_owned()], page].concat());
         Ok([start("one")?, start("many")?])
-    }
-
-    fn say(&self, what: &str) {
-        // Nobody has to be there to read it.
-        let _ = writeln!(std::io::stderr(), "{what} ({} lines so far)", self.report.pushes.len());
     }
 }

@@ -48,9 +48,11 @@ pub struct LabelError {
 /// Whether a name is a label name that every Prometheus accepts: a letter or `_`, then also digits.
 #[must_use]
 pub fn is_label_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
-        && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+    name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) && name.bytes().all(is_in_label_name)
+}
+
+fn is_in_label_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9')
 }
 
 /// Whether a name is kept for Prometheus itself: it starts with `__`.
@@ -273,7 +275,7 @@ impl<'a> Parser<'a> {
 
     fn name(&mut self) -> Result<String, LabelError> {
         let rest = self.rest();
-        let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| !is_in_label_name(byte)).unwrap_or(rest.len());
         let name = rest.get(..end).unwrap_or_default();
         if !is_label_name(name) {
             return Err(self.error("a label name"));
@@ -287,7 +289,7 @@ impl<'a> Parser<'a> {
         let mut value = String::new();
         loop {
             let rest = self.rest();
-            let plain = rest.find(['"', '\\', '\n']).unwrap_or(rest.len());
+            let plain = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')).unwrap_or(rest.len());
             value.push_str(rest.get(..plain).unwrap_or_default());
             self.at += plain;
             match self.peek() {

@@ -102,17 +102,18 @@ pub fn accepted(accept: &str) -> Choice {
 /// not say so.
 #[must_use]
 pub fn sniffed(content_type: &str, body: &[u8]) -> Format {
-    let names_nothing = |it: MediaType| it.essence != PROTOBUF && it.parameter("version").is_none();
-    let is_open = MediaType::parse(content_type).is_none_or(names_nothing);
-    match pushed(content_type) {
+    let content_type = MediaType::parse(content_type);
+    let names_nothing = |it: &MediaType<'_>| it.essence != PROTOBUF && it.parameter("version").is_none();
+    let is_open = content_type.as_ref().is_none_or(names_nothing);
+    match pushed(content_type.as_ref()) {
         Format::Text if is_open && ends_as_openmetrics(body) => Format::OpenMetrics,
         format @ (Format::Text | Format::OpenMetrics | Format::Protobuf) => format,
     }
 }
 
 /// The format of a body, by its `Content-Type` alone; one that cannot be read, or is missing, means text.
-fn pushed(content_type: &str) -> Format {
-    match MediaType::parse(content_type) {
+fn pushed(content_type: Option<&MediaType<'_>>) -> Format {
+    match content_type {
         Some(it) if it.essence == OPENMETRICS => Format::OpenMetrics,
         Some(it) if it.protobuf_form() == Some(ProtobufForm::Delimited) => Format::Protobuf,
         Some(_) | None => Format::Text,
@@ -186,7 +187,7 @@ impl OpenMetricsVersion {
 
 // === impl MediaType ===
 
-impl MediaType {
+impl MediaType<'_> {
     /// From 0 to 1; one that is no such number weighs nothing.
     fn weight(&self) -> f64 {
         let weight = self.parameter("q").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
@@ -196,7 +197,7 @@ impl MediaType {
     /// The format that it asks for, where that is written here.
     fn format(&self) -> Option<PageFormat> {
         let version = self.parameter("version");
-        match self.essence.as_str() {
+        match &*self.essence {
             TEXT if version == Some("1.0.0") => Some(PageFormat::Text(TextVersion::V1_0_0)),
             TEXT if version.is_none_or(|version| version == "0.0.4") => Some(PageFormat::Text(TextVersion::V0_0_4)),
             "*/*" | "text/*" => Some(PageFormat::Text(TextVersion::V0_0_4)),

@@ -47,6 +47,9 @@ impl FromRequest<AppState> for Plain {
 
 /// `None` where the body is sent as it is. A header that comes twice is one list.
 fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, HttpError> {
+    if !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(None);
+    }
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     let name = values.join(", ").trim().to_ascii_lowercase();

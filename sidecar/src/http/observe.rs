@@ -25,14 +25,14 @@ use crate::{
 const PROTOCOL: &str = "HTTP/1.1";
 
 pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -> Response {
-    let (State(app), path) = (state.clone(), request.uri().path().to_owned());
+    let (State(app), uri) = (state.clone(), request.uri().clone());
     let (method, size, started) = (method(request.method()), size(&request), Instant::now());
     let client = request.extensions().get().and_then(|ConnectInfo::<Delivery>(delivery)| delivery.peer());
     let response = count(state, Handler::Push, request, next).await;
     app.metrics().push(method, size, started.elapsed());
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
-        let (reason, client) = (refusal.label(), client.map(tracing::field::display));
+        let (path, reason, client) = (uri.path(), refusal.label(), client.map(tracing::field::display));
         if matches!(refusal, Refusal::Identity | Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(method, path, client, reason, error = %sentence, "push refused");
         } else if refusal != &Refusal::Auth {
@@ -45,13 +45,13 @@ pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -
 }
 
 pub(super) async fn delete(state: State<AppState>, request: Request, next: Next) -> Response {
-    let (State(app), path) = (state.clone(), request.uri().path().to_owned());
+    let (State(app), uri) = (state.clone(), request.uri().clone());
     let response = count(state, Handler::Delete, request, next).await;
     if let Some(Reason { signed_delete: Some(outcome), sentence, .. }) = response.extensions().get()
         && app.listener == Listener::Scrape
     {
         app.metrics().signed_delete(*outcome);
-        let (reason, message) = (outcome.label(), "delete refused at the scrape port");
+        let (path, reason, message) = (uri.path(), outcome.label(), "delete refused at the scrape port");
         // Anybody may knock without a signature, as often as they like.
         if *outcome == SignedDelete::Unsigned {
             tracing::debug!(path, reason, error = %sentence, "{message}");

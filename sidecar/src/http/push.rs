@@ -5,10 +5,12 @@
 //!
 //! *Never:* how it is stored.
 
+use std::convert::Infallible;
+
 use axum::{
     Extension,
-    extract::State,
-    http::{HeaderMap, Method, StatusCode, header},
+    extract::{FromRequestParts, State},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -19,15 +21,18 @@ use crate::{
     store::{Change, Verdict},
 };
 
+/// What the body is said to be.
+pub(super) struct ContentType(Option<HeaderValue>);
+
 pub(super) async fn push(
     State(state): State<AppState>,
     method: Method,
-    headers: HeaderMap,
+    ContentType(content_type): ContentType,
     Key(key): Key,
     terms: Terms,
     Plain(body): Plain,
 ) -> Result<Response, HttpError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
     let families = match negotiate::sniffed(content_type.unwrap_or_default(), &body) {
         Format::Text => text::decode(&body, state.settings().names)?,
         Format::OpenMetrics => openmetrics::decode(&body, state.settings().names)?,
@@ -55,5 +60,15 @@ fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response
         Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
         Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
         Verdict::NotStored(why) => Err(HttpError::NotStored(why)),
+    }
+}
+
+// === impl ContentType ===
+
+impl<S: Sync> FromRequestParts<S> for ContentType {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(header::CONTENT_TYPE).cloned()))
     }
 }

@@ -18,6 +18,7 @@ use super::{
     Bench,
     compare::median,
     report::{Fact, Goal, Unit},
+    say,
     server::Server,
     workload::{Format, Pushes, Read, SERIES},
 };
@@ -74,7 +75,7 @@ pub(super) fn memory(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// The time from the start of the process to the first answered push.
 pub(super) fn start(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.say("starts");
+    say("starts");
     let ours = first_push(&bench.programs.ours)?;
     let reference = Some(first_push(&bench.programs.reference)?);
     let what = "first answered push after the start".to_owned();

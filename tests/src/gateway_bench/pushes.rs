@@ -10,6 +10,7 @@ use super::{
     Bench,
     compare::{Rounds, compare},
     report::{Fact, Goal, Line, Unit},
+    say,
     server::Server,
     workload::{Format, Pushes, SERIES},
 };
@@ -17,8 +18,8 @@ use super::{
 /// Groups that are there before; none means that one is pushed to.
 const SIZES: [usize; 4] = [0, 100, 1_000, 10_000];
 
-/// The sizes that the reference is asked about as well.
-const LARGEST_OF_REFERENCE: usize = 10_000;
+/// The largest size that the reference is loaded at: beyond, it answers no push within a round.
+const LARGEST_OF_REFERENCE: usize = 1_000;
 
 /// What the reference takes for one push where there are many groups does not fit into a round.
 const REFERENCE_SECONDS: usize = 3;
@@ -104,7 +105,7 @@ pub(super) fn storage(bench: &mut Bench) -> anyhow::Result<()> {
 impl Bench {
     fn pushes(&self, groups: usize, format: Format, storage: Storage) -> anyhow::Result<Line> {
         let what = format!("{groups} groups, {}{}", format.name(), storage.shown());
-        self.say(&format!("pushes: {what}"));
+        say(&format!("pushes: {what}"));
         let pushes = Pushes { groups: groups.max(1), format };
         let folder = self.folder.join("storage");
         let dir = format!("--storage.dir={}", folder.display());

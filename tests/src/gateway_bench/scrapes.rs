@@ -11,12 +11,17 @@ use super::{
     Bench,
     compare::{Rounds, compare, median},
     report::{Fact, Goal, Line, Unit},
+    say,
     server::{Server, page_request},
     workload::{Format, Pushes, Read},
 };
 use crate::connection::Connection;
 
-const SIZES: [usize; 2] = [100, 10_000];
+/// The reference takes seconds for a page of more groups.
+const SIZES: [usize; 2] = [100, 1_000];
+
+/// Groups that change, a few of them, between scrapes.
+const CHANGING_SIZES: [usize; 2] = [1_000, 10_000];
 
 const READS: [Read; 3] = [Read::Plain, Read::Gzip, Read::Prometheus];
 
@@ -30,7 +35,7 @@ const TO_REFERENCE: f64 = 20.0;
 const CHANGING: usize = 100;
 
 /// Scrapes with changes before each; odd, so that there is a middle.
-const SCRAPES: usize = 7;
+const SCRAPES: usize = 5;
 
 /// How long the reference is asked for pages: it makes each of them anew.
 const REFERENCE_SECONDS: usize = 2;
@@ -51,14 +56,14 @@ pub(super) fn unchanging(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// Scrapes with one group in a hundred pushed before each.
 pub(super) fn changing(bench: &mut Bench) -> anyhow::Result<()> {
-    for groups in SIZES {
+    for groups in CHANGING_SIZES {
         let ours = Server::gateway(&bench.programs.ours, &[])?;
         ours.fill(&Pushes { groups, format: Format::Text })?;
         // Its check makes a push slow, which is not what is measured here.
         let reference = bench.filled_reference(groups, &["--push.disable-consistency-check"])?;
         for read in READS {
             let what = format!("scrape of {groups} groups, 1 % changed since the last, {}", read.name());
-            bench.say(&what);
+            say(&what);
             let (ours, theirs) = (after_changes(&ours, groups, read)?, after_changes(&reference, groups, read)?);
             let times = theirs.as_secs_f64() / ours.as_secs_f64();
             let goal = Goal::None;
@@ -101,7 +106,7 @@ impl Bench {
         fs::write(&file, &page.body)?;
         let size = page.body.len() / 1024;
         let what = format!("{groups} groups, {}, {size} KiB", read.name());
-        self.say(&format!("scrapes: {what}"));
+        say(&format!("scrapes: {what}"));
         let header = |name: &str| page.headers.get(name).cloned();
         let content_type = header("content-type").context("expected a content type")?;
         let arguments = [Some(file.display().to_string()), Some(content_type), header("content-encoding")];

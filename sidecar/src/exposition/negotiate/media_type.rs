@@ -2,11 +2,13 @@
 //!
 //! *Never:* what a type means.
 
+use std::borrow::Cow;
+
 /// A type such as `text/plain; version=0.0.4`. Names are in lower case, values as written.
 #[derive(Debug)]
-pub(super) struct MediaType {
-    pub(super) essence: String,
-    parameters: Vec<(String, String)>,
+pub(super) struct MediaType<'a> {
+    pub(super) essence: Cow<'a, str>,
+    parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 /// More than any client sends, and so few that to compare each with all costs nothing.
@@ -16,11 +18,11 @@ const BLANKS: [char; 2] = [' ', '\t'];
 
 // === impl MediaType ===
 
-impl MediaType {
+impl<'a> MediaType<'a> {
     /// `None` if it does not parse, gives one parameter two values, or has too many of them.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (essence, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let essence = essence.trim_matches(BLANKS).to_ascii_lowercase();
+        let essence = in_lower_case(essence.trim_matches(BLANKS));
         if !essence.split('/').all(is_token) || 2 < essence.split('/').count() {
             return None;
         }
@@ -35,7 +37,7 @@ impl MediaType {
                 return Some(parsed);
             }
             let (name, after) = rest.split_once('=')?;
-            let name = name.trim_end_matches(BLANKS).to_ascii_lowercase();
+            let name = in_lower_case(name.trim_end_matches(BLANKS));
             let value;
             (value, rest) = parameter_value(after.trim_start_matches(BLANKS))?;
             let known = parsed.parameter(&name);
@@ -51,21 +53,26 @@ impl MediaType {
 
     /// The value of a parameter, by its name in lower case.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 }
 
+fn in_lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() }
+}
+
 /// A token, or a text in quotes with its escapes undone, and what follows it.
-fn parameter_value(text: &str) -> Option<(String, &str)> {
+fn parameter_value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let (token, rest) = text.split_at(text.find(|c| !is_token_char(c)).unwrap_or(text.len()));
-        return is_token(token).then(|| (token.to_owned(), rest));
+        let end = text.bytes().position(|byte| !is_in_token(byte)).unwrap_or(text.len());
+        let (token, rest) = text.split_at_checked(end)?;
+        return is_token(token).then_some((token.into(), rest));
     };
     let mut value = String::new();
     let mut chars = quoted.chars();
     loop {
         match chars.next()? {
-            '"' => return Some((value, chars.as_str())),
+            '"' => return Some((value.into(), chars.as_str())),
             '\\' => value.push(chars.next()?),
             other => value.push(other),
         }
@@ -73,9 +80,9 @@ fn parameter_value(text: &str) -> Option<(String, &str)> {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_token_char)
+    !text.is_empty() && text.bytes().all(is_in_token)
 }
 
-fn is_token_char(c: char) -> bool {
-    c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?=".contains(c)
+fn is_in_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(&byte)
 }

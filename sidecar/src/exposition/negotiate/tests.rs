@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn pushed(content_type: &str) -> Format {
+    super::pushed(MediaType::parse(content_type).as_ref())
+}
+
 #[test]
 fn a_body_is_text_unless_its_type_says_in_full_what_else() {
     let check = |content_type: &str, expected: Format| assert_eq!(pushed(content_type), expected, "{content_type}");

@@ -6,7 +6,7 @@
 //!
 //! *Never:* how label values are escaped (asks `protocol`), what is done with the families.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use protocol::{
     LabelSet, NameValidation,
@@ -17,7 +17,7 @@ use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name};
+use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric};
 
 pub(in crate::exposition) mod families;
 pub(in crate::exposition) mod line;
@@ -32,12 +32,12 @@ pub(in crate::exposition) struct Fault<W = Malformed> {
 }
 
 /// One sample as written.
-pub(in crate::exposition) struct Sample {
-    pub(in crate::exposition) name: String,
+pub(in crate::exposition) struct Sample<'a> {
+    pub(in crate::exposition) name: Cow<'a, str>,
     pub(in crate::exposition) labels: LabelSet,
     pub(in crate::exposition) value: f64,
     /// The value as written, for sentences.
-    pub(in crate::exposition) written: String,
+    pub(in crate::exposition) written: &'a str,
     pub(in crate::exposition) timestamp: Option<i64>,
 }
 
@@ -75,9 +75,9 @@ pub(in crate::exposition) fn each_line<W: From<Malformed>, E>(
 
 fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
     line.skip_blanks();
-    match line.peek() {
+    match line.peek_byte() {
         None => Ok(()),
-        Some('#') => read_comment(families, &mut line),
+        Some(b'#') => read_comment(families, &mut line),
         Some(_) => {
             let at = line.at();
             let sample = line.sample()?;

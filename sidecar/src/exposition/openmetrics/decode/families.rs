@@ -93,7 +93,7 @@ impl Families {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
+    pub(super) fn add(&mut self, sample: Sample<'_>, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
         self.header_of(&sample.name, |kind, suffix| role(kind, suffix).is_some()).add(sample, exemplar)
     }
 
@@ -136,9 +136,9 @@ impl Header {
         Self { name: name.to_owned(), help, unit, kind: None, families, created }
     }
 
-    fn add(&mut self, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
+    fn add(&mut self, sample: Sample<'_>, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
         let kind = *self.kind.get_or_insert(Kind::Untyped);
-        let suffix = sample.name.strip_prefix(&self.name).unwrap_or_default();
+        let suffix = sample.name.strip_prefix(self.name.as_str()).unwrap_or_default();
         let role = role(kind, suffix).unwrap_or(Role::Number);
         let can_have_exemplar = match role {
             Role::Number => kind == Kind::Counter,
@@ -146,9 +146,9 @@ impl Header {
             Role::Created => false,
         };
         if exemplar.is_some() && !can_have_exemplar {
-            return Err(Malformed::Exemplar(sample.name));
+            return Err(Malformed::Exemplar(sample.name.into_owned()));
         }
-        let written = || Quoted(sample.written.clone());
+        let written = || Quoted(sample.written.to_owned());
         match kind {
             Kind::Info if sample.value != 1.0 => return Err(Malformed::Info(written())),
             Kind::StateSet if ![0.0, 1.0].contains(&sample.value) => return Err(Malformed::StateSet(written())),
@@ -163,16 +163,16 @@ impl Header {
         }
         match role {
             Role::Created => self.add_created(sample),
-            Role::Number => self.member(&sample.name.clone()).add(Part::Inner, sample, exemplar),
+            Role::Number => self.member(&sample.name).add(Part::Inner, sample, exemplar),
             Role::Part(part) => self.member(&self.name.clone()).add(part, sample, exemplar),
         }
     }
 
-    fn add_created(&mut self, sample: Sample) -> Result<(), Malformed> {
+    fn add_created(&mut self, sample: Sample<'_>) -> Result<(), Malformed> {
         let Sample { name, labels, value, written, timestamp } = sample;
-        let at = seconds::parse(&written).ok_or(Malformed::Created(Quoted(written)))?;
+        let at = seconds::parse(written).ok_or_else(|| Malformed::Created(Quoted(written.to_owned())))?;
         match self.created.insert(labels, CreatedLine { at, value, timestamp }) {
-            Some(_) => Err(Malformed::SecondCreated(name)),
+            Some(_) => Err(Malformed::SecondCreated(name.into_owned())),
             None => Ok(()),
         }
     }
@@ -227,7 +227,7 @@ impl Header {
 // === impl Member ===
 
 impl Member {
-    fn add(&mut self, part: Part, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
+    fn add(&mut self, part: Part, sample: Sample<'_>, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
         let (name, timestamp) = (sample.name.clone(), sample.timestamp);
         let is_number = self.family.kind.is_none_or(|kind| kind.inner_label().is_none());
         let mut first = None;
@@ -237,7 +237,7 @@ impl Member {
         let metric = self.family.add_part(part, sample)?;
         match (first.or(metric.timestamp), timestamp) {
             (Some(first), Some(second)) if first != second => {
-                return Err(Malformed::SecondPoint { name, first, second });
+                return Err(Malformed::SecondPoint { name: name.into_owned(), first, second });
             }
             _ => {}
         }

@@ -9,6 +9,8 @@ use super::{Count, HashMap, Kind, LabelSet, Malformed, Metric, MetricFamily, Quo
 pub(super) struct Families {
     families: Vec<Family>,
     by_name: HashMap<String, usize>,
+    /// Where the family of the line before is.
+    last: usize,
 }
 
 pub(in crate::exposition) struct Family {
@@ -54,7 +56,7 @@ impl Families {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, sample: Sample) -> Result<(), Malformed> {
+    pub(super) fn add(&mut self, sample: Sample<'_>) -> Result<(), Malformed> {
         self.family_of(&sample.name).add(sample)
     }
 
@@ -65,7 +67,9 @@ impl Families {
 
     /// The family of that name; else the summary, else the histogram, that the name is a part of; else a new one.
     fn family_of(&mut self, name: &str) -> &mut Family {
-        let known = self.by_name.get(name).copied();
+        // Nearly every line is about the family of the line before.
+        let same = self.families.get(self.last).filter(|last| last.name == name).map(|_| self.last);
+        let known = same.or_else(|| self.by_name.get(name).copied());
         let found = known.or_else(|| self.suffixed(name, &[Kind::Summary]));
         let found = found.or_else(|| self.suffixed(name, &[Kind::Histogram, Kind::GaugeHistogram]));
         let index = found.unwrap_or_else(|| {
@@ -73,6 +77,7 @@ impl Families {
             self.families.push(Family::new(name));
             self.families.len() - 1
         });
+        self.last = index;
         #[expect(clippy::indexing_slicing, reason = "indices come from this vector, which only grows")]
         &mut self.families[index]
     }
@@ -94,8 +99,8 @@ impl Family {
         Self { name: name.to_owned(), help, kind: None, metrics, by_labels }
     }
 
-    fn add(&mut self, sample: Sample) -> Result<(), Malformed> {
-        let part = match sample.name.strip_prefix(&self.name) {
+    fn add(&mut self, sample: Sample<'_>) -> Result<(), Malformed> {
+        let part = match sample.name.strip_prefix(self.name.as_str()) {
             Some("_sum") => Part::Sum,
             Some("_count") => Part::Count,
             _ => Part::Inner,
@@ -105,7 +110,11 @@ impl Family {
 
     /// Adds a sample and returns the metric that it is now, or is now a part of. The part matters only where a metric
     /// has several.
-    pub(in crate::exposition) fn add_part(&mut self, part: Part, mut sample: Sample) -> Result<&mut Metric, Malformed> {
+    pub(in crate::exposition) fn add_part(
+        &mut self,
+        part: Part,
+        mut sample: Sample<'_>,
+    ) -> Result<&mut Metric, Malformed> {
         let kind = *self.kind.get_or_insert(Kind::Untyped);
         let Some(label) = kind.inner_label() else {
             let Sample { labels, value, timestamp, .. } = sample;
@@ -115,7 +124,9 @@ impl Family {
         let bound = sample.labels.remove(label);
         let bound = match (part, bound) {
             (Part::Sum | Part::Count, None) => 0.0,
-            (Part::Sum | Part::Count, Some(_)) => return Err(Malformed::BoundOfAll { label, name: sample.name }),
+            (Part::Sum | Part::Count, Some(_)) => {
+                return Err(Malformed::BoundOfAll { label, name: sample.name.into_owned() });
+            }
             (Part::Inner, None) => return Err(Malformed::NoBound { label, kind: inner_name(kind) }),
             (Part::Inner, Some(found)) => match parse_number(&found) {
                 Some(bound) if !bound.is_nan() => bound,
@@ -124,12 +135,12 @@ impl Family {
         };
         let metric = self.metric_of(kind, sample.labels);
         metric.timestamp = metric.timestamp.or(sample.timestamp);
-        let count = || Count::from_f64(sample.value).ok_or_else(|| Malformed::Count(Quoted(sample.written.clone())));
+        let count = || Count::from_f64(sample.value).ok_or_else(|| Malformed::Count(Quoted(sample.written.to_owned())));
         match (&mut metric.value, part) {
             (Value::Number(number), _) => *number = sample.value,
             (Value::Summary(summary), Part::Inner) => summary.quantiles.push((bound, sample.value)),
             (Value::Summary(summary), Part::Sum) => summary.sum = sample.value,
-            (Value::Summary(summary), Part::Count) => summary.count = whole(sample.value, &sample.written)?,
+            (Value::Summary(summary), Part::Count) => summary.count = whole(sample.value, sample.written)?,
             (Value::Histogram(histogram), Part::Inner) => histogram.buckets.push((bound, count()?)),
             (Value::Histogram(histogram), Part::Sum) => histogram.sum = sample.value,
             (Value::Histogram(histogram), Part::Count) => histogram.count = count()?,

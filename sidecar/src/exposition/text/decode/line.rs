@@ -2,10 +2,16 @@
 //!
 //! *Never:* other lines, families.
 
-use super::{Fault, Found, LabelBlock, LabelSet, Malformed, NameValidation, Quoted, Sample};
-use super::{allows_metric, is_metric_name, parse_block, parse_number};
+use super::{Cow, Fault, Found, LabelBlock, LabelSet, Malformed, NameValidation, Quoted, Sample};
+use super::{allows_metric, parse_block, parse_number};
 
-const BLANKS: [char; 2] = [' ', '\t'];
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn is_in_metric_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' | b':')
+}
 
 /// A line without its end, and how far it was read.
 pub(in crate::exposition) struct Line<'a> {
@@ -34,8 +40,12 @@ impl<'a> Line<'a> {
         self.rest().chars().next()
     }
 
+    pub(in crate::exposition) fn peek_byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
     pub(in crate::exposition) fn take(&mut self, token: char) -> bool {
-        let found = self.peek() == Some(token);
+        let found = self.rest().starts_with(token);
         if found {
             self.at += token.len_utf8();
         }
@@ -43,38 +53,40 @@ impl<'a> Line<'a> {
     }
 
     pub(in crate::exposition) fn skip_blanks(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start_matches(BLANKS).len();
+        while self.peek_byte().is_some_and(is_blank) {
+            self.at += 1;
+        }
     }
 
     /// Everything up to the next blank.
     pub(in crate::exposition) fn word(&mut self) -> &'a str {
-        self.until(|c| BLANKS.contains(&c))
+        self.until(is_blank)
     }
 
     /// The name in a comment and the blanks after it; `None` where the line ends before or right after the name.
-    pub(in crate::exposition) fn comment_name(&mut self) -> Result<Option<String>, Fault> {
+    pub(in crate::exposition) fn comment_name(&mut self) -> Result<Option<Cow<'a, str>>, Fault> {
         let start = self.at;
-        let name = match self.peek() {
+        let (plain, quoted) = match self.peek_byte() {
             None => return Ok(None),
-            Some('"') => self.quoted_name()?,
-            Some(_) => self.plain_name()?.to_owned(),
+            Some(b'"') => ("", Some(self.quoted_name()?)),
+            Some(_) => (self.plain_name()?, None),
         };
-        if !self.peek().is_none_or(|c| BLANKS.contains(&c)) {
+        if !self.peek_byte().is_none_or(is_blank) {
             return Err(self.fault(Malformed::AfterCommentName(Found(self.peek()))));
         }
         self.skip_blanks();
         if self.rest().is_empty() {
             return Ok(None);
         }
-        self.legal_name(start, name).map(Some)
+        let name = quoted.map(|name| self.legal_name(start, name)).transpose()?;
+        Ok(Some(name.map_or(Cow::Borrowed(plain), Cow::Owned)))
     }
 
     /// The rest of the line as help.
     pub(in crate::exposition) fn help(&mut self) -> Result<String, Fault> {
         let mut help = String::new();
         loop {
-            help.push_str(self.until(|c| c == '\\'));
+            help.push_str(self.until(|byte| byte == b'\\'));
             if !self.take('\\') {
                 return Ok(help);
             }
@@ -89,28 +101,28 @@ impl<'a> Line<'a> {
     }
 
     /// The whole line as a sample.
-    pub(in crate::exposition) fn sample(&mut self) -> Result<Sample, Fault> {
+    pub(in crate::exposition) fn sample(&mut self) -> Result<Sample<'a>, Fault> {
         let point = self.point()?;
         Ok(Sample { timestamp: self.timestamp()?, ..point })
     }
 
     /// The start of the line as a sample: name, labels and value.
-    pub(in crate::exposition) fn point(&mut self) -> Result<Sample, Fault> {
+    pub(in crate::exposition) fn point(&mut self) -> Result<Sample<'a>, Fault> {
         let start = self.at;
-        let plain = if self.peek() == Some('{') { None } else { Some(self.plain_name()?) };
+        let plain = if self.peek_byte() == Some(b'{') { None } else { Some(self.plain_name()?) };
         self.skip_blanks();
-        let (quoted, labels) = if self.peek() == Some('{') { self.labels()? } else { (None, LabelSet::new()) };
+        let (quoted, labels) = if self.peek_byte() == Some(b'{') { self.labels()? } else { (None, LabelSet::new()) };
         let name = match (plain, quoted) {
-            (Some(name), None) => name.to_owned(),
-            (None, Some(name)) => self.legal_name(start, name)?,
+            (Some(name), None) => Cow::Borrowed(name),
+            (None, Some(name)) => Cow::Owned(self.legal_name(start, name)?),
             (None, None) => return Err(Fault { at: start, what: Malformed::NoMetricName }),
             (Some(_), Some(name)) => return Err(Fault { at: start, what: Malformed::SecondMetricName(name) }),
         };
         self.skip_blanks();
         let at = self.at;
-        let written = self.word().to_owned();
-        let Some(value) = parse_number(&written) else {
-            return Err(Fault { at, what: Malformed::Value(Quoted(written)) });
+        let written = self.word();
+        let Some(value) = parse_number(written) else {
+            return Err(Fault { at, what: Malformed::Value(Quoted(written.to_owned())) });
         };
         Ok(Sample { name, labels, value, written, timestamp: None })
     }
@@ -134,8 +146,8 @@ impl<'a> Line<'a> {
 
     fn plain_name(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
-        let name = self.until(|c| c != '_' && c != ':' && !c.is_ascii_alphanumeric());
-        if is_metric_name(name) {
+        let name = self.until(|byte| !is_in_metric_name(byte));
+        if name.as_bytes().first().is_some_and(|first| !first.is_ascii_digit()) {
             return Ok(name);
         }
         self.at = start;
@@ -201,9 +213,11 @@ impl<'a> Line<'a> {
         Ok((metric_name, set))
     }
 
-    fn until(&mut self, end: impl Fn(char) -> bool) -> &'a str {
+    /// Everything before a byte that ends it: one of ASCII, or the first of a character.
+    fn until(&mut self, end: impl Fn(u8) -> bool) -> &'a str {
         let rest = self.rest();
-        let token = rest.find(end).and_then(|end| rest.get(..end)).unwrap_or(rest);
+        let length = rest.bytes().position(end).unwrap_or(rest.len());
+        let token = rest.get(..length).unwrap_or(rest);
         self.at += token.len();
         token
     }
