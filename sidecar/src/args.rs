@@ -11,6 +11,7 @@
 mod alone;
 mod common;
 mod import;
+mod limits;
 mod sidecar;
 
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, b
 pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use import::ImportArgs;
+pub(crate) use limits::LimitArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
 
 const TRUE: &str = "true";
@@ -129,12 +131,12 @@ fn with_its_variable(arg: Arg) -> Arg {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use protocol::flags;
 
     use super::*;
 
-    fn roles() -> [clap::Command; 2] {
+    pub(crate) fn roles() -> [clap::Command; 2] {
         let command = Args::command();
         let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap().clone();
         [command, sidecar]

@@ -24,6 +24,7 @@ mod error;
 mod grouping;
 mod headers;
 mod health;
+mod limits;
 mod observe;
 mod page;
 mod push;
@@ -49,6 +50,8 @@ use crate::{
     operator_access::OperatorAccess,
     store::Store,
 };
+pub use limits::BodyLimits;
+use limits::Load;
 use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
 
@@ -88,6 +91,7 @@ struct Shared {
     readiness: Readiness,
     operator: OperatorAccess,
     quit: Quit,
+    load: Load,
 }
 
 /// What a state is made from.
@@ -194,7 +198,8 @@ impl AppState {
 
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, metrics, scrapes, readiness, operator, settings, quit } = parts;
-        let shared = Shared { store, metrics, scrapes, readiness, operator, quit };
+        let load = Load::new(settings.bodies);
+        let shared = Shared { store, metrics, scrapes, readiness, operator, quit, load };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 
