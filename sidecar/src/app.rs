@@ -108,7 +108,7 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, rules, keeping, auth, role } = config;
+    let Config { log_level: _, log_format: _, settings, rules, keeping, auth, connections, role } = config;
     let access = Access::new(auth);
     let counts = Arc::<Counts>::default();
     let store = restore(Store::with(rules), &keeping, &counts, &role)?;
@@ -120,10 +120,10 @@ async fn run(config: Config) -> Result<(), AppError> {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
             let state = AppState::new(parts);
             state.refresh_tokens();
-            run_alone(state, &sockets, signals).await
+            run_alone(state, &sockets, connections, signals).await
         }
         Role::Sidecar(sidecar) => {
-            run_sidecar(*sidecar, parts, signals).await;
+            run_sidecar(*sidecar, parts, connections, signals).await;
             Ok(())
         }
     }
@@ -153,12 +153,17 @@ fn restore(mut store: Store, keeping: &Keeping, counts: &Arc<Counts>, role: &Rol
     Ok(store)
 }
 
-async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
+async fn run_alone(
+    state: AppState,
+    sockets: &Sockets,
+    limits: ConnectionLimits,
+    mut signals: Signals,
+) -> Result<(), AppError> {
     let mut servers = Servers::new();
     let store = state.store().clone();
     start_expiry(state.clone(), None);
     let counts = state.metrics().connections();
-    let serving = Serving::new(http::router(state), ConnectionLimits::default(), counts);
+    let serving = Serving::new(http::router(state), limits, counts);
     for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, serving.clone(), servers.closing.clone()));
     }
@@ -185,6 +190,7 @@ async fn listeners(sockets: &Sockets) -> Result<Vec<TcpListener>, AppError> {
 async fn run_sidecar(
     sidecar: Sidecar,
     parts: impl FnOnce(Readiness, OperatorAccess, Scrapes) -> Parts,
+    limits: ConnectionLimits,
     mut signals: Signals,
 ) {
     let started = Instant::now();
@@ -202,7 +208,7 @@ async fn run_sidecar(
     start_expiry(state.clone(), Some(seen_by_expiry));
 
     // Whoever holds the connections of the one listener does not hold those of the other.
-    let serving = |router| Serving::new(router, ConnectionLimits::default(), state.metrics().connections());
+    let serving = |router| Serving::new(router, limits, state.metrics().connections());
     let pushing = serving(http::router(state.on(Listener::Push)));
     for address in push {
         let endpoint = Endpoint { address, name: "push", serving: pushing.clone() };

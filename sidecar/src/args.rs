@@ -13,6 +13,7 @@ mod auth;
 mod common;
 mod identity;
 mod import;
+mod limits;
 mod sidecar;
 mod storage;
 
@@ -25,6 +26,7 @@ pub(crate) use auth::AuthArgs;
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use identity::IdentityArgs;
 pub(crate) use import::ImportArgs;
+pub(crate) use limits::LimitArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
 pub(crate) use storage::{PersistenceArgs, StorageArgs};
 
@@ -135,12 +137,12 @@ fn with_its_variable(arg: Arg) -> Arg {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use protocol::flags;
 
     use super::*;
 
-    fn roles() -> [clap::Command; 2] {
+    pub(crate) fn roles() -> [clap::Command; 2] {
         let command = Args::command();
         let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap().clone();
         [command, sidecar]

@@ -7,6 +7,7 @@
 
 mod auth;
 mod identity;
+mod limits;
 mod path;
 mod reader;
 mod shown;
@@ -30,10 +31,11 @@ use crate::{
     http::Settings,
     import::{Endpoint, Import},
     lifecycle::HoldOpen,
-    listen::ListenAddress,
-    store::{Identity, Rules},
+    listen::{ConnectionLimits, ListenAddress},
+    store::{self, Identity, Rules},
     telemetry,
 };
+use limits::Limits;
 use reader::Reader;
 use shown::Shown;
 pub(crate) use storage::Keeping;
@@ -59,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) keeping: Keeping,
     /// Absent where nobody is asked for a token.
     pub(crate) auth: Option<AuthSettings>,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) role: Role,
 }
 
@@ -146,7 +149,7 @@ impl Config {
                 (role, Some(METRICS_PATH.to_owned()), identity, keeping, common, log)
             }
         };
-        let CommonArgs { web, push, measurement, auth } = common;
+        let CommonArgs { web, push, limits, measurement, auth } = common;
         let auth = auth::read(reader, auth, is_alone);
         let paths = read_paths(reader, &mut shown, &web);
         let has_lifecycle_api = reader.switch("--web.enable-lifecycle", &web.enable_lifecycle);
@@ -156,7 +159,7 @@ impl Config {
         // Alone there is no end to be held open for, and nobody has to scrape.
         let keeps_unseen = matches!(role, Some(Role::Sidecar(_)));
         let rules = read_rules(reader, &push, keeps_unseen, identity);
-        let max_body_bytes = reader.read("--push.max-body-bytes", &push.max_body_bytes, word::bytes);
+        let limits = limits::read(reader, &limits);
         let allows_missing_job = reader.switch("--push.allow-missing-job", &push.allow_missing_job);
         let has_utf8_names = reader.switch("--push.enable-utf8-names", &push.enable_utf8_names);
         let is_unchecked = reader.switch("--push.disable-consistency-check", &push.disable_consistency_check);
@@ -168,11 +171,13 @@ impl Config {
         shown.text("log.level", &log.log_level);
         shown.text("log.format", &log.log_format);
         let Paths { route_prefix, link_prefix } = paths?;
+        let Limits { connections, bodies, pushes, stored } = limits?;
         let settings = Settings {
             route_prefix: route_prefix.into(),
             telemetry_path: telemetry_path?.into(),
             link_prefix: link_prefix.into(),
-            max_body_bytes: max_body_bytes?,
+            bodies,
+            pushes,
             names: if has_utf8_names? { NameValidation::Utf8 } else { NameValidation::Legacy },
             is_unchecked: is_unchecked?,
             allows_missing_job: allows_missing_job?,
@@ -183,7 +188,9 @@ impl Config {
             started,
         };
         let (log_level, log_format) = (log_level?, log_format?);
-        Some(Self { log_level, log_format, settings, rules: rules?, keeping: keeping?, auth: auth?, role: role? })
+        let rules = Rules { limits: stored, ..rules? };
+        let (keeping, auth, role) = (keeping?, auth?, role?);
+        Some(Self { log_level, log_format, settings, rules, keeping, auth, connections, role })
     }
 }
 
@@ -249,7 +256,8 @@ fn read_paths(reader: &mut Reader, shown: &mut Shown, web: &WebArgs) -> Option<P
 fn read_rules(reader: &mut Reader, push: &PushArgs, keeps_unseen: bool, identity: Option<Identity>) -> Option<Rules> {
     let stale_after = reader.read_given("--push.stale-after", push.stale_after.clone(), duration::stale_after);
     let timestamps = reader.read("--push.timestamps", &push.timestamps, word::timestamps);
-    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen, identity: identity? })
+    let limits = store::Limits::NONE;
+    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen, identity: identity?, limits })
 }
 
 /// The inner `None` is the absence of naming. What only makes sense with naming turns it on.

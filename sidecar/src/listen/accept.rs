@@ -97,7 +97,7 @@ fn reap(ended: Result<(), JoinError>) {
 
 impl Serving {
     pub(crate) fn new(router: Router, limits: ConnectionLimits, counts: Connections) -> Self {
-        let most = limits.connections.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        let most = limits.connections.min(Semaphore::MAX_PERMITS);
         let (slots, refusals) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED_AT_ONCE)));
         Self { router, limits, counts, slots, refusals }
     }
@@ -117,7 +117,7 @@ impl Serving {
     /// The task of a connection, which has one of the slots. What lies between TCP and HTTP has its place here.
     async fn connection(self, stream: TcpStream, peer: SocketAddr, closing: Closing, slot: OwnedSemaphorePermit) {
         let open = self.counts.open();
-        match connection::serve(stream, peer, &self.router, self.limits, closing).await {
+        match connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await {
             End::Closed => {}
             End::TimedOut(waited) => self.counts.timed_out(waited),
         }
@@ -126,7 +126,7 @@ impl Serving {
 
     fn refuse(&self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
         self.counts.refused();
-        let limit = self.limits.connections.unwrap_or_default();
+        let limit = self.limits.connections;
         tracing::debug!(%peer, limit, "connection refused");
         if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
             let activity = Arc::<Activity>::default();

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::identity::Identity;
+use super::limits::Limits;
 
 /// The rules of a store. The default is upstream's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Rules {
     pub keeps_unseen: bool,
     /// Which pod the process is in, and what becomes of labels that say otherwise.
     pub identity: Identity,
+    /// How much may be stored.
+    pub limits: Limits,
 }
 
 /// What becomes of the timestamps of a push. Push times never have one.
