@@ -5,7 +5,9 @@
 use std::{
     ffi::OsString,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +23,7 @@ use crate::{
     args::Args,
     auth::Access,
     clock,
-    config::{Config, Plan, Role, Sidecar, Sockets},
+    config::{Alone, Config, Plan, Role, Sidecar, Sockets},
     expiry,
     http::{self, AppState, Listener, Parts},
     import::{self, Import, ImportError},
@@ -31,6 +33,7 @@ use crate::{
     operator_access::OperatorAccess,
     store::Store,
     telemetry,
+    web_config::{Web, WebConfigError},
 };
 
 /// How long requests that are under way at the end may take.
@@ -43,6 +46,8 @@ enum AppError {
     Start(#[source] io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: ListenAddress, source: io::Error },
+    #[error("--web.config.file: {0}")]
+    WebConfig(#[source] WebConfigError),
     #[error("--web.systemd-socket: {0}")]
     Systemd(#[source] SystemdError),
 }
@@ -110,11 +115,12 @@ async fn run(config: Config) -> Result<(), AppError> {
     let parts =
         |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, access, settings, quit };
     match role {
-        Role::Alone(sockets) => {
+        Role::Alone(Alone { sockets, web_config }) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
             let state = AppState::new(parts);
             state.refresh_tokens();
-            run_alone(state, &sockets, signals).await
+            let web = web_config.map(|path| open_web_config(path, &state)).transpose()?;
+            run_alone(state, &sockets, web, signals).await
         }
         Role::Sidecar(sidecar) => {
             run_sidecar(*sidecar, parts, signals).await;
@@ -123,11 +129,27 @@ async fn run(config: Config) -> Result<(), AppError> {
     }
 }
 
-async fn run_alone(state: AppState, sockets: &Sockets, mut signals: Signals) -> Result<(), AppError> {
+fn open_web_config(path: PathBuf, state: &AppState) -> Result<Arc<Web>, AppError> {
+    let state = state.clone();
+    let web = Web::open(path, move |file| state.metrics().reload_failed(file));
+    web.map(Arc::new).map_err(AppError::WebConfig)
+}
+
+async fn run_alone(
+    state: AppState,
+    sockets: &Sockets,
+    web: Option<Arc<Web>>,
+    mut signals: Signals,
+) -> Result<(), AppError> {
     let mut servers = Servers::new();
     start_expiry(state.clone(), None);
     let counts = state.metrics().connections();
-    let serving = Serving::new(http::router(state), ConnectionLimits::default(), counts);
+    let router = http::router(state.clone());
+    let router = match &web {
+        Some(web) => http::behind(web, &state, router),
+        None => router,
+    };
+    let serving = Serving::new(router, ConnectionLimits::default(), counts).secured(web);
     for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, serving.clone(), servers.closing.clone()));
     }

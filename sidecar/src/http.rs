@@ -34,6 +34,7 @@ mod scrape;
 mod settings;
 mod terms;
 mod ui;
+mod web;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -54,6 +55,7 @@ use crate::{
 use guard::{Purpose, guarded};
 use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
+pub(crate) use web::behind;
 
 /// How the fixed part of a group's path may be spelled; no other spelling is served.
 const JOB_SPELLINGS: [&str; 3] = ["job", "job@base64", "job%40base64"];

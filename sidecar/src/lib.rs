@@ -35,10 +35,13 @@ mod listen;
 mod metrics;
 mod operator_access;
 mod pattern;
+mod rate;
 mod reload;
 mod rfc3339;
 mod selector;
 mod telemetry;
+mod tls;
+mod web_config;
 mod yaml;
 
 pub mod clock;

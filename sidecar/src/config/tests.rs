@@ -39,7 +39,8 @@ fn only_a_sidecar_keeps_groups_that_nobody_has_seen() {
 #[test]
 fn alone_it_has_upstreams_defaults() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.role, Role::Alone(Sockets::Own(vec![ListenAddress::All(9091)])));
+    let sockets = Sockets::Own(vec![ListenAddress::All(9091)]);
+    assert_eq!(config.role, Role::Alone(Alone { sockets, web_config: None }));
     let flags = [
         ("log.format", "logfmt"),
         ("log.level", "info"),
@@ -204,7 +205,7 @@ fn the_rules_of_the_store_are_read() {
 #[test]
 fn sockets_of_systemd_take_the_place_of_addresses() {
     let role = config(&["--web.systemd-socket", "--web.listen-address=:1"]).unwrap().role;
-    assert_eq!(role, Role::Alone(Sockets::Systemd));
+    assert_eq!(role, Role::Alone(Alone { sockets: Sockets::Systemd, web_config: None }));
 }
 
 #[test]
@@ -263,7 +264,7 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
     let expected = "\
 --web.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091 (vsock is not served), found \"vsock://:9091\"
 --web.systemd-socket: expected true or false, found \"maybe\"
---web.config.file: expected no value, since this version has neither TLS nor authentication and does not act on this flag yet, found \"web.yaml\"
+--web.config.file: expected a file that can be read, found \"web.yaml\": No such file or directory (os error 2)
 --web.telemetry-path: expected a path that nothing else is served at, such as /metrics or /federate, found \"/\"
 --persistence.file: expected no value, since this version keeps metrics in memory only and does not act on this flag yet, found \"/data/metrics\"
 --persistence.interval: expected a duration such as 30s or 1h30m, found \"1d\"
