@@ -6,6 +6,7 @@
 //!                                │                   ├─▶ auth         who may push and administrate
 //!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
+//!                                ├─▶ web_config      TLS, users and more, from upstream's file
 //!                                ├─▶ expiry          removes what is stale
 //!                                ├─▶ lifecycle       when to leave
 //!                                └─▶ import          takes over from another gateway, over HTTP

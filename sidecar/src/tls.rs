@@ -110,22 +110,17 @@ impl TlsSettings {
         let mut provider = ring::default_provider();
         if !self.suites.is_empty() {
             let of_tls13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
-            self.check("cipher_suites", &self.suites, provider.cipher_suites.iter().map(suite_name).collect())?;
+            check("cipher_suites", &self.suites, provider.cipher_suites.iter().map(suite_name).collect())?;
             provider.cipher_suites.retain(|suite| of_tls13(suite) || self.suites.contains(&suite_name(suite)));
         }
         if !self.curves.is_empty() {
             let names = provider.kx_groups.iter().map(|group| curve_name(group.name()));
-            self.check("curve_preferences", &self.curves, names.collect())?;
+            check("curve_preferences", &self.curves, names.collect())?;
             let place = |name: String| self.curves.iter().position(|curve| *curve == name);
             provider.kx_groups.retain(|group| place(curve_name(group.name())).is_some());
             provider.kx_groups.sort_by_key(|group| place(curve_name(group.name())));
         }
         Ok(provider)
-    }
-
-    fn check(&self, field: &'static str, found: &[String], known: Vec<String>) -> Result<(), TlsError> {
-        let are_known = found.iter().all(|name| known.contains(name));
-        if are_known { Ok(()) } else { Err(TlsError::Unknown { field, known }) }
     }
 
     fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
@@ -173,6 +168,11 @@ impl TlsSettings {
     }
 }
 
+fn check(field: &'static str, found: &[String], known: Vec<String>) -> Result<(), TlsError> {
+    let are_known = found.iter().all(|name| known.contains(name));
+    if are_known { Ok(()) } else { Err(TlsError::Unknown { field, known }) }
+}
+
 fn certificates(field: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match read {
@@ -192,12 +192,9 @@ fn suite_name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }
 
+/// As Go has them.
 fn curve_name(group: rustls::NamedGroup) -> String {
-    match group {
-        rustls::NamedGroup::secp256r1 => "CurveP256".to_owned(),
-        rustls::NamedGroup::secp384r1 => "CurveP384".to_owned(),
-        other => format!("{other:?}"),
-    }
+    format!("{group:?}").replace("secp256r1", "CurveP256").replace("secp384r1", "CurveP384")
 }
 
 /// Not the key.

@@ -86,14 +86,14 @@ impl<'a> Elements<'a> {
     }
 
     /// What is in the first one, if that has this tag.
-    fn first(mut self, tag: u8) -> Option<Elements<'a>> {
-        self.take().filter(|(found, _)| *found == tag).map(|(_, content)| Elements(content))
+    fn first(mut self, tag: u8) -> Option<Self> {
+        self.take().filter(|(found, _)| *found == tag).map(|(_, content)| Self(content))
     }
 
-    fn find(mut self, is_it: impl Fn((u8, &[u8])) -> bool) -> Option<Elements<'a>> {
+    fn find(mut self, is_it: impl Fn((u8, &[u8])) -> bool) -> Option<Self> {
         while let Some(element) = self.take() {
             if is_it(element) {
-                return Some(Elements(element.1));
+                return Some(Self(element.1));
             }
         }
         None

@@ -21,6 +21,9 @@ fn settings() -> TlsSettings {
     }
 }
 
+/// What makes settings wrong.
+type Change = Box<dyn FnOnce(&mut TlsSettings)>;
+
 fn mistake(change: impl FnOnce(&mut TlsSettings)) -> String {
     let mut settings = settings();
     change(&mut settings);
@@ -57,7 +60,7 @@ fn versions_suites_and_curves_are_those_that_are_named() {
 #[test]
 fn a_mistake_says_what_was_expected() {
     let key = settings().key;
-    let rows: [(&str, Box<dyn FnOnce(&mut TlsSettings)>); 12] = [
+    let rows: [(&str, Change); 12] = [
         ("expected certificates in PEM in `cert`, found none", Box::new(|it| it.certificate = "x".to_owned())),
         (
             "expected certificates in PEM in `cert`, found something else among them",
