@@ -5,6 +5,7 @@
 use std::{
     ffi::OsString,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -22,7 +23,7 @@ use crate::{
     args::Args,
     auth::Access,
     clock,
-    config::{Config, Keeping, Plan, Role, Sidecar, Sockets},
+    config::{Alone, Config, Keeping, Plan, Role, Sidecar, Sockets},
     expiry,
     http::{self, AppState, Listener, Parts},
     import::{self, Import, ImportError},
@@ -33,6 +34,7 @@ use crate::{
     persist::{Counts, OpenError},
     store::Store,
     telemetry,
+    web_config::{Web, WebConfigError},
 };
 
 /// How long requests that are under way at the end may take.
@@ -47,6 +49,8 @@ enum AppError {
     Listen { address: ListenAddress, source: io::Error },
     #[error("cannot store what is pushed: {0}")]
     Storage(#[source] OpenError),
+    #[error("--web.config.file: {0}")]
+    WebConfig(#[source] WebConfigError),
     #[error("--web.systemd-socket: {0}")]
     Systemd(#[source] SystemdError),
 }
@@ -116,11 +120,12 @@ async fn run(config: Config) -> Result<(), AppError> {
     let parts =
         |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, access, settings, quit };
     match role {
-        Role::Alone(sockets) => {
+        Role::Alone(Alone { sockets, web_config }) => {
             let parts = parts(Readiness::default(), OperatorAccess::default(), Scrapes::default());
             let state = AppState::new(parts);
             state.refresh_tokens();
-            run_alone(state, &sockets, connections, signals).await
+            let web = web_config.map(|path| open_web_config(path, &state)).transpose()?;
+            run_alone(state, &sockets, connections, web, signals).await
         }
         Role::Sidecar(sidecar) => {
             run_sidecar(*sidecar, parts, connections, signals).await;
@@ -153,17 +158,29 @@ fn restore(mut store: Store, keeping: &Keeping, counts: &Arc<Counts>, role: &Rol
     Ok(store)
 }
 
+fn open_web_config(path: PathBuf, state: &AppState) -> Result<Arc<Web>, AppError> {
+    let state = state.clone();
+    let web = Web::open(path, move |file| state.metrics().reload_failed(file));
+    web.map(Arc::new).map_err(AppError::WebConfig)
+}
+
 async fn run_alone(
     state: AppState,
     sockets: &Sockets,
     limits: ConnectionLimits,
+    web: Option<Arc<Web>>,
     mut signals: Signals,
 ) -> Result<(), AppError> {
     let mut servers = Servers::new();
     let store = state.store().clone();
     start_expiry(state.clone(), None);
     let counts = state.metrics().connections();
-    let serving = Serving::new(http::router(state), limits, counts);
+    let router = http::router(state.clone());
+    let router = match &web {
+        Some(web) => http::behind(web, &state, router),
+        None => router,
+    };
+    let serving = Serving::new(router, limits, counts).secured(web);
     for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, serving.clone(), servers.closing.clone()));
     }

@@ -7,23 +7,24 @@
 //! *Never:* routes, status codes, what is asked for.
 
 mod credentials;
-mod rate;
 mod tokens;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use protocol::Excerpt;
 use tokio::time::Instant;
 
-use crate::{metrics::AuthRefusal, reload::Files};
-pub(crate) use credentials::Credentials;
+use crate::{
+    metrics::AuthRefusal,
+    rate::{Used, whole_seconds},
+    reload::Files,
+};
+pub(crate) use credentials::{Credentials, user_and_password};
 use credentials::{Digest, TOKEN_NAME};
-use rate::Used;
 use tokens::{Token, Tokens, TokensError};
 
 /// What the process was told about tokens.
@@ -193,11 +194,6 @@ impl Guard {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Rounded up, so that who waits so long is let in.
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() != 0)
 }
 
 // === impl Refused ===

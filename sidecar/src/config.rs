@@ -33,7 +33,7 @@ use crate::{
     lifecycle::HoldOpen,
     listen::{ConnectionLimits, ListenAddress},
     store::{self, Identity, Rules},
-    telemetry,
+    telemetry, web_config,
 };
 use limits::Limits;
 use reader::Reader;
@@ -68,8 +68,16 @@ pub(crate) struct Config {
 /// What the process is.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Role {
-    Alone(Sockets),
+    Alone(Alone),
     Sidecar(Box<Sidecar>),
+}
+
+/// The settings that only the process alone has.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Alone {
+    pub(crate) sockets: Sockets,
+    /// Where TLS and users are described.
+    pub(crate) web_config: Option<PathBuf>,
 }
 
 /// Where the process alone gets its listeners from.
@@ -198,18 +206,21 @@ fn read_alone(reader: &mut Reader, shown: &mut Shown, listen: ListenArgs) -> (Op
     let ListenArgs { listen_address, systemd_socket, config_file, telemetry_path } = listen;
     let addresses = reader.read_all("--web.listen-address", &listen_address, ListenAddress::parse);
     let is_systemd = reader.switch("--web.systemd-socket", &systemd_socket);
-    reader.not_yet("--web.config.file", config_file, "has neither TLS nor authentication");
+    let web_config = reader::given(config_file).map(PathBuf::from);
+    if let Some(error) = web_config.as_deref().and_then(|path| web_config::check(path).err()) {
+        reader.mistakes.push(format!("--web.config.file: {error}"));
+    }
     let path = reader.read("--web.telemetry-path", &telemetry_path, path::telemetry);
     shown.text("web.listen-address", &listen_address.join(","));
     shown.switch("web.systemd-socket", is_systemd);
-    shown.text("web.config.file", "");
+    shown.text("web.config.file", &web_config.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
     shown.text("web.telemetry-path", path.as_deref().unwrap_or(&telemetry_path));
     let sockets = match is_systemd {
         Some(true) => Some(Sockets::Systemd),
         Some(false) => addresses.map(Sockets::Own),
         None => None,
     };
-    (sockets.map(Role::Alone), path)
+    (sockets.map(|sockets| Role::Alone(Alone { sockets, web_config })), path)
 }
 
 fn read_sidecar(reader: &mut Reader, ports: PortArgs, hold_open: HoldOpenArgs, pod: PodArgs) -> Option<Role> {

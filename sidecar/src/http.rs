@@ -35,6 +35,7 @@ mod scrape;
 mod settings;
 mod terms;
 mod ui;
+mod web;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -57,6 +58,7 @@ pub use limits::BodyLimits;
 use limits::Load;
 use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
+pub(crate) use web::behind;
 
 /// How the fixed part of a group's path may be spelled; no other spelling is served.
 const JOB_SPELLINGS: [&str; 3] = ["job", "job@base64", "job%40base64"];

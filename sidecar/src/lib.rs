@@ -7,6 +7,7 @@
 //!                                │                   ├─▶ auth         who may push and administrate
 //!                                │                   ├─▶ selector     which groups an administrator means
 //!                                │                   └─▶ operator_access
+//!                                ├─▶ web_config      TLS, users and more, from upstream's file
 //!                                ├─▶ expiry          removes what is stale
 //!                                ├─▶ lifecycle       when to leave
 //!                                └─▶ import          takes over from another gateway, over HTTP
@@ -37,10 +38,13 @@ mod metrics;
 mod operator_access;
 mod pattern;
 mod persist;
+mod rate;
 mod reload;
 mod rfc3339;
 mod selector;
 mod telemetry;
+mod tls;
+mod web_config;
 mod yaml;
 
 pub mod clock;

@@ -19,6 +19,7 @@ mod delivery;
 mod limits;
 mod stream;
 mod systemd;
+mod tls;
 
 use std::{
     io,

@@ -37,7 +37,7 @@ pub(crate) struct ListenArgs {
     #[arg(long = "web.systemd-socket", env = "SIDEGATE_WEB_SYSTEMD_SOCKET", default_value = "false")]
     pub(crate) systemd_socket: String,
 
-    /// File with settings for TLS and authentication; this version cannot act on one and does not start with it.
+    /// File with settings for TLS, users, headers and a rate, as the Pushgateway has it; read again when it has changed.
     #[arg(long = "web.config.file", env = "SIDEGATE_WEB_CONFIG_FILE", value_name = "FILE")]
     pub(crate) config_file: Option<String>,
 

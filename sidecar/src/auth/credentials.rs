@@ -74,18 +74,26 @@ impl Credentials {
 
 /// The token of an `Authorization`.
 fn authorized(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = scheme(value)?;
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(rest.to_vec());
+    }
+    user_and_password(value).map(|(_, password)| password)
+}
+
+/// What an `Authorization` of the scheme Basic says.
+pub(crate) fn user_and_password(value: &[u8]) -> Option<(String, Vec<u8>)> {
+    let (_, rest) = scheme(value).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic"))?;
+    let mut user = BASE64.decode(rest).ok()?;
+    let password = user.split_off(user.iter().position(|byte| *byte == b':')? + 1);
+    user.pop();
+    Some((String::from_utf8_lossy(&user).into_owned(), password))
+}
+
+fn scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let value = value.trim_ascii();
     let (scheme, rest) = value.split_at_checked(value.iter().position(|byte| *byte == b' ')?)?;
-    let rest = rest.trim_ascii();
-    match scheme.to_ascii_lowercase().as_slice() {
-        b"bearer" => Some(rest.to_vec()),
-        b"basic" => {
-            let mut pair = BASE64.decode(rest).ok()?;
-            let colon = pair.iter().position(|byte| *byte == b':')?;
-            Some(pair.split_off(colon + 1))
-        }
-        _ => None,
-    }
+    Some((scheme, rest.trim_ascii()))
 }
 
 /// The token of a parameter. Tokens have no blanks, so a plus is one: BlueKing's are base64, and not every client escapes it.

@@ -1,6 +1,6 @@
 //! Tokens in a file, credentials in a request, and who is let in.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use axum::http::HeaderMap;
 

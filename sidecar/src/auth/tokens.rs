@@ -22,9 +22,10 @@ use protocol::Excerpt;
 use regex_lite::Regex;
 use serde::Deserialize;
 
-use super::{credentials::Digest, rate::Rate};
+use super::credentials::Digest;
 use crate::{
     pattern,
+    rate::Rate,
     yaml::{self, YamlError},
 };
 

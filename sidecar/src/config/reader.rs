@@ -52,13 +52,4 @@ impl Reader {
     pub(super) fn switch(&mut self, flag: &str, value: &str) -> Option<bool> {
         self.read(flag, value, word::switch)
     }
-
-    /// A flag that asks for what we cannot do yet: better no start than one that seems to do it.
-    pub(super) fn not_yet(&mut self, flag: &str, value: Option<String>, instead: &str) {
-        if let Some(value) = given(value) {
-            self.mistakes.push(format!(
-                "{flag}: expected no value, since this version {instead} and does not act on this flag yet, found {value:?}"
-            ));
-        }
-    }
 }

@@ -66,7 +66,8 @@ fn only_a_sidecar_has_an_identity_and_no_more_of_it_than_it_was_given() {
 #[test]
 fn alone_it_has_upstreams_defaults() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.role, Role::Alone(Sockets::Own(vec![ListenAddress::All(9091)])));
+    let sockets = Sockets::Own(vec![ListenAddress::All(9091)]);
+    assert_eq!(config.role, Role::Alone(Alone { sockets, web_config: None }));
     let flags = [
         ("log.format", "logfmt"),
         ("log.level", "info"),
@@ -251,7 +252,7 @@ fn what_is_pushed_is_kept_where_a_flag_says() {
 #[test]
 fn sockets_of_systemd_take_the_place_of_addresses() {
     let role = config(&["--web.systemd-socket", "--web.listen-address=:1"]).unwrap().role;
-    assert_eq!(role, Role::Alone(Sockets::Systemd));
+    assert_eq!(role, Role::Alone(Alone { sockets: Sockets::Systemd, web_config: None }));
 }
 
 #[test]
@@ -314,7 +315,7 @@ fn every_mistake_of_the_process_alone_is_reported_at_once() {
     let expected = "\
 --web.listen-address: expected an IP address and a port, such as 127.0.0.1:9091, [::1]:9091 or :9091 (vsock is not served), found \"vsock://:9091\"
 --web.systemd-socket: expected true or false, found \"maybe\"
---web.config.file: expected no value, since this version has neither TLS nor authentication and does not act on this flag yet, found \"web.yaml\"
+--web.config.file: expected a file that can be read, found \"web.yaml\": No such file or directory (os error 2)
 --web.telemetry-path: expected a path that nothing else is served at, such as /metrics or /federate, found \"/\"
 --persistence.interval: expected a duration such as 30s or 1h30m, found \"1d\"
 --persistence.file: expected no value beside `--storage.dir`, which names the folder already, found \"/data/metrics\"

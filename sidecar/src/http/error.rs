@@ -23,7 +23,10 @@ use protocol::{
     },
 };
 
-use super::body::compression::{ACCEPTED, Encoding};
+use super::{
+    body::compression::{ACCEPTED, Encoding},
+    web::NotLetIn,
+};
 use crate::{
     auth::Refused,
     clock::UnixSeconds,
@@ -113,6 +116,8 @@ pub(super) enum HttpError {
     Denied(Denial),
     #[error("{0}")]
     Auth(Refused),
+    #[error("{0}")]
+    Web(NotLetIn),
     #[error("{0}")]
     Api(ApiError),
 }
@@ -210,6 +215,9 @@ impl HttpError {
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::NotStored(_) | Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Web(NotLetIn::Unauthorized { .. }) => StatusCode::UNAUTHORIZED,
+            Self::Web(NotLetIn::TooOften { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Web(NotLetIn::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Auth(Refused::Missing | Refused::Unknown { .. }) => StatusCode::UNAUTHORIZED,
             Self::Auth(Refused::Job { .. } | Refused::NotForAll) => StatusCode::FORBIDDEN,
             Self::Auth(Refused::TooOften { .. }) => StatusCode::TOO_MANY_REQUESTS,
@@ -247,6 +255,7 @@ impl HttpError {
             | Self::NoPushTime
             | Self::PushedSince { .. }
             | Self::Denied(_)
+            | Self::Web(_)
             | Self::Api(_) => None,
         }
     }
@@ -279,7 +288,8 @@ impl HttpError {
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush
             | Self::MovedOn { .. }
-            | Self::Auth(_) => None,
+            | Self::Auth(_)
+            | Self::Web(_) => None,
             Self::NotStored(_) => Some(SignedDelete::NotStored),
         }
     }
@@ -310,7 +320,10 @@ impl IntoResponse for HttpError {
                 response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             }
         }
-        if let Self::Auth(Refused::TooOften { retry_after }) = self {
+        if matches!(self, Self::Web(NotLetIn::Unauthorized { .. })) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        }
+        if let Self::Auth(Refused::TooOften { retry_after }) | Self::Web(NotLetIn::TooOften { retry_after }) = self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
         }
         response

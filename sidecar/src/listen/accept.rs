@@ -18,14 +18,15 @@ use tokio::{
 
 use super::{
     Closing,
-    activity::Activity,
+    activity::{Activity, Awaited},
     answer,
     connection::{self, End},
     delivery::Delivery,
     limits::ConnectionLimits,
     stream::Stream,
+    tls,
 };
-use crate::metrics::Connections;
+use crate::{metrics::Connections, web_config::Web};
 
 /// How long the listener rests when the system has no room for one more connection.
 const REST: Duration = Duration::from_millis(200);
@@ -39,6 +40,8 @@ pub(crate) struct Serving {
     router: Router,
     limits: ConnectionLimits,
     counts: Connections,
+    /// What says whether there is TLS, if anything may.
+    web: Option<Arc<Web>>,
     /// One for each connection there may be.
     slots: Arc<Semaphore>,
     /// One for each that may be refused at a time.
@@ -78,6 +81,14 @@ pub(crate) async fn serve(listener: TcpListener, serving: Serving, mut closing: 
     }
 }
 
+/// Ends after so long; never where there is no limit.
+async fn elapsed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The connection was gone before it was taken.
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -99,7 +110,12 @@ impl Serving {
     pub(crate) fn new(router: Router, limits: ConnectionLimits, counts: Connections) -> Self {
         let most = limits.connections.min(Semaphore::MAX_PERMITS);
         let (slots, refusals) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED_AT_ONCE)));
-        Self { router, limits, counts, slots, refusals }
+        Self { router, limits, counts, web: None, slots, refusals }
+    }
+
+    /// With TLS, where the web config says so.
+    pub(crate) fn secured(self, web: Option<Arc<Web>>) -> Self {
+        Self { web, ..self }
     }
 
     fn take(&self, stream: TcpStream, peer: SocketAddr, closing: &Closing, connections: &mut JoinSet<()>) {
@@ -115,9 +131,26 @@ impl Serving {
     }
 
     /// The task of a connection, which has one of the slots. What lies between TCP and HTTP has its place here.
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, closing: Closing, slot: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut closing: Closing, slot: OwnedSemaphorePermit) {
         let open = self.counts.open();
-        match connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await {
+        let tls = self.web.as_ref().and_then(|web| web.current().tls.clone());
+        let end = match tls {
+            None => connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await,
+            Some(config) => {
+                let accepted = tokio::select! {
+                    accepted = tls::accept(stream, config) => accepted.ok_or(End::Closed),
+                    () = elapsed(self.limits.header_time) => Err(End::TimedOut(Awaited::Head)),
+                    () = closing.raised() => Err(End::Closed),
+                };
+                match accepted {
+                    Ok(stream) => {
+                        connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await
+                    }
+                    Err(end) => end,
+                }
+            }
+        };
+        match end {
             End::Closed => {}
             End::TimedOut(waited) => self.counts.timed_out(waited),
         }

@@ -60,6 +60,11 @@ fn closing(status: StatusCode, sentence: String) -> Response<Body> {
     response
 }
 
+/// Plain HTTP where TLS is served; the sentence is upstream's.
+pub(super) fn no_tls() -> String {
+    answer("400 Bad Request", "", "Client sent an HTTP request to an HTTPS server.")
+}
+
 /// Writes an answer and closes, as far as that goes in a moment.
 pub(super) async fn say(answer: &str, mut stream: impl AsyncWrite + Unpin) {
     let said = timeout(GOODBYE, async {

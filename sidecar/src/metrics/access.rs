@@ -20,6 +20,7 @@ pub(crate) enum AuthRefusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ReloadedFile {
     Tokens,
+    WebConfig,
 }
 
 /// Counts by word.
@@ -48,11 +49,12 @@ impl AuthRefusal {
 // === impl ReloadedFile ===
 
 impl ReloadedFile {
-    const ALL: [Self; 1] = [Self::Tokens];
+    const ALL: [Self; 2] = [Self::Tokens, Self::WebConfig];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
+            Self::WebConfig => "web_config",
         }
     }
 }

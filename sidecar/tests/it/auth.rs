@@ -275,7 +275,7 @@ fn no_token_is_in_the_log() {
 
 /// Waits for something that takes a look at a file, which happens once a second at most.
 #[track_caller]
-fn eventually(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
     #[expect(clippy::disallowed_methods, reason = "a real process is waited for")]
     let now = Instant::now;
     let started = now();

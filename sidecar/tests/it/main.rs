@@ -38,6 +38,7 @@ mod timestamps;
 mod ttl;
 mod ui;
 mod unchecked;
+mod web_config;
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "a crate of its own elsewhere")]

@@ -231,9 +231,7 @@ fn a_variable_of_datakit_counts_where_ours_is_not_set_or_empty() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    for flag in
-        ["--web.config.file=web.yaml", "--web.listen-address=vsock://:9091", "--web.listen-address=gateway.test:9091"]
-    {
+    for flag in ["--web.listen-address=vsock://:9091", "--web.listen-address=gateway.test:9091"] {
         let (code, _, errors) = run(&[flag], &[]);
         assert_eq!(code, Some(1));
         assert!(errors.contains(&format!("{}: expected ", flag.split('=').next().unwrap())), "{errors}");

@@ -600,6 +600,18 @@ pub(super) const ROWS: &[Row] = &[
         name: "DELETE of what was seen",
         shown: Shown::By("tests/it/delete.rs::a_conditional_delete_spares_a_group_that_was_pushed_since"),
     },
+    Row {
+        name: "a web config file that turns bad",
+        shown: Shown::By("tests/it/web_config.rs::a_file_that_turns_bad_leaves_what_was_in_force"),
+    },
+    Row {
+        name: "TLS of the web config",
+        shown: Shown::By("tests/it/web_config.rs::versions_that_are_not_served_are_refused"),
+    },
+    Row {
+        name: "`Content-Security-Policy` of the web config",
+        shown: Shown::By("tests/it/web_config.rs::every_path_asks_for_a_user"),
+    },
     Row { name: "exit status", shown: Shown::By("tests/it/process.rs::alone_a_taken_port_is_an_error") },
     Row { name: "shutdown", shown: Shown::By("tests/it/process.rs::a_push_under_way_at_the_end_is_answered") },
 ];

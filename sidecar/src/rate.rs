@@ -1,4 +1,4 @@
-//! How often a token may be used: so many requests a second, and so many at once after a rest.
+//! How often something may happen: so many times a second, and so many at once after a rest.
 //!
 //! *Never:* whose rate it is, the clock.
 
@@ -15,13 +15,15 @@ const MOST_AT_ONCE: u32 = 1_000_000;
 /// A limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
-    per_second: f64,
+    /// How long it takes until one more may come.
+    interval: Duration,
+    /// At least 1.
     burst: u32,
 }
 
 /// What has been used of a rate: the moment at which all of it will be there again.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Used {
+pub(crate) struct Used {
     up_to: Option<Instant>,
 }
 
@@ -32,7 +34,7 @@ impl Rate {
     ///
     /// # Errors
     /// What was expected.
-    pub(super) fn new(per_second: f64, burst: Option<u32>) -> Result<Self, String> {
+    pub(crate) fn new(per_second: f64, burst: Option<u32>) -> Result<Self, String> {
         if !PER_SECOND.contains(&per_second) {
             return Err(format!("expected `perSecond` from {} to {}", PER_SECOND.start(), PER_SECOND.end()));
         }
@@ -42,11 +44,12 @@ impl Rate {
         if burst == 0 || MOST_AT_ONCE < burst {
             return Err(format!("expected `burst` from 1 to {MOST_AT_ONCE}"));
         }
-        Ok(Self { per_second, burst })
+        Ok(Self::every(Duration::from_secs_f64(per_second.recip()), burst))
     }
 
-    fn interval(self) -> Duration {
-        Duration::from_secs_f64(self.per_second.recip())
+    /// One in so much time, and so many at once, at least one.
+    pub(crate) fn every(interval: Duration, burst: u32) -> Self {
+        Self { interval, burst: burst.max(1) }
     }
 }
 
@@ -54,16 +57,21 @@ impl Rate {
 
 impl Used {
     /// Uses one request up, or says how long to wait for the next.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let up_to = self.up_to.map_or(now, |up_to| up_to.max(now));
-        let room = rate.interval().saturating_mul(rate.burst - 1);
+        let room = rate.interval.saturating_mul(rate.burst - 1);
         let wait = up_to.saturating_duration_since(now).saturating_sub(room);
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.up_to = Some(up_to + rate.interval());
+        self.up_to = up_to.checked_add(rate.interval);
         Ok(())
     }
+}
+
+/// Rounded up, so that who waits so long is let in.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() != 0)
 }
 
 #[cfg(test)]
