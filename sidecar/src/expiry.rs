@@ -127,6 +127,7 @@ mod tests {
     use crate::{
         exposition::Escaping,
         lifecycle::{self, HoldOpen, Scrapes},
+        persist::Storage,
         store::{Change, Rules},
     };
 
@@ -289,6 +290,22 @@ mod tests {
         (0..2500).for_each(|job| it.push(&job.to_string()));
         it.during(minutes(11)).await;
         assert_eq!(*it.expired.borrow(), [(600, 2500)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_storage_does_not_let_go_stays_and_is_tried_again_now_and_then() {
+        let mut it = Fixture::new();
+        let folder = std::env::temp_dir().join(format!("sidegate-expiry-{}", std::process::id()));
+        let storage = Storage { folder: folder.clone(), is_synced: false, interval: Duration::from_mins(5) };
+        it.store.keep_in(&storage, &Arc::default()).unwrap();
+        it.push("a");
+        it.store.break_storage();
+        it.during(minutes(60)).await;
+        assert_eq!(*it.expired.borrow(), []);
+        assert_eq!(it.store.keys().len(), 1);
+        // For fifty minutes, every thirty seconds and a moment.
+        assert!((50..220).contains(&it.looks_at_the_clock.get()), "{}", it.looks_at_the_clock.get());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

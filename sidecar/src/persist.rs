@@ -246,7 +246,8 @@ impl Log {
 
     /// Whether there is something that only a checkpoint mends, or enough for one that is written at leisure.
     pub(crate) fn is_worth_a_checkpoint(&self) -> bool {
-        self.needs_checkpoint || (SHORT <= self.bytes() && self.live_bytes / 4 <= self.bytes())
+        let is_long = SHORT <= self.bytes() && self.live_bytes / 4 <= self.bytes();
+        !self.is_checkpointing && (self.needs_checkpoint || is_long)
     }
 
     /// Begins a checkpoint, to be ended by [`Log::end_checkpoint`]. From here on records go to a new segment.
@@ -310,8 +311,10 @@ impl Log {
     }
 
     fn new_segment(&mut self) -> io::Result<Segment> {
-        let segment = Segment::create(&self.folder.log(self.number), self.number)?;
+        // Another one each time, so that nothing that could not be removed stands in the way.
+        let number = self.number;
         self.number += 1;
+        let segment = Segment::create(&self.folder.log(number), number)?;
         if self.syncer.is_some() {
             self.folder.sync()?;
         }

@@ -36,7 +36,8 @@ pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -
         if matches!(refusal, Refusal::Identity | Refusal::Inconsistent | Refusal::Measurement | Refusal::Timestamp) {
             tracing::warn!(method, path, client, reason, error = %sentence, "push refused");
         } else {
-            tracing::debug!(method, path, client, reason, error = %sentence, "push malformed");
+            let message = if *refusal == Refusal::Storage { "push not stored" } else { "push malformed" };
+            tracing::debug!(method, path, client, reason, error = %sentence, "{message}");
         }
     }
     response

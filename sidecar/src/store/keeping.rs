@@ -60,6 +60,12 @@ impl Store {
         }
     }
 
+    /// Lets the storage take nothing from now on.
+    #[cfg(test)]
+    pub(crate) fn break_storage(&self) {
+        self.lock().log.as_mut().unwrap().break_segment();
+    }
+
     /// Begins a checkpoint that was found due.
     pub(super) fn start_checkpoint(&self) {
         let store = self.clone();

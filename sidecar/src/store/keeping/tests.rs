@@ -113,7 +113,7 @@ fn fill(store: &Store) {
     let changes = [
         replace("a", "# HELP x of a\n# TYPE x counter\nx{l=\"1\"} 1\nx{l=\"2\"} NaN\ny 2\n"),
         merge("a", "y 3\nz -Inf\n").stale_after(Duration::from_secs(90)),
-        replace("b/l/v", "\"größe\" 1\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n"),
+        replace("b/l/v", "{\"größe\"} 1\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 1\n"),
         replace("c", "x 1 5\n"),
         replace("gone", "gone 1\n"),
         Change::replace(key("openmetrics"), openmetrics),
@@ -123,7 +123,8 @@ fn fill(store: &Store) {
         merge("new", "m 1\n"),
         merge("new", "n 1\n"),
         replace("past", "p 1\n").with_times(Times { push_time: UnixSeconds(5.0), failure_time: UnixSeconds(7.5) }),
-        replace("", "").with_times(Times { push_time: UnixSeconds::NEVER, failure_time: UnixSeconds(8.0) }),
+        replace("past/refused/1", "")
+            .with_times(Times { push_time: UnixSeconds::NEVER, failure_time: UnixSeconds(8.0) }),
         replace("empty", ""),
     ];
     for (second, change) in changes.into_iter().enumerate() {
@@ -246,6 +247,22 @@ fn what_is_pushed_is_loaded_by_the_rules_that_it_was_pushed_by() {
     }
 }
 
+/// A later version has to read these files for ever: they are never written again.
+#[test]
+fn files_of_version_1_are_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/storage-1");
+    let kept = Scratch::new();
+    fs::create_dir(&kept.path).unwrap();
+    for name in ["checkpoint-2", "log-2"] {
+        fs::copy(golden.join(name), kept.file(name)).unwrap();
+    }
+    let expected = |name| fs::read_to_string(golden.join(name)).unwrap();
+    let (page, openmetrics, _) = seen(&kept.open());
+    assert_eq!(page, expected("page.prom"));
+    assert_eq!(openmetrics, expected("page.openmetrics"));
+    assert_eq!(kept.counts.torn_tails.get() + kept.counts.damaged_files.get(), 0);
+}
+
 #[test]
 fn groups_that_are_loaded_count_as_not_scraped() {
     let kept = Scratch::new();
@@ -291,7 +308,7 @@ fn a_change_that_cannot_be_written_is_not_made() {
     store.submit(replace("a", "x 1\n"), UnixSeconds(100.0));
     let before = seen(&store);
     let log = fs::read(kept.file("log-1")).unwrap();
-    store.lock().log.as_mut().unwrap().break_segment();
+    store.break_storage();
     let is_refused = |change| {
         let verdict = store.submit(change, UnixSeconds(101.0));
         let Verdict::NotStored(why @ NotStored::Write(_)) = verdict else {
