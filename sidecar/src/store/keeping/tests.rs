@@ -2,6 +2,7 @@
 
 mod damage;
 mod identity;
+mod model;
 
 use std::{
     fs,
