@@ -17,7 +17,7 @@ use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric};
+use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_in_metric_name};
 
 pub(in crate::exposition) mod families;
 pub(in crate::exposition) mod line;
