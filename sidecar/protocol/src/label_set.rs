@@ -5,12 +5,17 @@
 //!
 //! *Never:* metrics, families, URLs.
 
-use std::fmt;
+use std::{borrow::Cow, cmp::Ordering, fmt};
 
 /// Labels by name, sorted, each name once. A label with an empty value is there; it is not the same as no label.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// All of it is one text, since most sets are made to be read a few times and dropped.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct LabelSet {
-    sorted: Vec<(String, String)>,
+    /// Each name and behind it its value.
+    text: String,
+    /// Where in the text each name starts, its value starts, and that ends.
+    places: Vec<(usize, usize, usize)>,
 }
 
 /// Which names are legal, in Prometheus' own words: validation schemes.
@@ -29,7 +34,7 @@ pub struct LabelBlock<'a> {
     /// The metric's name where it stands inside the braces: `{"my.metric",a="b"}`.
     pub metric_name: Option<String>,
     /// Name and value in the order written, values unescaped. Names may repeat: who allows that differs.
-    pub labels: Vec<(String, String)>,
+    pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The text after the closing brace.
     pub rest: &'a str,
 }
@@ -51,8 +56,21 @@ pub fn is_label_name(name: &str) -> bool {
     name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) && name.bytes().all(is_in_label_name)
 }
 
+/// Looked up, since every byte of every name is.
+const IN_LABEL_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is always inside")]
+        let entry = &mut table[byte as usize];
+        *entry = byte == b'_' || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
 fn is_in_label_name(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9')
+    IN_LABEL_NAMES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// Whether a name is kept for Prometheus itself: it starts with `__`.
@@ -103,20 +121,32 @@ impl LabelSet {
     ///
     /// # Errors
     /// A name that comes twice.
-    pub fn from_pairs(mut pairs: Vec<(String, String)>) -> Result<Self, String> {
-        pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(mut pairs: Vec<(N, V)>) -> Result<Self, String> {
+        pairs.sort_by(|(left, _), (right, _)| left.as_ref().cmp(right.as_ref()));
         let mut neighbours = pairs.iter().zip(pairs.iter().skip(1));
-        match neighbours.find(|((left, _), (right, _))| left == right) {
-            Some(((name, _), _)) => Err(name.clone()),
-            None => Ok(Self { sorted: pairs }),
+        match neighbours.find(|((left, _), (right, _))| left.as_ref() == right.as_ref()) {
+            Some(((name, _), _)) => Err(name.as_ref().to_owned()),
+            None => Ok(Self::of_sorted(&pairs)),
         }
+    }
+
+    fn of_sorted<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Self {
+        let length = pairs.iter().map(|(name, value)| name.as_ref().len() + value.as_ref().len()).sum();
+        let mut set = Self { text: String::with_capacity(length), places: Vec::with_capacity(pairs.len()) };
+        for (name, value) in pairs {
+            let start = set.text.len();
+            set.text.push_str(name.as_ref());
+            let middle = set.text.len();
+            set.text.push_str(value.as_ref());
+            set.places.push((start, middle, set.text.len()));
+        }
+        set
     }
 
     /// The value of a label, if it is there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.position(name).ok()?;
-        self.sorted.get(found).map(|(_, value)| value.as_str())
+        self.places.get(self.position(name).ok()?).map(|place| self.pair(place).1)
     }
 
     /// Whether a label of this name is there.
@@ -126,68 +156,101 @@ impl LabelSet {
     }
 
     /// Sets a label and returns the value it had. For many labels at once, `extend` sorts only once.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
-        let (name, value) = (name.into(), value.into());
-        match self.position(&name) {
-            Ok(found) => self.sorted.get_mut(found).map(|(_, old)| std::mem::replace(old, value)),
-            Err(place) => {
-                self.sorted.insert(place, (name, value));
-                None
-            }
-        }
+    pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Option<String> {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let old = self.get(name).map(str::to_owned);
+        let before = self.iter().take_while(|(known, _)| *known < name);
+        let after = self.iter().skip_while(|(known, _)| *known <= name);
+        let pairs: Vec<_> = before.chain([(name, value)]).chain(after).collect();
+        *self = Self::of_sorted(&pairs);
+        old
     }
 
     /// Takes a label out and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        let found = self.position(name).ok()?;
-        Some(self.sorted.remove(found).1)
+        let found = self.get(name)?.to_owned();
+        let others: Vec<_> = self.iter().filter(|(known, _)| *known != name).collect();
+        *self = Self::of_sorted(&others);
+        Some(found)
     }
 
     /// Names and values, sorted by name, bytewise.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + DoubleEndedIterator {
-        self.sorted.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.places.iter().map(|place| self.pair(place))
     }
 
     /// How many labels there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sorted.len()
+        self.places.len()
     }
 
     /// Whether there is no label.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sorted.is_empty()
+        self.places.is_empty()
+    }
+
+    fn pair(&self, &(start, middle, end): &(usize, usize, usize)) -> (&str, &str) {
+        let part = |from, to| self.text.get(from..to).unwrap_or_default();
+        (part(start, middle), part(middle, end))
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
-        self.sorted.binary_search_by(|(known, _)| known.as_str().cmp(name))
+        self.places.binary_search_by(|place| self.pair(place).0.cmp(name))
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for LabelSet {
+impl fmt::Debug for LabelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// By the first name or value that differs; a set that goes on comes later.
+impl Ord for LabelSet {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for LabelSet {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for LabelSet {
     /// Of a name that comes twice, the later value stays.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
-        let mut set = Self::new();
-        set.extend(labels);
-        set
+        let mut pairs: Vec<_> = labels.into_iter().collect();
+        keep_later(&mut pairs);
+        Self::of_sorted(&pairs)
     }
 }
 
-impl<N: Into<String>, V: Into<String>> Extend<(N, V)> for LabelSet {
+impl<N: AsRef<str>, V: AsRef<str>> Extend<(N, V)> for LabelSet {
     /// Of a name that is there or comes twice, the later value stays.
     fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, labels: I) {
-        self.sorted.extend(labels.into_iter().map(|(name, value)| (name.into(), value.into())));
-        // The sort is stable: of equal names, the later stands behind the earlier.
-        self.sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
-        self.sorted.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0;
-            if is_same {
-                std::mem::swap(later, kept);
-            }
-            is_same
-        });
+        let labels: Vec<_> = labels.into_iter().collect();
+        let added = labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let mut pairs: Vec<_> = self.iter().chain(added).collect();
+        keep_later(&mut pairs);
+        *self = Self::of_sorted(&pairs);
     }
+}
+
+/// Sorts by name and keeps the last of each.
+fn keep_later<N: AsRef<str>, V>(pairs: &mut Vec<(N, V)>) {
+    // The sort is stable: of equal names, the later stands behind the earlier.
+    pairs.sort_by(|(left, _), (right, _)| left.as_ref().cmp(right.as_ref()));
+    pairs.dedup_by(|later, kept| {
+        let is_same = later.0.as_ref() == kept.0.as_ref();
+        if is_same {
+            std::mem::swap(later, kept);
+        }
+        is_same
+    });
 }
 
 /// Prints the label block: `{a="b",c="d"}`, names sorted, values escaped; `{}` for the empty set.
@@ -236,17 +299,17 @@ pub fn write_quoted(out: &mut impl fmt::Write, value: &str) -> fmt::Result {
 
 impl<'a> Parser<'a> {
     fn block(mut self) -> Result<LabelBlock<'a>, LabelError> {
-        self.expect('{', "`{`")?;
+        self.expect(b'{', "`{`")?;
         let mut block = LabelBlock { metric_name: None, labels: Vec::new(), rest: "" };
         loop {
             self.skip_blanks();
-            if self.take('}') {
+            if self.take(b'}') {
                 block.rest = self.rest();
                 return Ok(block);
             }
             self.item(&mut block)?;
             self.skip_blanks();
-            if !self.take(',') && self.peek() != Some('}') {
+            if !self.take(b',') && self.peek_byte() != Some(b'}') {
                 return Err(self.error("`,` or `}`"));
             }
         }
@@ -255,54 +318,57 @@ impl<'a> Parser<'a> {
     /// A pair, or the metric's name in quotes.
     fn item(&mut self, block: &mut LabelBlock<'a>) -> Result<(), LabelError> {
         let start = self.at;
-        let quoted = self.peek() == Some('"');
-        let name = if quoted { self.quoted()? } else { self.name()? };
+        let quoted = self.peek_byte() == Some(b'"');
+        let name = if quoted { self.quoted()? } else { Cow::Borrowed(self.name()?) };
         self.skip_blanks();
-        if quoted && matches!(self.peek(), Some(',' | '}')) {
+        if quoted && matches!(self.peek_byte(), Some(b',' | b'}')) {
             if block.metric_name.is_some() {
                 self.at = start;
                 return Err(self.error("a label, after the metric name was given"));
             }
-            block.metric_name = Some(name);
+            block.metric_name = Some(name.into_owned());
             return Ok(());
         }
-        self.expect('=', "`=` after the label name")?;
+        self.expect(b'=', "`=` after the label name")?;
         self.skip_blanks();
         let value = self.quoted()?;
         block.labels.push((name, value));
         Ok(())
     }
 
-    fn name(&mut self) -> Result<String, LabelError> {
+    fn name(&mut self) -> Result<&'a str, LabelError> {
         let rest = self.rest();
         let end = rest.bytes().position(|byte| !is_in_label_name(byte)).unwrap_or(rest.len());
-        let name = rest.get(..end).unwrap_or_default();
-        if !is_label_name(name) {
-            return Err(self.error("a label name"));
+        match rest.get(..end) {
+            Some(name) if name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) => {
+                self.at += end;
+                Ok(name)
+            }
+            Some(_) | None => Err(self.error("a label name")),
         }
-        self.at += end;
-        Ok(name.to_owned())
     }
 
-    fn quoted(&mut self) -> Result<String, LabelError> {
-        self.expect('"', "`\"`")?;
-        let mut value = String::new();
+    /// Borrowed where nothing is escaped.
+    fn quoted(&mut self) -> Result<Cow<'a, str>, LabelError> {
+        self.expect(b'"', "`\"`")?;
+        let mut unescaped = Cow::Borrowed("");
         loop {
             let rest = self.rest();
-            let plain = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')).unwrap_or(rest.len());
-            value.push_str(rest.get(..plain).unwrap_or_default());
-            self.at += plain;
-            match self.peek() {
-                Some('"') => {
+            let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')).unwrap_or(rest.len());
+            // To an empty one the rest is not copied.
+            unescaped += rest.get(..end).unwrap_or_default();
+            self.at += end;
+            match self.peek_byte() {
+                Some(b'"') => {
                     self.at += 1;
-                    return Ok(value);
+                    return Ok(unescaped);
                 }
-                Some('\\') => {
+                Some(b'\\') => {
                     self.at += 1;
-                    value.push(match self.peek() {
-                        Some('\\') => '\\',
-                        Some('"') => '"',
-                        Some('n') => '\n',
+                    unescaped.to_mut().push(match self.peek_byte() {
+                        Some(b'\\') => '\\',
+                        Some(b'"') => '"',
+                        Some(b'n') => '\n',
                         _ => return Err(self.error("`\\\\`, `\\\"` or `\\n` as escape")),
                     });
                     self.at += 1;
@@ -320,20 +386,26 @@ impl<'a> Parser<'a> {
         self.rest().chars().next()
     }
 
-    fn skip_blanks(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    fn peek_byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self, token: char) -> bool {
-        let found = self.peek() == Some(token);
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek_byte(), Some(b' ' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    /// Takes a character of ASCII.
+    fn take(&mut self, token: u8) -> bool {
+        let found = self.peek_byte() == Some(token);
         if found {
-            self.at += token.len_utf8();
+            self.at += 1;
         }
         found
     }
 
-    fn expect(&mut self, token: char, expected: &'static str) -> Result<(), LabelError> {
+    fn expect(&mut self, token: u8, expected: &'static str) -> Result<(), LabelError> {
         if self.take(token) { Ok(()) } else { Err(self.error(expected)) }
     }
 

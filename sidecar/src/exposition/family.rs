@@ -146,9 +146,25 @@ pub fn allows_metric(names: NameValidation, name: &str) -> bool {
 /// Whether a name is a metric name that every Prometheus accepts: a letter, `_` or `:`, then also digits.
 #[must_use]
 pub fn is_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first == b'_' || first == b':' || first.is_ascii_alphabetic())
-        && bytes.all(|byte| byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric())
+    name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) && name.bytes().all(is_in_metric_name)
+}
+
+/// Looked up, since every byte of every name is.
+const IN_METRIC_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is always inside")]
+        let entry = &mut table[byte as usize];
+        *entry = byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
+/// Whether a byte may be in a metric name, though not each of them may be the first.
+pub(super) fn is_in_metric_name(byte: u8) -> bool {
+    IN_METRIC_NAMES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// Of families of one name the last takes the place of those before it, as upstream has it for protobuf.

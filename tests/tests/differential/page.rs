@@ -129,7 +129,8 @@ impl Family {
         };
         let suffix = name.strip_prefix(self.name.as_str()).filter(|suffix| suffixes.contains(suffix));
         let suffix = suffix.with_context(|| format!("a sample of another family: {line}"))?;
-        let mut labels = block.labels;
+        let owned = block.labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned()));
+        let mut labels: Vec<_> = owned.collect();
         let is_inner = suffix == "_bucket" || (self.kind == "summary" && suffix.is_empty());
         if is_inner {
             labels.pop();

@@ -18,7 +18,7 @@ use super::{
     number::parse_number,
 };
 use crate::exposition::{
-    family::{Count, Kind, Metric, MetricFamily, Value, allows_metric},
+    family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_in_metric_name},
     limits::{Limit, Limits},
 };
 

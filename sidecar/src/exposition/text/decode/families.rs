@@ -6,9 +6,13 @@ use super::{
     Count, HashMap, Kind, LabelSet, Limit, Limits, Malformed, Metric, MetricFamily, Quoted, Sample, Value, parse_number,
 };
 
+/// So many families are looked through, and no table of them is made.
+const FEW: usize = 16;
+
 /// The families of a body so far, in the order of their first lines.
 pub(super) struct Families<'a> {
     families: Vec<Family>,
+    /// Empty while there are few.
     by_name: HashMap<String, usize>,
     /// Where the family of the line before is.
     last: usize,
@@ -82,30 +86,48 @@ impl<'a> Families<'a> {
     fn family_of(&mut self, name: &str) -> Result<&mut Family, Malformed> {
         // Nearly every line is about the family of the line before.
         let same = self.families.get(self.last).filter(|last| last.name == name).map(|_| self.last);
-        let known = same.or_else(|| self.by_name.get(name).copied());
+        let known = same.or_else(|| self.known(name));
         let found = known.or_else(|| self.suffixed(name, &[Kind::Summary]));
         let found = found.or_else(|| self.suffixed(name, &[Kind::Histogram, Kind::GaugeHistogram]));
         let index = match found {
             Some(index) => index,
-            None => {
-                let next = self.families.len();
-                self.limits.check(Limit::MetricName, name.len())?;
-                // Those without series take their room too.
-                self.limits.check(Limit::Series, next + 1)?;
-                self.by_name.insert(name.to_owned(), next);
-                self.families.push(Family::new(name));
-                next
-            }
+            None => self.add_family(name)?,
         };
         self.last = index;
         #[expect(clippy::indexing_slicing, reason = "indices come from this vector, which only grows")]
         Ok(&mut self.families[index])
     }
 
+    fn known(&self, name: &str) -> Option<usize> {
+        if self.families.len() <= FEW {
+            self.families.iter().position(|family| family.name == name)
+        } else {
+            self.by_name.get(name).copied()
+        }
+    }
+
+    fn add_family(&mut self, name: &str) -> Result<usize, Malformed> {
+        let index = self.families.len();
+        self.limits.check(Limit::MetricName, name.len())?;
+        // Those without series take their room too.
+        self.limits.check(Limit::Series, index + 1)?;
+        if index == 0 {
+            self.families.reserve(FEW);
+        }
+        self.families.push(Family::new(name));
+        if index == FEW {
+            let families = self.families.iter().enumerate();
+            self.by_name.extend(families.map(|(index, family)| (family.name.clone(), index)));
+        } else if FEW < index {
+            self.by_name.insert(name.to_owned(), index);
+        }
+        Ok(index)
+    }
+
     fn suffixed(&self, name: &str, kinds: &[Kind]) -> Option<usize> {
         let suffixes = kinds.first()?.suffixes();
         let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|base| !base.is_empty())?;
-        let index = *self.by_name.get(base)?;
+        let index = self.known(base)?;
         let kind = self.families.get(index)?.kind?;
         kinds.contains(&kind).then_some(index)
     }

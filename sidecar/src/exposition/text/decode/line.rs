@@ -3,14 +3,10 @@
 //! *Never:* other lines, families.
 
 use super::{Cow, Fault, Found, LabelBlock, LabelSet, Malformed, NameValidation, Quoted, Sample};
-use super::{allows_metric, parse_block, parse_number};
+use super::{allows_metric, is_in_metric_name, parse_block, parse_number};
 
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-fn is_in_metric_name(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' | b':')
 }
 
 /// A line without its end, and how far it was read.
@@ -201,8 +197,8 @@ impl<'a> Line<'a> {
             if !self.names.allows_label(name) {
                 let what = match name {
                     name if name.is_empty() => Malformed::EmptyLabelName,
-                    name if name.contains('\0') => Malformed::NulInName(name.clone()),
-                    name => Malformed::LabelNameAlphabet(name.clone()),
+                    name if name.contains('\0') => Malformed::NulInName(name.to_string()),
+                    name => Malformed::LabelNameAlphabet(name.to_string()),
                 };
                 return Err(Fault { at: start, what });
             }
