@@ -1,8 +1,6 @@
 //! The one place that changes state: decide, commit, publish, in a short critical section.
 //!
-//! A push renders its lines before it takes the lock. Readers take the lock too: whoever asks first for the page of a
-//! revision puts it together under the lock, everybody after that only gets hold of it. The page in OpenMetrics is
-//! written without the lock, from a snapshot.
+//! A push renders its lines before it takes the lock. Readers take the lock too, see [`super::reading`].
 //!
 //! *Never:* HTTP, what a decision is.
 
@@ -14,12 +12,10 @@ use tokio::sync::{Notify, futures::Notified};
 use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
-    page::{Form, KeyLabels, Page, Pages},
+    page::Pages,
     rules::Rules,
-    snapshot::Snapshot,
-    view::GroupView,
 };
-use crate::{clock::UnixSeconds, exposition::Escaping, metrics};
+use crate::{clock::UnixSeconds, metrics};
 
 /// How many stale groups go at a time, so that nobody waits long.
 const MOST_AT_A_TIME: usize = 100;
@@ -27,17 +23,14 @@ const MOST_AT_A_TIME: usize = 100;
 /// Everything that was pushed. Clones are handles of the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    state: Arc<Mutex<State>>,
+    index: Arc<Mutex<Index>>,
+    pages: Arc<Mutex<Pages>>,
+    /// Held by whoever puts a page together.
+    pub(super) making: Arc<Mutex<()>>,
     rules: Rules,
     changed: Arc<Notify>,
     /// Told when some group grows stale sooner than all others did so far.
     sooner: Arc<Notify>,
-}
-
-#[derive(Debug)]
-struct State {
-    index: Index,
-    pages: Pages,
 }
 
 // === impl Store ===
@@ -56,19 +49,25 @@ impl Store {
     }
 
     fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let state = State { index: Index::new(own, rules), pages: Pages::default() };
-        Self { state: Arc::new(Mutex::new(state)), rules, changed: Arc::default(), sooner: Arc::default() }
+        Self {
+            index: Arc::new(Mutex::new(Index::new(own, rules))),
+            pages: Arc::default(),
+            making: Arc::default(),
+            rules,
+            changed: Arc::default(),
+            sooner: Arc::default(),
+        }
     }
 
     /// Carries out a change. After it returns, every page shows it.
     pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
         let request = Request::new(change, self.rules.timestamps);
-        let mut state = self.lock();
-        let before = state.index.next_staleness();
-        let decision = state.index.decide(request, now);
-        let verdict = state.index.commit(decision);
-        let after = state.index.next_staleness();
-        drop(state);
+        let mut index = self.lock();
+        let before = index.next_staleness();
+        let decision = index.decide(request, now);
+        let verdict = index.commit(decision);
+        let after = index.next_staleness();
+        drop(index);
         self.changed.notify_waiters();
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
@@ -79,7 +78,7 @@ impl Store {
     /// The first moment at which some group is stale, unless it is pushed until then.
     #[must_use]
     pub fn next_staleness(&self) -> Option<UnixSeconds> {
-        self.lock().index.next_staleness()
+        self.lock().next_staleness()
     }
 
     /// Waits until [`Store::next_staleness`] is sooner than it was. For one task only: what happens while it does not
@@ -94,15 +93,15 @@ impl Store {
     /// Says that a complete scrape has shown that revision: where unseen groups are kept, those that were last pushed
     /// up to it may grow stale from now on. It does not end a wait for the next staleness.
     pub fn scraped(&self, revision: u64) {
-        self.lock().index.scraped(revision);
+        self.lock().scraped(revision);
     }
 
     /// Removes stale groups, the one that was so first comes first: all, or a hundred if there are more. After it
     /// returns, no page shows them.
     pub fn remove_stale(&self, now: UnixSeconds) -> Vec<Arc<GroupingKey>> {
-        let mut state = self.lock();
-        let keys: Vec<_> = state.index.stale(now).take(MOST_AT_A_TIME).cloned().collect();
-        self.remove(&mut state.index, &keys);
+        let mut index = self.lock();
+        let keys: Vec<_> = index.stale(now).take(MOST_AT_A_TIME).cloned().collect();
+        self.remove(&mut index, &keys);
         keys
     }
 
@@ -111,62 +110,14 @@ impl Store {
         self.changed.notified()
     }
 
-    /// The page of the current revision.
-    #[must_use]
-    pub fn page(&self, escaping: Escaping) -> Arc<Page> {
-        let state = &mut *self.lock();
-        let known = state.pages.find(state.index.revision, Form::Text(escaping));
-        known.unwrap_or_else(|| state.pages.keep(Page::of(&state.index, KeyLabels::Shown, escaping, |_| true)))
-    }
-
-    /// The page of the current revision in OpenMetrics, without the mark of its end.
-    #[must_use]
-    pub fn openmetrics_page(&self, escaping: Escaping) -> Arc<Page> {
-        let mut state = self.lock();
-        let revision = state.index.revision;
-        if let Some(known) = state.pages.find(revision, Form::OpenMetrics(escaping)) {
-            return known;
-        }
-        let stored = Snapshot::of(&state.index, escaping, |_| true);
-        drop(state);
-        let page = Page::openmetrics(&stored, escaping);
-        self.lock().pages.keep(page)
-    }
-
-    /// A page made for one reader: of the wanted families only, with push times labelled in either way.
-    #[must_use]
-    pub fn page_of(&self, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Page {
-        Page::of(&self.lock().index, labels, escaping, wanted)
-    }
-
-    /// The values of the current revision, of the wanted families only.
-    #[must_use]
-    pub fn snapshot(&self, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Snapshot {
-        Snapshot::of(&self.lock().index, escaping, wanted)
-    }
-
-    /// The keys of all groups, sorted.
-    #[must_use]
-    pub fn keys(&self) -> Vec<Arc<GroupingKey>> {
-        let mut keys: Vec<_> = self.lock().index.groups.keys().cloned().collect();
-        keys.sort();
-        keys
-    }
-
-    /// One group, if it is there.
-    #[must_use]
-    pub fn group(&self, key: &GroupingKey) -> Option<GroupView> {
-        self.lock().index.groups.get_key_value(key).map(|(key, group)| GroupView::of(key, group))
-    }
-
     /// Removes the groups whose key is wanted, at once, and returns their keys, sorted. After it returns, no page
     /// shows them.
     pub fn remove_where(&self, wanted: impl Fn(&GroupingKey) -> bool) -> Vec<Arc<GroupingKey>> {
-        let mut state = self.lock();
-        let keys = state.index.groups.keys().filter(|key| wanted(key)).cloned();
+        let mut index = self.lock();
+        let keys = index.groups.keys().filter(|key| wanted(key)).cloned();
         let mut keys: Vec<_> = keys.collect();
-        self.remove(&mut state.index, &keys);
-        drop(state);
+        self.remove(&mut index, &keys);
+        drop(index);
         keys.sort();
         keys
     }
@@ -178,15 +129,13 @@ impl Store {
         self.changed.notify_waiters();
     }
 
-    /// How many groups had an accepted push after that revision and are still there.
-    #[must_use]
-    pub fn groups_pushed_after(&self, revision: u64) -> usize {
-        self.lock().index.groups_pushed_after(revision)
+    /// A panic while the lock was held leaves a state that may lack a push, and is better served than nothing.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A panic while the lock was held leaves a state that may lack a push, and is better served than nothing.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -223,9 +223,9 @@ impl<'a> Document<'a> {
     }
 
     fn metric(&mut self, metric: MetricRef<'_>) -> fmt::Result {
-        let MetricRef { labels, value, extra, timestamp: _ } = metric;
+        let MetricRef { labels, value, extra, timestamp: _ } = &metric;
         write!(self.out, "<tr><td>{}</td><td class=\"value\">", Text(labels))?;
-        match value {
+        match &**value {
             Value::Number(number) => write!(self.out, "{}", Plain(*number))?,
             Value::Summary(Summary { quantiles, sum, count }) => {
                 self.parts(quantiles.iter(), |out, (quantile, value)| {
