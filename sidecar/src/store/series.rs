@@ -80,7 +80,7 @@ impl<'a> Maker<'a> {
         let metric = Metric { labels, value, timestamp, extra };
         let lines = is_classic.then(|| {
             let mut lines = String::new();
-            text::write_series(&mut lines, self.name, (&metric).into(), Escaping::default());
+            text::write_series(&mut lines, self.name, &(&metric).into(), Escaping::default());
             lines.into()
         });
         let Metric { labels, value, timestamp, extra } = metric;

@@ -86,7 +86,7 @@ pub fn write_family<'a>(
     let facts = Facts::of(head, || metrics.iter().cloned(), escaping);
     let shape = Shape::of(head, facts, escaping, has_family);
     shape.write_head(out, head);
-    for metric in metrics {
+    for metric in &metrics {
         shape.write(out, metric);
     }
 }
@@ -168,8 +168,8 @@ impl<'a> Shape<'a> {
     }
 
     /// Prints the lines of one metric.
-    pub fn write(&self, out: &mut String, metric: MetricRef<'_>) {
-        written(self.write_metric(out, &metric));
+    pub fn write(&self, out: &mut String, metric: &MetricRef<'_>) {
+        written(self.write_metric(out, metric));
     }
 
     fn header(&self) -> &str {

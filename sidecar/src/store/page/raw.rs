@@ -143,7 +143,7 @@ fn write(text: &str, marks: &[(usize, Mark)], form: Form, names: &Names) -> Stri
                 Mark::Head(heading) => write_header(&mut out, heading.head(), escaping),
                 Mark::Rich(heading, rich) => match &rich.lines {
                     Some(lines) => out.push_str(lines),
-                    None => write_series(&mut out, &heading.name, rich.metric(), escaping),
+                    None => write_series(&mut out, &heading.name, &rich.metric(), escaping),
                 },
             },
             Form::OpenMetrics(escaping) => {
@@ -153,7 +153,7 @@ fn write(text: &str, marks: &[(usize, Mark)], form: Form, names: &Names) -> Stri
                     .unwrap_or_else(|| (heading, Shape::of(head, heading.facts, escaping, |name| names.has(name))));
                 match mark {
                     Mark::Head(_) => shape.write_head(&mut out, head),
-                    Mark::Rich(_, rich) => shape.write(&mut out, rich.metric()),
+                    Mark::Rich(_, rich) => shape.write(&mut out, &rich.metric()),
                 }
                 last = Some((heading, shape));
             }
