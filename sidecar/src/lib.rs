@@ -31,6 +31,7 @@ mod build_info;
 mod config;
 mod duration;
 mod expiry;
+mod gzip;
 mod import;
 mod lifecycle;
 mod listen;

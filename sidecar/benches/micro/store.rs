@@ -74,7 +74,7 @@ fn gzip_page(bencher: Bencher<'_, '_>, groups: usize) {
     let page = filled(groups).page(Escaping::default());
     bencher.bench(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&page.text).unwrap();
+        encoder.write_all(&page.text()).unwrap();
         encoder.finish().unwrap()
     });
 }

@@ -124,7 +124,7 @@ impl Sidecar {
             let response = self.router.clone().oneshot(request).await.unwrap();
             (response.status().as_u16(), response.into_body().collect().await.unwrap().to_bytes())
         });
-        let page = self.store.page_of(KeyLabels::Shown, Escaping::AllowUtf8, |name| !name.starts_with("push_")).text;
+        let page = self.store.page_of(KeyLabels::Shown, Escaping::AllowUtf8, |name| !name.starts_with("push_")).text();
         let key = GroupingKey::from_labels([("job", "j")].into_iter().collect()).unwrap();
         self.store.submit(Change::remove(key), UnixSeconds(1.0));
         Answer { status, sentence: String::from_utf8(sentence.to_vec()).unwrap(), page }

@@ -54,9 +54,10 @@ fn pages_read_back(store: &Store, schemes: &[Escaping]) {
 fn page_reads_back(store: &Store, escaping: Escaping) -> Sums {
     let names = if escaping == Escaping::AllowUtf8 { NameValidation::Utf8 } else { NameValidation::Legacy };
     let page = store.page(escaping);
-    let printed = std::str::from_utf8(&page.text).unwrap();
-    let read = text::decode(&page.text, names).unwrap_or_else(|error| panic!("{escaping:?}: {error}:\n{printed}"));
-    is_same(text::encode(&read).as_bytes(), &page.text, escaping);
+    let bytes = page.text();
+    let printed = std::str::from_utf8(&bytes).unwrap();
+    let read = text::decode(&bytes, names).unwrap_or_else(|error| panic!("{escaping:?}: {error}:\n{printed}"));
+    is_same(text::encode(&read).as_bytes(), &bytes, escaping);
     for family in &read {
         let is_twice = family.metrics.windows(2).any(|pair| pair[0].labels == pair[1].labels);
         assert!(!is_twice, "{escaping:?}: {printed}");
@@ -91,7 +92,7 @@ fn is_same(again: &[u8], page: &[u8], escaping: Escaping) {
 
 fn openmetrics_page(store: &Store, escaping: Escaping) -> String {
     let page = store.openmetrics_page(escaping);
-    format!("{}{}", std::str::from_utf8(&page.text).unwrap(), openmetrics::END)
+    format!("{}{}", std::str::from_utf8(&page.text()).unwrap(), openmetrics::END)
 }
 
 fn messages(store: &Store, escaping: Escaping) -> Bytes {

@@ -5,7 +5,7 @@
 //!
 //! *Never:* bytes.
 
-use std::{cmp::Ordering, collections::HashSet, fmt};
+use std::{borrow::Cow, cmp::Ordering, collections::HashSet, fmt};
 
 use protocol::{LabelSet, NameValidation};
 
@@ -79,13 +79,13 @@ pub struct Metric {
     pub extra: Option<Box<Extra>>,
 }
 
-/// A metric that somebody else keeps.
-#[derive(Clone, Copy, Debug)]
+/// A metric that somebody else keeps, or that was read from what they keep.
+#[derive(Clone, Debug)]
 pub struct MetricRef<'a> {
     /// All labels.
-    pub labels: &'a LabelSet,
+    pub labels: Cow<'a, LabelSet>,
     /// What was measured.
-    pub value: &'a Value,
+    pub value: Cow<'a, Value>,
     /// Milliseconds since 1970.
     pub timestamp: Option<i64>,
     /// What comes with the value.
@@ -293,6 +293,7 @@ impl fmt::Display for Kind {
 impl<'a> From<&'a Metric> for MetricRef<'a> {
     fn from(metric: &'a Metric) -> Self {
         let Metric { labels, value, timestamp, extra } = metric;
+        let (labels, value) = (Cow::Borrowed(labels), Cow::Borrowed(value));
         Self { labels, value, timestamp: *timestamp, extra: extra.as_deref() }
     }
 }

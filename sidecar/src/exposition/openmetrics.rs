@@ -23,7 +23,7 @@ mod error;
 mod seconds;
 
 pub use decode::{decode, decode_within};
-pub use encode::{END, encode, write_family};
+pub use encode::{END, Facts, Shape, encode, write_family};
 pub use error::{Malformed, OpenMetricsError};
 
 /// So many characters may be in the label names and values of an exemplar.

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_HEADER};
+use tokio::task::spawn_blocking;
 
 use super::{AppState, Listener, page};
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
         protobuf,
     },
     listen::Delivery,
-    store::{KeyLabels, Page},
+    store::{Form, KeyLabels, Packing, Page},
 };
 use compression::Coding;
 
@@ -46,20 +47,24 @@ const FRAME_BYTES: usize = 64 * 1024;
 /// What an answer depends on beside its path.
 const VARY: &str = "Accept, Accept-Encoding";
 
-/// A page before it is compressed.
+/// From so many series on, a page is made beside the connections, so that pushes go on.
+const SERIES_OF_LARGE_PAGE: usize = 1000;
+
+/// An answer.
 struct Made {
     revision: u64,
     pieces: Vec<Bytes>,
+    coding: Option<Coding>,
 }
 
 /// Who reads, and what.
-struct Reader<W> {
+struct Reader {
     is_operator: bool,
     choice: Choice,
-    /// Whether all families are wanted.
-    wants_all: bool,
-    /// By the names as they were pushed.
-    wanted: W,
+    /// What the reader takes it in, if not as it is.
+    coding: Option<Coding>,
+    /// The names of the wanted families, as they were pushed; none for all of them.
+    names: HashSet<String>,
 }
 
 /// A body that tells its connection what to do when all of it was written.
@@ -79,14 +84,14 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Response {
     let names = wanted_names(uri.query().unwrap_or_default());
-    let wanted = |name: &str| names.is_empty() || names.contains(name);
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
     let choice = if is_operator { Choice::UNESCAPED_TEXT } else { choice(&headers) };
     let is_scrape = state.listener != Listener::Push
         && !is_operator
         && names.is_empty()
         && headers.contains_key(SCRAPE_TIMEOUT_HEADER);
-    let Made { revision, pieces } = Reader { is_operator, choice, wants_all: names.is_empty(), wanted }.page(&state);
+    let coding = Coding::accepted(&list(&headers, &header::ACCEPT_ENCODING));
+    let Made { revision, pieces, coding } = Reader { is_operator, choice, coding, names }.made(&state).await;
     let done = move || {
         if is_scrape {
             state.metrics().scrape();
@@ -94,12 +99,6 @@ pub(super) async fn page(
         }
     };
     let delivery = connection.map(|Extension(ConnectInfo(delivery))| delivery);
-    let compressed =
-        Coding::accepted(&list(&headers, &header::ACCEPT_ENCODING)).and_then(|coding| coding.apply(&pieces));
-    let (coding, pieces) = match compressed {
-        Some((coding, compressed)) => (Some(coding), vec![compressed]),
-        None => (None, pieces),
-    };
     let mut response = Response::new(Watched::body(pieces, delivery, done));
     let answer = response.headers_mut();
     if let Ok(kind) = HeaderValue::try_from(choice.to_string()) {
@@ -130,55 +129,104 @@ fn wanted_names(query: &str) -> HashSet<String> {
 
 // === impl Reader ===
 
-impl<W: Fn(&str) -> bool> Reader<W> {
-    fn page(&self, state: &AppState) -> Made {
+impl Reader {
+    async fn made(self, state: &AppState) -> Made {
+        if self.is_at_hand(state) {
+            return self.packed(state);
+        }
+        let state = state.clone();
+        match spawn_blocking(move || self.packed(&state)).await {
+            Ok(made) => made,
+            // The runtime ends, or the thread panicked: as if it had been this one.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Whether it costs next to nothing.
+    fn is_at_hand(&self, state: &AppState) -> bool {
+        let form = self.kept_form().filter(|_| self.coding != Some(Coding::Zstd));
+        let is_small = || state.store().counts().series < SERIES_OF_LARGE_PAGE;
+        is_small() || form.is_some_and(|form| state.store().kept_page(form, self.packing()).is_some())
+    }
+
+    /// What the store keeps of what is asked for: the whole page, but for messages. The operator sees keys as they were
+    /// pushed.
+    fn kept_form(&self) -> Option<Form> {
+        let escaping = self.choice.escaping;
+        match self.choice.format {
+            _ if self.is_operator || !self.names.is_empty() => None,
+            PageFormat::Text(_) => Some(Form::Text(escaping)),
+            PageFormat::OpenMetrics(_) => Some(Form::OpenMetrics(escaping)),
+            PageFormat::Protobuf(_) => None,
+        }
+    }
+
+    fn packing(&self) -> Packing {
+        match self.coding {
+            Some(Coding::Gzip) => Packing::Gzip,
+            Some(Coding::Zstd) | None => Packing::Plain,
+        }
+    }
+
+    /// The page, compressed if it is not yet.
+    fn packed(&self, state: &AppState) -> Made {
+        let is_packed = self.kept_form().is_some() && self.packing() == Packing::Gzip;
+        let (revision, pieces) = self.page(state);
+        let compressed = self.coding.filter(|_| !is_packed).and_then(|coding| coding.apply(&pieces));
+        match compressed {
+            Some((coding, compressed)) => Made { revision, pieces: vec![compressed], coding: Some(coding) },
+            None => Made { revision, pieces, coding: self.coding.filter(|_| is_packed) },
+        }
+    }
+
+    /// The revision, and the page.
+    fn page(&self, state: &AppState) -> (u64, Vec<Bytes>) {
         let escaping = self.choice.escaping;
         match self.choice.format {
             PageFormat::Text(_) => {
                 let stored = self.stored_text(state);
-                let pieces = page::pieces(&stored, self.own(state, stored.hidden));
-                Made { revision: stored.revision, pieces }
+                (stored.revision, page::pieces(&stored, self.own(state, stored.hidden)))
             }
             PageFormat::OpenMetrics(_) => {
                 let stored = self.stored_openmetrics(state);
-                let pieces = page::openmetrics_pieces(&stored, self.own(state, stored.hidden));
-                Made { revision: stored.revision, pieces }
+                (stored.revision, page::openmetrics_pieces(&stored, self.own(state, stored.hidden)))
             }
             PageFormat::Protobuf(form) => {
-                let stored = state.store().snapshot(escaping, &self.wanted);
+                let stored = state.store().snapshot(escaping, |name| self.wants(name));
                 let mut out = Vec::new();
                 page::for_each_family(&stored, self.own(state, stored.hidden), |head, metrics| {
                     protobuf::write_family(&mut out, head, metrics, escaping, form);
                 });
-                Made { revision: stored.revision, pieces: vec![out.into()] }
+                (stored.revision, vec![out.into()])
             }
         }
     }
 
-    /// The whole page is kept; every other is made for this reader. The operator sees keys as they were pushed.
+    /// The whole page is kept; every other is made for this reader.
     fn stored_text(&self, state: &AppState) -> Arc<Page> {
-        let (store, escaping) = (state.store(), self.choice.escaping);
-        match (self.is_operator, self.wants_all) {
-            (true, _) => Arc::new(store.page_of(KeyLabels::AsPushed, escaping, &self.wanted)),
-            (false, true) => store.page(escaping),
-            (false, false) => Arc::new(store.page_of(KeyLabels::Shown, escaping, &self.wanted)),
+        let (store, labels) = (state.store(), if self.is_operator { KeyLabels::AsPushed } else { KeyLabels::Shown });
+        match self.kept_form() {
+            Some(form) => store.whole_page(form, self.packing()),
+            None => Arc::new(store.page_of(labels, self.choice.escaping, |name| self.wants(name))),
         }
     }
 
     fn stored_openmetrics(&self, state: &AppState) -> Arc<Page> {
-        let (store, escaping) = (state.store(), self.choice.escaping);
-        if self.wants_all {
-            store.openmetrics_page(escaping)
-        } else {
-            Arc::new(Page::openmetrics(&store.snapshot(escaping, &self.wanted), escaping))
+        match self.kept_form() {
+            Some(form) => state.store().whole_page(form, self.packing()),
+            None => Arc::new(state.store().openmetrics_page_of(self.choice.escaping, |name| self.wants(name))),
         }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.contains(name)
     }
 
     /// The process's own families that are wanted, once it has counted what this reader does not get.
     fn own(&self, state: &AppState, hidden: usize) -> Vec<MetricFamily> {
         state.metrics().hidden(hidden);
         let mut own = state.metrics().gather();
-        own.retain(|family| (self.wanted)(&family.name));
+        own.retain(|family| self.wants(&family.name));
         own
     }
 }

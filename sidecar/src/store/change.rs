@@ -280,12 +280,22 @@ impl Objection {
         matches!(self, Self::Identity { .. })
     }
 
-    pub(super) fn about_labels(name: &str, kind: Kind, labels: &LabelSet) -> Option<Self> {
-        if let Some((label, _)) = labels.iter().find(|(label, _)| label_set::is_reserved(label)) {
+    /// What is wrong with the labels of a series, if anything.
+    pub(super) fn about_labels<'a>(
+        name: &str,
+        kind: Kind,
+        mut labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Option<Self> {
+        let inner = kind.inner_label();
+        let mut found_inner = None;
+        let reserved = labels.find(|(label, _)| {
+            found_inner = found_inner.or(inner.filter(|inner| inner == label));
+            label_set::is_reserved(label)
+        });
+        if let Some((label, _)) = reserved {
             return Some(Self::ReservedLabel { name: name.to_owned(), label: label.to_owned() });
         }
-        let label = kind.inner_label().filter(|label| labels.contains(label))?;
-        Some(Self::InnerLabel { name: name.to_owned(), label, kind })
+        found_inner.map(|label| Self::InnerLabel { name: name.to_owned(), label, kind })
     }
 }
 

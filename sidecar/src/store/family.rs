@@ -2,16 +2,23 @@
 //!
 //! *Never:* which group has which families.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use protocol::GroupingKey;
-
-use super::{group::GroupFamily, series::ByLabels};
-use crate::exposition::Kind;
+use super::{
+    group::{About, GroupFamily},
+    groups::Groups,
+    labels::Labels,
+    series::Series,
+    slots::{List, Place, Slots},
+    stored::{Stored, has_classic_key},
+};
+use crate::exposition::{FamilyHead, Kind};
 
 /// One family over all groups. There is none without series.
 #[derive(Debug)]
 pub(super) struct Family {
+    /// What a group said of it, for others that say the same.
+    pub(super) about: Arc<About>,
     /// The kind of all series; where they differ, the one that all of them are shown as.
     pub(super) kind: Kind,
     /// How many series are of which kind.
@@ -21,46 +28,107 @@ pub(super) struct Family {
     pub(super) help: Arc<str>,
     /// Given by the same as the help.
     pub(super) unit: Arc<str>,
-    help_from: Option<Arc<GroupingKey>>,
-    /// Every series with the group it is of.
-    pub(super) series: BTreeMap<ByLabels, Arc<GroupingKey>>,
+    /// The number of a group.
+    help_from: Option<u32>,
+    pub(super) series: List,
+    /// How many series are not written in the same way under every escaping scheme, and of how many that is true of
+    /// what comes with the value.
+    pub(super) unclassic: [usize; 2],
+    /// The revision at which what is said of it changed last.
+    pub(super) stamp: u64,
 }
 
 // === impl Family ===
 
 impl Family {
     /// One without series.
-    pub(super) fn new(kind: Kind) -> Self {
-        let (help, unit, series) = (Arc::from(""), Arc::from(""), BTreeMap::new());
-        Self { kind, kinds: Vec::with_capacity(1), help, unit, help_from: None, series }
+    pub(super) fn new(about: Arc<About>, stamp: u64) -> Self {
+        Self {
+            kind: about.kind,
+            about,
+            kinds: Vec::with_capacity(1),
+            help: Arc::from(""),
+            unit: Arc::from(""),
+            help_from: None,
+            series: List::default(),
+            unclassic: [0, 0],
+            stamp,
+        }
     }
 
-    /// Takes out the series of those labels.
-    pub(super) fn take_out(&mut self, family: &GroupFamily) {
-        let taken = family.series.iter().filter(|series| self.series.remove(series).is_some()).count();
-        self.count(family.kind, |count| count.saturating_sub(taken));
+    /// What is said before its series.
+    pub(super) fn head(&self) -> FamilyHead<'_> {
+        FamilyHead { name: &self.about.name, help: &self.help, unit: &self.unit, kind: self.kind }
     }
 
-    /// Puts in what a group has of it, of which there is nothing yet. `theirs` is what another group has.
-    pub(super) fn put_in<'a>(
+    /// The number of the series with these labels, or where it would be.
+    pub(super) fn find(&self, stored: Stored<'_>, labels: Labels<'_>) -> Result<u32, Place> {
+        self.series.find(stored.slots, |id| stored.labels(id).compare(labels))
+    }
+
+    /// Takes the series of a group out.
+    pub(super) fn take_out(&mut self, slots: &mut Slots, groups: &Groups, family: &GroupFamily, stamp: u64) {
+        for id in family.series.as_slice() {
+            let slot = self.series.remove(slots, *id, stamp);
+            let is_classic = Stored { slots, groups }.is_classic(&slot);
+            self.count_unclassic(is_classic, &slot.series, |count| count.saturating_sub(1));
+        }
+        self.count(family.about.kind, stamp, |count| count.saturating_sub(family.series.len()));
+    }
+
+    /// Puts in the series that a group has of it, of which there is nothing yet, and returns their numbers.
+    pub(super) fn put_in(
         &mut self,
-        key: &Arc<GroupingKey>,
-        family: &GroupFamily,
-        theirs: impl Fn(&GroupingKey) -> Option<&'a GroupFamily>,
+        slots: &mut Slots,
+        groups: &Groups,
+        (group, kind): (u32, Kind),
+        series: Vec<Series>,
+        stamp: u64,
+    ) -> Vec<u32> {
+        self.count(kind, stamp, |count| count + series.len());
+        let mut ids = Vec::with_capacity(series.len());
+        for series in series {
+            let (is_classic, labels) = match (&series, groups.get(group)) {
+                (Series::Plain(text), Some(group)) if text.is_empty() => {
+                    (has_classic_key(group), Labels::Key(group.shown_key()))
+                }
+                (series, _) => (series.is_classic(), series.labels()),
+            };
+            self.count_unclassic(is_classic, &series, |count| count + 1);
+            match self.find(Stored { slots, groups }, labels) {
+                Ok(_) => debug_assert!(false, "nobody else has these labels, as the check has shown"),
+                Err(place) => ids.push(self.series.insert(slots, place, series, group, stamp)),
+            }
+        }
+        ids
+    }
+
+    /// Takes note of the help and the unit that a group gives whose series are about to be put in. `theirs` is what
+    /// another group has.
+    pub(super) fn take_help<'a>(
+        &mut self,
+        slots: &Slots,
+        group: u32,
+        about: &About,
+        theirs: impl Fn(u32) -> Option<&'a About>,
+        stamp: u64,
     ) {
-        let keeps_it = |giver: &GroupingKey| theirs(giver).is_some_and(|theirs| theirs.help == self.help);
-        let is_free = self.help_from.as_ref().is_none_or(|giver| giver == key || !keeps_it(giver));
-        let gave = self.help_from.as_ref().is_some_and(|giver| giver == key);
-        if is_free {
-            self.help = Arc::clone(&family.help);
-            self.unit = Arc::clone(&family.unit);
-            self.help_from = (!family.help.is_empty()).then(|| Arc::clone(key));
+        let keeps_it = |giver: u32| theirs(giver).is_some_and(|theirs| theirs.help == self.help);
+        let is_free = self.help_from.is_none_or(|giver| giver == group || !keeps_it(giver));
+        let gave = self.help_from == Some(group);
+        if !is_free {
+            return;
         }
+        let before = (Arc::clone(&self.help), Arc::clone(&self.unit));
+        self.help = Arc::clone(&about.help);
+        self.unit = Arc::clone(&about.unit);
+        self.help_from = (!about.help.is_empty()).then_some(group);
         if gave && self.help_from.is_none() {
-            self.take_from_others(theirs);
+            self.take_help_of_others(slots, theirs);
         }
-        self.series.extend(family.series.iter().map(|series| (series.clone(), Arc::clone(key))));
-        self.count(family.kind, |count| count + family.series.len());
+        if before != (Arc::clone(&self.help), Arc::clone(&self.unit)) {
+            self.stamp = stamp;
+        }
     }
 
     /// After a group's series went for good: help and unit that it gave become those of the first group on the page
@@ -68,33 +136,37 @@ impl Family {
     /// at most, and only when the giver goes.
     pub(super) fn pass_on<'a>(
         &mut self,
-        gone: &GroupFamily,
-        key: &GroupingKey,
-        theirs: impl Fn(&GroupingKey) -> Option<&'a GroupFamily>,
+        slots: &Slots,
+        gone: &About,
+        group: u32,
+        theirs: impl Fn(u32) -> Option<&'a About>,
+        stamp: u64,
     ) {
-        let is_giver = match &self.help_from {
-            Some(giver) => **giver == *key,
+        let is_giver = match self.help_from {
+            Some(giver) => giver == group,
             None => !gone.unit.is_empty() && gone.unit == self.unit,
         };
         if !is_giver {
             return;
         }
         (self.help, self.unit, self.help_from) = (Arc::from(""), Arc::from(""), None);
-        self.take_from_others(theirs);
+        self.take_help_of_others(slots, theirs);
+        self.stamp = stamp;
     }
 
     /// Help and unit of the first group on the page that gives help, else the unit of the first that gives one, where
     /// there is none yet.
-    fn take_from_others<'a>(&mut self, theirs: impl Fn(&GroupingKey) -> Option<&'a GroupFamily>) {
+    fn take_help_of_others<'a>(&mut self, slots: &Slots, theirs: impl Fn(u32) -> Option<&'a About>) {
         let mut before = None;
-        for key in self.series.values() {
-            if before.replace(key).is_some_and(|before| Arc::ptr_eq(before, key)) {
+        for id in self.series.iter(slots) {
+            let group = slots.get(id).group;
+            if before.replace(group) == Some(group) {
                 continue;
             }
-            let Some(theirs) = theirs(key) else { continue };
+            let Some(theirs) = theirs(group) else { continue };
             if !theirs.help.is_empty() {
                 (self.help, self.unit) = (Arc::clone(&theirs.help), Arc::clone(&theirs.unit));
-                self.help_from = Some(Arc::clone(key));
+                self.help_from = Some(group);
                 return;
             }
             if self.unit.is_empty() {
@@ -103,18 +175,38 @@ impl Family {
         }
     }
 
+    fn count_unclassic(&mut self, is_classic: bool, series: &Series, change: impl Fn(usize) -> usize) {
+        let [names, extras] = &mut self.unclassic;
+        if !is_classic {
+            *names = change(*names);
+        }
+        if !series.has_classic_extra() {
+            *extras = change(*extras);
+        }
+    }
+
     /// Changes how many series are of that kind, and with it the kind of all, if any are left.
-    fn count(&mut self, kind: Kind, change: impl FnOnce(usize) -> usize) {
+    fn count(&mut self, kind: Kind, stamp: u64, change: impl FnOnce(usize) -> usize) {
         let before = self.kinds.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count);
         self.kinds.retain(|(known, _)| *known != kind);
         let after = change(before);
         if after != 0 {
             self.kinds.push((kind, after));
         }
-        match &*self.kinds {
-            [] => {}
-            [(only, _)] => self.kind = *only,
-            [(one, _), ..] => self.kind = one.shown(),
+        let shown = match &*self.kinds {
+            [] => self.kind,
+            [(only, _)] => *only,
+            [(one, _), ..] => one.shown(),
+        };
+        if shown != self.kind {
+            (self.kind, self.stamp) = (shown, stamp);
         }
+    }
+
+    /// For tests of the order.
+    #[cfg(test)]
+    pub(super) fn is_sorted(&self, stored: Stored<'_>) -> bool {
+        let ids: Vec<_> = self.series.iter(stored.slots).collect();
+        ids.is_sorted_by(|left, right| stored.labels(*left).compare(stored.labels(*right)).is_lt())
     }
 }

@@ -64,6 +64,20 @@ impl Identity {
         labels
     }
 
+    /// The labels that a series is shown with, if they are other than these.
+    pub(super) fn renamed<'a, L: Iterator<Item = (&'a str, &'a str)>>(
+        &self,
+        labels: impl Fn() -> L,
+    ) -> Option<LabelSet> {
+        if self.rule == IdentityRule::Allow {
+            return None;
+        }
+        let is_true = |(name, value): (&str, &str)| {
+            value.is_empty() || self.truths().all(|(label, truth)| name != label || value == truth)
+        };
+        if labels().all(is_true) { None } else { Some(self.exposed(labels().collect())) }
+    }
+
     /// The labels that the push times of a group are shown with.
     pub(super) fn exposed_key(&self, key: &GroupingKey) -> LabelSet {
         self.exposed(key.exposed_labels())

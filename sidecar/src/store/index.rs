@@ -7,7 +7,7 @@
 //! *Never:* tasks, locks, disk, the clock.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -21,40 +21,48 @@ use super::{
     change::{Action, Change, Objection, Scope, Terms, Times, Verdict},
     consistency,
     family::Family,
-    group::{Group, GroupFamily, Prepared},
+    group::{About, Group, GroupFamily, Prepared, PreparedFamily},
+    groups::Groups,
     identity::Identity,
     limits::{self, Limits},
     rules::Rules,
-    series::{ByLabels, Series},
+    series::Series,
+    slots::Slots,
     staleness::Staleness,
+    stored::Stored,
 };
 use crate::{clock::UnixSeconds, exposition::Kind};
 
 /// The name and type of a family that the process shows about itself.
 pub(crate) type OwnFamily = (&'static str, Kind);
 
+/// The two families that tell when a group was pushed.
+const TIMES: [(&str, &str); 2] =
+    [(PUSH_TIME_SECONDS, PUSH_TIME_HELP), (PUSH_FAILURE_TIME_SECONDS, PUSH_FAILURE_TIME_HELP)];
+
 /// Everything that is stored.
 #[derive(Debug)]
 pub(super) struct Index {
-    pub(super) groups: HashMap<Arc<GroupingKey>, Group>,
+    pub(super) groups: Groups,
     pub(super) families: BTreeMap<Arc<str>, Family>,
+    pub(super) slots: Slots,
     pub(super) own: &'static [OwnFamily],
     pub(super) identity: Identity,
     staleness: Staleness,
     /// Raised by every commit that the page can tell.
     pub(super) revision: u64,
     pub(super) limits: Limits,
-    /// How many series the groups have, without their push times.
-    series: usize,
+    /// That of the last family to come or to go.
+    pub(super) names_revision: u64,
 }
 
 /// How much is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub struct Counts {
     /// Groups, those that never had an accepted push too.
-    pub(super) groups: usize,
+    pub groups: usize,
     /// Pushed series: the push times of the groups are not among them. A histogram or a summary is one.
-    pub(super) series: usize,
+    pub series: usize,
 }
 
 /// A change made ready without a look at the index.
@@ -77,7 +85,7 @@ enum Wish {
 pub(super) enum Decision {
     Push {
         key: Arc<GroupingKey>,
-        families: Vec<GroupFamily>,
+        families: Vec<PreparedFamily>,
         scope: Scope,
         /// Those of the group from then on.
         times: Times,
@@ -125,22 +133,30 @@ impl Request {
 impl Index {
     pub(super) fn new(own: &'static [OwnFamily], rules: Rules) -> Self {
         let (staleness, identity, limits) = (Staleness::new(&rules), rules.identity, rules.limits);
-        let (groups, families) = (HashMap::new(), BTreeMap::new());
-        Self { groups, families, own, identity, staleness, revision: 0, limits, series: 0 }
+        Self {
+            groups: Groups::default(),
+            families: BTreeMap::new(),
+            slots: Slots::default(),
+            own,
+            identity,
+            staleness,
+            revision: 0,
+            limits,
+            names_revision: 0,
+        }
     }
 
     pub(super) fn decide(&self, request: Request, now: UnixSeconds) -> Decision {
         let Request { key, wish } = request;
-        let group = self.groups.get(&key);
         match wish {
             Wish::Push { prepared, scope, terms } => self.decide_push(key, prepared, scope, terms, now),
-            Wish::Fail => match group.map(|group| group.next_failure_time(now)) {
+            Wish::Fail => match self.groups.find(&key).map(|group| group.next_failure_time(now)) {
                 Some(time) => Decision::Fail { key, time },
                 None => Decision::Leave { verdict: Verdict::Done },
             },
-            Wish::Remove if group.is_some() => Decision::Remove { key },
+            Wish::Remove if self.groups.number(&key).is_some() => Decision::Remove { key },
             Wish::Remove => Decision::Leave { verdict: Verdict::Done },
-            Wish::RemoveIf { push_time } => match group.map(|group| group.push_time) {
+            Wish::RemoveIf { push_time } => match self.groups.find(&key).map(|group| group.push_time) {
                 None => Decision::Leave { verdict: Verdict::Done },
                 Some(found) if found == push_time => Decision::Remove { key },
                 Some(found) => Decision::Leave { verdict: Verdict::PushedSince { push_time: found } },
@@ -151,15 +167,20 @@ impl Index {
     fn decide_push(
         &self,
         key: Arc<GroupingKey>,
-        prepared: Prepared,
+        mut prepared: Prepared,
         scope: Scope,
         terms: Terms,
         now: UnixSeconds,
     ) -> Decision {
-        let group = self.groups.get(&key);
+        let group = self.groups.find(&key);
         let known = group.map(Group::times).unwrap_or_default();
         if terms.times.is_some_and(|given| !known.is_before(given)) {
             return Decision::Leave { verdict: Verdict::PushedSince { push_time: known.push_time } };
+        }
+        if let Some(group) = group {
+            for family in &mut prepared.families {
+                family.known = self.known(group, family);
+            }
         }
         let objections = consistency::objections(self, &key, &prepared, scope);
         if !objections.is_empty() {
@@ -181,25 +202,40 @@ impl Index {
         Decision::Push { key, families: prepared.families, scope, times, stale_after: terms.stale_after }
     }
 
+    /// The place of the family in its group, if the group has the same to say of series with the same labels.
+    fn known(&self, group: &Group, family: &PreparedFamily) -> Option<usize> {
+        let place = group.place_of(&family.name)?;
+        let GroupFamily { about, series, .. } = group.families.get(place)?;
+        let stored = series.as_slice();
+        let mut pairs = family.series.iter().zip(stored);
+        let is_known = stored.len() == family.series.len()
+            && !stored.is_empty()
+            && family.says(about)
+            && pairs.all(|(new, old)| new.fits_in_place_of(&self.slots.get(*old).series));
+        is_known.then_some(place)
+    }
+
     pub(super) fn commit(&mut self, decision: Decision) -> Verdict {
-        if matches!(decision, Decision::Leave { .. } | Decision::Refuse { time: None, .. }) {
-            return decision.verdict();
-        }
-        self.revision += 1;
         match decision {
             Decision::Push { key, families, scope, times, stale_after } => {
+                self.revision += 1;
                 self.push(&key, families, scope, times, stale_after);
                 Verdict::Done
             }
             Decision::Refuse { key, time, objections } => {
-                self.fail(&key, time.unwrap_or_default());
+                if let Some(time) = time {
+                    self.revision += 1;
+                    self.fail(&key, time);
+                }
                 Verdict::Refused(objections)
             }
             Decision::Fail { key, time } => {
+                self.revision += 1;
                 self.fail(&key, time);
                 Verdict::Done
             }
             Decision::Remove { key } => {
+                self.revision += 1;
                 self.remove(&key);
                 Verdict::Done
             }
@@ -207,9 +243,15 @@ impl Index {
         }
     }
 
+    /// Where series and groups are looked up.
+    pub(super) fn stored(&self) -> Stored<'_> {
+        Stored { slots: &self.slots, groups: &self.groups }
+    }
+
     /// How much is stored.
     pub(super) fn counts(&self) -> Counts {
-        Counts { groups: self.groups.len(), series: self.series }
+        let groups = self.groups.len();
+        Counts { groups, series: self.slots.len() - TIMES.len() * groups }
     }
 
     /// The first moment at which some group is stale, if nothing happens until then.
@@ -228,134 +270,209 @@ impl Index {
     }
 
     /// How many groups had an accepted push after that revision.
-    pub(super) fn groups_pushed_after(&self, revision: u64) -> usize {
-        self.groups.values().filter(|group| revision < group.pushed_at).count()
+    pub(super) fn groups_pushed_after(&mut self, revision: u64) -> usize {
+        self.groups.pushed_after(revision)
     }
 
     fn push(
         &mut self,
         key: &Arc<GroupingKey>,
-        families: Vec<GroupFamily>,
+        families: Vec<PreparedFamily>,
         scope: Scope,
         times: Times,
         stale_after: Option<Duration>,
     ) {
-        let (key, mut group) = self.take(key);
-        let replaced = match scope {
-            Scope::Group => std::mem::take(&mut group.families).into_values().collect::<Vec<_>>(),
-            Scope::Families => families.iter().filter_map(|family| group.families.remove(&family.name)).collect(),
+        let number = self.group(key);
+        let revision = self.revision;
+        let Some(group) = self.groups.get_mut(number) else {
+            return;
         };
+        self.staleness.take_out(&group.key, group);
+        group.stale_after = stale_after;
+        self.groups.pushed(number, revision);
+        self.set_times(number, times);
+
+        let mut mine = self.groups.get_mut(number).map(|group| std::mem::take(&mut group.families)).unwrap_or_default();
+        let mut is_kept = vec![scope == Scope::Families; mine.len()];
+        let mut others = Vec::new();
+        for family in families {
+            let place = mine.binary_search_by(|known| (*known.about.name).cmp(&family.name));
+            let place = place.ok().and_then(|place| Some((mine.get_mut(place)?, is_kept.get_mut(place)?)));
+            match (place, family.known) {
+                (Some((known, is_kept)), Some(_)) => {
+                    *is_kept = true;
+                    known.time = times.push_time;
+                    for (id, series) in known.series.as_slice().iter().zip(family.series) {
+                        self.slots.replace(*id, series, revision);
+                    }
+                }
+                (Some((_, is_kept)), None) => {
+                    *is_kept = false;
+                    others.push(family);
+                }
+                (None, _) => others.push(family),
+            }
+        }
+        if !others.is_empty() || is_kept.contains(&false) {
+            mine = self.exchange(number, mine, &is_kept, others, times.push_time);
+        }
+        if let Some(group) = self.groups.get_mut(number) {
+            group.families = mine;
+            self.staleness.put_in(&group.key, group);
+        }
+    }
+
+    /// Takes out what is not kept of the families of a group, puts others in, and returns what it has then.
+    fn exchange(
+        &mut self,
+        number: u32,
+        mine: Box<[GroupFamily]>,
+        is_kept: &[bool],
+        others: Vec<PreparedFamily>,
+        time: UnixSeconds,
+    ) -> Box<[GroupFamily]> {
+        let (mut kept, mut replaced) = (Vec::with_capacity(is_kept.len().max(others.len())), Vec::new());
+        for (family, is_kept) in mine.into_iter().zip(is_kept) {
+            if *is_kept { kept.push(family) } else { replaced.push(family) }
+        }
         for family in &replaced {
-            self.series -= family.series.len();
             self.take_out(family);
         }
-        for mut family in families {
-            family.time = times.push_time;
-            self.series += family.series.len();
-            self.put_in(&key, &family);
-            group.families.insert(Arc::clone(&family.name), family);
+        let mut names = BTreeSet::new();
+        for family in others {
+            let family = self.put_in(number, family, time);
+            if family.series.len() != 0 {
+                names.insert(Arc::clone(&family.about.name));
+            }
+            kept.push(family);
         }
-        let is_gone = |family: &&GroupFamily| group.families.get(&family.name).is_none_or(|now| now.series.is_empty());
-        for family in replaced.iter().filter(is_gone) {
-            self.pass_on(&key, family);
+        kept.sort_by(|left, right| left.about.name.cmp(&right.about.name));
+        for family in replaced.iter().filter(|family| !names.contains(&family.about.name)) {
+            self.pass_on(number, family);
         }
-        let Times { push_time, failure_time } = times;
-        group = Group { push_time, failure_time, pushed_at: self.revision, stale_after, ..group };
-        self.put_back(key, group);
+        kept.into()
     }
 
     fn fail(&mut self, key: &Arc<GroupingKey>, time: UnixSeconds) {
-        let (key, mut group) = self.take(key);
-        group.failure_time = time;
-        self.put_back(key, group);
+        let number = self.group(key);
+        if let Some(group) = self.groups.get(number) {
+            self.staleness.take_out(&group.key, group);
+            let times = Times { failure_time: time, ..group.times() };
+            self.set_times(number, times);
+        }
+        if let Some(group) = self.groups.get(number) {
+            self.staleness.put_in(&group.key, group);
+        }
     }
 
     fn remove(&mut self, key: &Arc<GroupingKey>) {
-        let Some((key, group)) = self.groups.remove_entry(key) else {
+        let Some(number) = self.groups.number(key) else {
             return;
         };
-        self.staleness.take_out(&key, &group);
-        for family in group.families.values() {
-            self.series -= family.series.len();
-            self.take_out(family);
-            self.pass_on(&key, family);
-        }
-        for family in times_of(&self.identity, &key, &group) {
-            self.take_out(&family);
-        }
-    }
-
-    /// The group of that key with the key that its series share, or a new one. It comes back by `put_back`.
-    fn take(&mut self, key: &Arc<GroupingKey>) -> (Arc<GroupingKey>, Group) {
-        let Some((key, group)) = self.groups.remove_entry(key) else {
-            return (Arc::clone(key), Group::new());
+        let Some(group) = self.groups.get_mut(number) else {
+            return;
         };
-        self.staleness.take_out(&key, &group);
-        (key, group)
+        self.staleness.take_out(&group.key, group);
+        let families = std::mem::take(&mut group.families);
+        let times = group.times_shown;
+        for family in &families {
+            self.take_out(family);
+            self.pass_on(number, family);
+        }
+        for ((name, _), id) in TIMES.into_iter().zip(times) {
+            if let Some(family) = self.families.get(name) {
+                let shown =
+                    GroupFamily { about: Arc::clone(&family.about), time: UnixSeconds::NEVER, series: id.into() };
+                self.take_out(&shown);
+            }
+        }
+        self.groups.remove(number);
     }
 
-    fn put_back(&mut self, key: Arc<GroupingKey>, group: Group) {
-        for family in times_of(&self.identity, &key, &group) {
-            self.take_out(&family);
-            self.put_in(&key, &family);
+    /// The number of the group of that key, or that of a new one.
+    fn group(&mut self, key: &Arc<GroupingKey>) -> u32 {
+        if let Some(number) = self.groups.number(key) {
+            return number;
         }
-        self.staleness.put_in(&key, &group);
-        self.groups.insert(key, group);
+        let number = self.groups.insert(Group::new(Arc::clone(key), &self.identity));
+        let times = TIMES.map(|(name, help)| {
+            let family = PreparedFamily {
+                name: name.to_owned(),
+                kind: Kind::Gauge,
+                help: help.to_owned(),
+                unit: String::new(),
+                series: vec![Series::time()],
+                faults: Vec::new(),
+                known: None,
+            };
+            let series = self.put_in(number, family, UnixSeconds::NEVER).series;
+            series.as_slice().first().copied().unwrap_or_default()
+        });
+        if let Some(group) = self.groups.get_mut(number) {
+            group.times_shown = times;
+        }
+        number
+    }
+
+    fn set_times(&mut self, number: u32, times: Times) {
+        let Some(group) = self.groups.get_mut(number) else {
+            return;
+        };
+        let before = group.times();
+        let Times { push_time, failure_time } = times;
+        (group.push_time, group.failure_time) = (push_time, failure_time);
+        let [push, failure] = group.times_shown;
+        if before.push_time != push_time {
+            self.slots.touch(push, self.revision);
+        }
+        if before.failure_time != failure_time {
+            self.slots.touch(failure, self.revision);
+        }
     }
 
     fn take_out(&mut self, family: &GroupFamily) {
-        if let Some(stored) = self.families.get_mut(&family.name) {
-            stored.take_out(family);
+        if let Some(stored) = self.families.get_mut(&family.about.name) {
+            stored.take_out(&mut self.slots, &self.groups, family, self.revision);
             if stored.series.is_empty() {
-                self.families.remove(&family.name);
+                self.families.remove(&family.about.name);
+                self.names_revision = self.revision;
             }
         }
     }
 
     /// After a family of a group went for good.
-    fn pass_on(&mut self, key: &GroupingKey, family: &GroupFamily) {
+    fn pass_on(&mut self, number: u32, family: &GroupFamily) {
         let groups = &self.groups;
-        if let Some(stored) = self.families.get_mut(&family.name) {
-            stored.pass_on(family, key, |owner| groups.get(owner)?.families.get(&family.name));
+        if let Some(stored) = self.families.get_mut(&family.about.name) {
+            let theirs = |giver| Some(&*groups.get(giver)?.family(&family.about.name)?.about);
+            stored.pass_on(&self.slots, &family.about, number, theirs, self.revision);
         }
     }
 
-    fn put_in(&mut self, key: &Arc<GroupingKey>, family: &GroupFamily) {
+    fn put_in(&mut self, number: u32, family: PreparedFamily, time: UnixSeconds) -> GroupFamily {
+        let Some(stored) = self.families.get(&*family.name) else {
+            let nobody = About { name: "".into(), kind: Kind::Untyped, help: "".into(), unit: "".into() };
+            let about = family.about(&Arc::new(nobody));
+            return self.put_into(number, about, family, time);
+        };
+        let about = family.about(&stored.about);
+        self.put_into(number, about, family, time)
+    }
+
+    fn put_into(&mut self, number: u32, about: Arc<About>, family: PreparedFamily, time: UnixSeconds) -> GroupFamily {
         if family.series.is_empty() {
-            return;
+            return GroupFamily { about, time, series: Vec::new().into() };
         }
-        let groups = &self.groups;
-        let theirs = |giver: &GroupingKey| groups.get(giver).and_then(|group| group.families.get(&family.name));
-        let stored = self.families.entry(Arc::clone(&family.name)).or_insert_with(|| Family::new(family.kind));
-        stored.put_in(key, family, theirs);
-    }
-}
-
-/// The two families that tell when the group was pushed.
-fn times_of(identity: &Identity, key: &GroupingKey, group: &Group) -> [GroupFamily; 2] {
-    let family = |name: &str, help: &str, time: UnixSeconds| GroupFamily {
-        name: name.into(),
-        kind: Kind::Gauge,
-        help: help.into(),
-        unit: "".into(),
-        time,
-        series: vec![ByLabels(Arc::new(Series::gauge(name, identity.exposed_key(key), time.0)))],
-    };
-    [
-        family(PUSH_TIME_SECONDS, PUSH_TIME_HELP, group.push_time),
-        family(PUSH_FAILURE_TIME_SECONDS, PUSH_FAILURE_TIME_HELP, group.failure_time),
-    ]
-}
-
-// === impl Decision ===
-
-impl Decision {
-    fn verdict(self) -> Verdict {
-        match self {
-            Self::Push { .. } | Self::Fail { .. } | Self::Remove { .. } => Verdict::Done,
-            Self::Refuse { objections, .. } => Verdict::Refused(objections),
-            Self::Leave { verdict } => verdict,
-        }
+        let (groups, revision) = (&self.groups, self.revision);
+        let stored = self.families.entry(Arc::clone(&about.name)).or_insert_with(|| {
+            self.names_revision = revision;
+            Family::new(Arc::clone(&about), revision)
+        });
+        let theirs = |giver| Some(&*groups.get(giver)?.family(&about.name)?.about);
+        stored.take_help(&self.slots, number, &about, theirs, revision);
+        let ids = stored.put_in(&mut self.slots, groups, (number, about.kind), family.series, revision);
+        stored.about = Arc::clone(&about);
+        GroupFamily { about, time, series: ids.into() }
     }
 }
 

@@ -94,8 +94,8 @@ impl Store {
         for keys in self.keys().chunks(AT_A_TIME) {
             let state = self.lock();
             let sequence = state.log.as_ref().map_or(0, Log::sequence);
-            let groups = keys.iter().filter_map(|key| state.index.groups.get_key_value(key));
-            let views: Vec<_> = groups.map(|(key, group)| GroupView::of(key, group, &state.index.identity)).collect();
+            let groups = keys.iter().filter_map(|key| state.index.groups.find(key));
+            let views: Vec<_> = groups.map(|group| GroupView::of(group, &state.index.slots)).collect();
             drop(state);
             for view in &views {
                 let (draft, tail) = record_of_group(view);

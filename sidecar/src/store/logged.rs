@@ -54,7 +54,7 @@ pub(super) fn draft_of(change: &Change, timestamps: Timestamps) -> Option<Draft>
 
 /// The record of a decision, `None` if it changes nothing. The draft is that of the change.
 pub(super) fn record_of(decision: &Decision, draft: Option<Draft>, index: &Index) -> Option<(Draft, Tail)> {
-    let before = |key| index.groups.get(key).map_or(UnixSeconds::NEVER, |group| group.push_time);
+    let before = |key| index.groups.find(key).map_or(UnixSeconds::NEVER, |group| group.push_time);
     match decision {
         Decision::Push { key, times: Times { push_time, failure_time }, .. } => {
             Some((draft?, Tail { push_time: *push_time, failure_time: *failure_time, before: before(key) }))
@@ -83,8 +83,8 @@ fn stored(view: &GroupView) -> StoredGroup {
     let families = view.families().map(|family| {
         let head = family.head();
         let metrics = family.metrics().map(|metric| Metric {
-            labels: metric.labels.clone(),
-            value: metric.value.clone(),
+            labels: metric.labels.into_owned(),
+            value: metric.value.into_owned(),
             timestamp: metric.timestamp,
             extra: metric.extra.cloned().map(Box::new),
         });
@@ -142,8 +142,7 @@ impl Replay {
         if !is_damaged && !self.is_in_doubt {
             return (self.index, 0);
         }
-        let mut views: Vec<_> =
-            self.index.groups.iter().map(|(key, group)| GroupView::of(key, group, &self.index.identity)).collect();
+        let mut views: Vec<_> = self.index.groups.iter().map(|group| GroupView::of(group, &self.index.slots)).collect();
         views.sort_by(|left, right| {
             right.push_time.0.total_cmp(&left.push_time.0).then_with(|| left.key.cmp(&right.key))
         });
@@ -187,7 +186,7 @@ impl Replay {
 
     /// Whether the group is as a record found it. One that the record did not find is removed here.
     fn found(&mut self, key: &Arc<GroupingKey>, before: UnixSeconds) -> bool {
-        let known = self.index.groups.get(key).map_or(UnixSeconds::NEVER, |group| group.push_time);
+        let known = self.index.groups.find(key).map_or(UnixSeconds::NEVER, |group| group.push_time);
         if known == before {
             return true;
         }
@@ -223,7 +222,7 @@ impl Replay {
     }
 
     fn remove(&mut self, key: Arc<GroupingKey>) {
-        if self.index.groups.contains_key(&key) {
+        if self.index.groups.number(&key).is_some() {
             self.carry_out(Decision::Remove { key });
         }
     }

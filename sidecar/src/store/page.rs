@@ -1,58 +1,47 @@
 //! The page of a revision: the lines of all families, put together when asked for and kept until the revision changes.
 //!
-//! There is one page for each escaping scheme that is asked for, and one for all of them while all names are classic;
-//! the same again in OpenMetrics, which is what most scrapers ask for, and where the names in exemplars count too. A
-//! page of some families alone is made for its reader and not kept. The text is put together under the store's lock:
-//! from lines that are there, but for names that have to be escaped. OpenMetrics is written from a snapshot.
+//! A page is a row of blocks, each some chunks of the stored lists. The page after it takes over the blocks of which
+//! nothing has changed, so that it costs what was pushed in between, not what is stored. There is one page for each
+//! escaping scheme that is asked for, and one for all of them while all names are classic; the same again in
+//! OpenMetrics, where the names in exemplars count too. A page of some families alone is made for its reader and not
+//! kept.
 //!
-//! *Never:* the process's own families, compression, who reads.
+//! Under the store's lock, texts are copied ([`plan`]); they are made into blocks without it ([`raw`]). A page that is
+//! asked for in gzip is kept in that form alone, each block compressed for itself.
+//!
+//! *Never:* what the process's own families hold, who reads.
 
-use std::sync::Arc;
+mod kept;
+mod plan;
+mod raw;
+
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use protocol::series::is_push_time;
 
-use super::{
-    index::Index,
-    shown::{Shown, ShownFamily},
-    snapshot::{Snapshot, StoredFamily},
-};
+use super::index::{Index, OwnFamily};
 use crate::{
-    exposition::{
-        Escaping, Extra, FamilyHead, MetricRef, openmetrics,
-        text::{write_header, write_series},
-    },
-    metrics::OWN_FAMILIES,
+    exposition::Escaping,
+    gzip::{self, Deflater, Sum},
 };
+pub(super) use kept::Pages;
+use plan::{Plan, Planned};
 
 /// Everything that is stored, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// The state it shows.
     pub revision: u64,
-    /// All families, sorted by the name shown.
-    pub text: Bytes,
-    /// Where each family stands in the text, without gaps.
-    pub sections: Vec<Section>,
     /// How many series are left out, because escaping made them like others.
     pub hidden: usize,
-    /// What it was made for.
+    names: Names,
+    parts: Vec<Part>,
     form: Form,
-    /// Whether it is the same in all of them.
+    packing: Packing,
+    /// Whether it is the same under all schemes.
     is_classic: bool,
-}
-
-/// Where a family stands in the text of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
-    /// Its name, as it is shown.
-    pub name: Arc<str>,
-    /// Where its header starts.
-    pub start: usize,
-    /// Where its samples start.
-    pub samples: usize,
-    /// Where it ends.
-    pub end: usize,
+    /// That of the last family to come or to go.
+    names_revision: u64,
 }
 
 /// How push times are labelled.
@@ -66,88 +55,198 @@ pub enum KeyLabels {
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
+    /// In the text format.
     Text(Escaping),
-    /// Without the mark of its end.
+    /// In OpenMetrics, without the mark of its end.
     OpenMetrics(Escaping),
 }
 
-/// The pages of one revision that somebody asked for.
-#[derive(Debug, Default)]
-pub(super) struct Pages {
-    made: Vec<Arc<Page>>,
+/// How a page is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// As one member of gzip.
+    Gzip,
 }
+
+/// What a page is to hold.
+pub(super) struct Ask<W> {
+    pub(super) form: Form,
+    pub(super) packing: Packing,
+    pub(super) labels: KeyLabels,
+    /// By the names as they were pushed.
+    pub(super) wanted: W,
+}
+
+/// The names of the families, as they are shown.
+#[derive(Clone, Debug)]
+struct Names {
+    sorted: Arc<[Arc<str>]>,
+    own: &'static [OwnFamily],
+}
+
+/// What stands between the places of two of the process's own families.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    /// The one before it.
+    own: Option<&'static str>,
+    /// What stands above the samples where a pushed family has that name too, and the process has none to show.
+    header: Option<Arc<Block>>,
+    blocks: Vec<Arc<Block>>,
+    /// All blocks in one piece, where these are small: compressed.
+    joined: Option<(Bytes, Sum)>,
+}
+
+/// A piece of a page.
+#[derive(Debug)]
+struct Block {
+    /// What it was made from; nothing where that has no number.
+    units: Vec<Unit>,
+    /// Whether the names of other families may decide how something in it is written.
+    heeds_names: bool,
+    body: Bytes,
+    /// Of the body as it was before it was compressed, where it is.
+    sum: Sum,
+}
+
+/// A chunk as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unit {
+    chunk: u32,
+    stamp: u64,
+    /// Whether the family's header stands above it.
+    is_first: bool,
+}
+
+/// Blocks that can be taken over, by the chunk that each starts with.
+#[derive(Debug)]
+struct Pool {
+    blocks: HashMap<u32, Arc<Block>>,
+    names_revision: u64,
+    packer: Packer,
+}
+
+/// Makes bytes of texts.
+#[derive(Debug)]
+struct Packer {
+    deflater: Option<Deflater>,
+}
+
+/// The pieces of a page, as they come.
+struct Pieces {
+    packer: Packer,
+    done: Vec<Bytes>,
+    /// What comes next, not packed yet.
+    lines: String,
+    /// Of all that is done.
+    sum: Sum,
+}
+
+/// How much is copied under one hold of the lock, at first: it grows, so that there is an end to it.
+const FIRST_BUDGET: usize = 1 << 20;
+
+/// After so many holds, twice as much is copied.
+const HOLDS_OF_A_BUDGET: u32 = 8;
 
 // === impl Page ===
 
 impl Page {
-    /// Puts the page together from the families that are wanted.
-    pub(super) fn of(index: &Index, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
-        let shown = Shown::of(index, escaping, wanted);
-        let mut text = String::new();
-        let mut sections = Vec::with_capacity(shown.families.len());
-        for family in &shown.families {
-            let (name, start) = (&family.name, text.len());
-            let (help, unit, kind) = (&*family.first.help, &*family.first.unit, family.first.kind);
-            write_header(&mut text, FamilyHead { name, help, unit, kind }, escaping);
-            let samples = text.len();
-            if is_push_time(name) && labels == KeyLabels::AsPushed {
-                write_keys(&mut text, family, escaping);
-            } else {
-                write_lines(&mut text, family, escaping);
+    /// Puts a page together from what `look` is shown, and from the pages before it where these hold the same.
+    ///
+    /// It looks several times where much has changed, so that nobody waits long; what has changed in between is looked at
+    /// again, and the last look is at one state.
+    pub(super) fn make<W: Fn(&str) -> bool>(
+        ask: &Ask<W>,
+        before: Option<&Self>,
+        look: impl Fn(&mut dyn FnMut(&Index)),
+    ) -> Self {
+        let mut pool = Pool::new(ask.packing, before);
+        let mut holds = 0;
+        loop {
+            let budget =
+                FIRST_BUDGET.saturating_mul(1_usize.checked_shl(holds / HOLDS_OF_A_BUDGET).unwrap_or(usize::MAX));
+            let mut plan = None;
+            look(&mut |index| plan = Some(Plan::of(index, ask, &pool, budget)));
+            holds += 1;
+            let Some(plan) = plan else { continue };
+            let is_complete = plan.is_complete;
+            let page = pool.carry_out(plan);
+            if is_complete {
+                return page;
             }
-            sections.push(Section { name: Arc::clone(name), start, samples, end: text.len() });
         }
-        let Shown { hidden, is_classic, .. } = shown;
-        Self { revision: index.revision, text: text.into(), sections, hidden, is_classic, form: Form::Text(escaping) }
     }
 
-    /// The same in OpenMetrics, without the mark of its end.
+    /// For tests of the index alone.
+    #[cfg(test)]
+    pub(super) fn of<W: Fn(&str) -> bool>(index: &Index, ask: &Ask<W>) -> Self {
+        Self::make(ask, None, |show| show(index))
+    }
+
+    /// The names of its families, as they are shown, sorted.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.sorted.iter().map(|name| &**name)
+    }
+
+    /// Whether it has a family of that name, with the process's own beside it.
     #[must_use]
-    pub fn openmetrics(stored: &Snapshot, escaping: Escaping) -> Self {
-        let mut text = String::new();
-        let mut sections = Vec::with_capacity(stored.families.len());
-        let has_family = |name: &str| {
-            let is_stored = stored.families.binary_search_by(|family| (*family.name).cmp(name)).is_ok();
-            is_stored || OWN_FAMILIES.iter().any(|(own, _)| *own == name)
-        };
-        for family in &stored.families {
-            let start = text.len();
-            openmetrics::write_family(&mut text, family.head(), family.metrics(), escaping, has_family);
-            let samples = start + header_length(text.get(start..).unwrap_or_default());
-            sections.push(Section { name: Arc::clone(&family.name), start, samples, end: text.len() });
-        }
-        let mut metrics = stored.families.iter().flat_map(StoredFamily::metrics);
-        let is_classic = stored.is_classic && metrics.all(|metric| metric.extra.is_none_or(Extra::is_classic));
-        let Snapshot { revision, hidden, .. } = *stored;
-        Self { revision, text: text.into(), sections, hidden, is_classic, form: Form::OpenMetrics(escaping) }
+    pub fn has_family(&self, name: &str) -> bool {
+        self.names.has(name)
     }
-}
 
-/// The lines before the first sample; no sample starts like them.
-fn header_length(family: &str) -> usize {
-    family.split_inclusive('\n').take_while(|line| line.starts_with("# ")).map(str::len).sum()
-}
-
-fn write_lines(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
-    for (series, _) in family.series() {
-        match &series.lines {
-            Some(lines) => text.push_str(lines),
-            None => write_series(text, &family.name, series.metric(), escaping),
+    /// All of it, without the process's own families.
+    #[must_use]
+    pub fn text(&self) -> Bytes {
+        match self.pieces(Vec::new(), "").as_slice() {
+            [] => Bytes::new(),
+            [piece] => piece.clone(),
+            pieces => pieces.concat().into(),
         }
     }
-}
 
-fn write_keys(text: &mut String, family: &ShownFamily<'_>, escaping: Escaping) {
-    for (series, key) in family.series() {
-        let metric = MetricRef { labels: key.labels(), ..series.metric() };
-        write_series(text, &family.name, metric, escaping);
+    /// All of it in pieces, with the process's own families among them, name and text of each, sorted by name, and
+    /// something behind it.
+    #[must_use]
+    pub fn pieces(&self, own: Vec<(String, String)>, end: &str) -> Vec<Bytes> {
+        let mut own = own.into_iter().peekable();
+        let mut pieces = Pieces::new(self.packing);
+        for part in &self.parts {
+            let name = part.own.unwrap_or_default();
+            while let Some((_, before)) = own.next_if(|(own, _)| **own < *name) {
+                pieces.lines.push_str(&before);
+            }
+            match (own.next_if(|(own, _)| *own == name), &part.header) {
+                (Some((_, text)), _) => pieces.lines.push_str(&text),
+                (None, Some(header)) => pieces.push(&header.body, header.sum),
+                (None, None) => {}
+            }
+            match &part.joined {
+                Some((joined, sum)) => pieces.push(joined, *sum),
+                None => part.blocks.iter().for_each(|block| pieces.push(&block.body, block.sum)),
+            }
+        }
+        own.for_each(|(_, text)| pieces.lines.push_str(&text));
+        pieces.lines.push_str(end);
+        pieces.finish()
+    }
+
+    /// Whether it is what a reader of that form gets.
+    fn suits(&self, form: Form, packing: Packing) -> bool {
+        self.packing == packing && (self.form == form || (self.is_classic && self.form.is_like(form)))
     }
 }
 
 // === impl Form ===
 
 impl Form {
+    fn escaping(self) -> Escaping {
+        match self {
+            Self::Text(escaping) | Self::OpenMetrics(escaping) => escaping,
+        }
+    }
+
     /// Whether both are of one format, whatever the scheme.
     fn is_like(self, other: Self) -> bool {
         match (self, other) {
@@ -157,21 +256,137 @@ impl Form {
     }
 }
 
-// === impl Pages ===
+// === impl Names ===
 
-impl Pages {
-    /// The page of that revision, if it was made.
-    pub(super) fn find(&mut self, revision: u64, form: Form) -> Option<Arc<Page>> {
-        self.made.retain(|page| page.revision == revision);
-        let fits = |page: &&Arc<Page>| page.form == form || (page.is_classic && page.form.is_like(form));
-        self.made.iter().find(fits).cloned()
-    }
-
-    /// Keeps a page until another revision is asked for.
-    pub(super) fn keep(&mut self, page: Page) -> Arc<Page> {
-        let page = Arc::new(page);
-        self.made.retain(|known| known.form != page.form);
-        self.made.push(Arc::clone(&page));
-        page
+impl Names {
+    fn has(&self, name: &str) -> bool {
+        let is_stored = self.sorted.binary_search_by(|known| (**known).cmp(name)).is_ok();
+        is_stored || self.own.iter().any(|(own, _)| *own == name)
     }
 }
+
+// === impl Pool ===
+
+impl Pool {
+    fn new(packing: Packing, before: Option<&Page>) -> Self {
+        let names_revision = before.map_or(0, |page| page.names_revision);
+        let mut pool = Self { blocks: HashMap::new(), names_revision, packer: Packer::new(packing) };
+        let parts = before.into_iter().flat_map(|page| &page.parts);
+        parts.flat_map(|part| &part.blocks).for_each(|block| pool.put(block));
+        pool
+    }
+
+    fn put(&mut self, block: &Arc<Block>) {
+        if let Some(first) = block.units.first() {
+            self.blocks.insert(first.chunk, Arc::clone(block));
+        }
+    }
+
+    /// The block that starts with this unit, if it is still true as a whole: `units` are those that come now.
+    fn find(&self, units: impl ExactSizeIterator<Item = Option<Unit>>, names_revision: u64) -> Option<&Arc<Block>> {
+        let mut units = units.peekable();
+        let block = self.blocks.get(&units.peek()?.as_ref()?.chunk)?;
+        let is_written_so = !block.heeds_names || self.names_revision == names_revision;
+        let is_same =
+            block.units.len() <= units.len() && block.units.iter().zip(units).all(|(old, new)| Some(*old) == new);
+        (is_written_so && is_same).then_some(block)
+    }
+
+    /// Makes blocks of what is new.
+    fn carry_out(&mut self, plan: Plan) -> Page {
+        let Plan { revision, names_revision, hidden, is_classic, form, names, parts, is_complete } = plan;
+        let mut made = |planned: Planned| match planned {
+            Planned::Kept(block) => block,
+            Planned::Raw(raw) => {
+                let block = Arc::new(raw.block(form, &names, &mut self.packer));
+                self.put(&block);
+                block
+            }
+        };
+        let part = |(own, header, blocks): (_, Option<Planned>, Vec<Planned>)| Part {
+            own,
+            header: header.map(&mut made),
+            blocks: blocks.into_iter().map(&mut made).collect(),
+            joined: None,
+        };
+        let mut parts: Vec<_> = parts.into_iter().map(part).collect();
+        let packing = self.packer.packing();
+        if is_complete && packing == Packing::Gzip {
+            parts.iter_mut().for_each(Part::join);
+        }
+        self.names_revision = names_revision;
+        Page { revision, hidden, names, parts, form, packing, is_classic, names_revision }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn join(&mut self) {
+        let mut joined = Vec::with_capacity(self.blocks.iter().map(|block| block.body.len()).sum());
+        self.blocks.iter().for_each(|block| joined.extend_from_slice(&block.body));
+        let sum = self.blocks.iter().fold(Sum::default(), |sum, block| sum.then(block.sum));
+        self.joined = (!joined.is_empty()).then(|| (joined.into(), sum));
+    }
+}
+
+// === impl Packer ===
+
+impl Packer {
+    fn new(packing: Packing) -> Self {
+        Self { deflater: (packing == Packing::Gzip).then(Deflater::default) }
+    }
+
+    fn packing(&self) -> Packing {
+        if self.deflater.is_some() { Packing::Gzip } else { Packing::Plain }
+    }
+
+    fn pack(&mut self, text: String) -> (Bytes, Sum) {
+        match &mut self.deflater {
+            None => (text.into_boxed_str().into_boxed_bytes().into(), Sum::default()),
+            Some(deflater) => {
+                let mut packed = Vec::with_capacity(text.len() / 4);
+                deflater.deflate(text.as_bytes(), &mut packed);
+                (packed.into_boxed_slice().into(), Sum::of(text.as_bytes()))
+            }
+        }
+    }
+}
+
+// === impl Pieces ===
+
+impl Pieces {
+    fn new(packing: Packing) -> Self {
+        let start = match packing {
+            Packing::Plain => Vec::new(),
+            Packing::Gzip => vec![Bytes::from_static(&gzip::HEADER)],
+        };
+        Self { packer: Packer::new(packing), done: start, lines: String::new(), sum: Sum::default() }
+    }
+
+    fn push(&mut self, piece: &Bytes, sum: Sum) {
+        self.pack_lines();
+        self.done.push(piece.clone());
+        self.sum = self.sum.then(sum);
+    }
+
+    fn pack_lines(&mut self) {
+        if !self.lines.is_empty() {
+            let (piece, sum) = self.packer.pack(std::mem::take(&mut self.lines));
+            self.done.push(piece);
+            self.sum = self.sum.then(sum);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.pack_lines();
+        match self.packer.packing() {
+            Packing::Plain => {}
+            Packing::Gzip => self.done.push(gzip::trailer(self.sum).into()),
+        }
+        self.done
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use protocol::{GroupingKey, LabelSet, series::is_push_time};
+use protocol::{LabelSet, series::is_push_time};
 
-use super::{consistency::SUFFIXES, family::Family, index::Index, series::Series};
+use super::{consistency::SUFFIXES, family::Family, index::Index, stored::Stored};
 use crate::exposition::{
     Escaping, Kind,
     family::{compare_labels, is_metric_name},
@@ -36,18 +36,16 @@ pub(super) struct ShownFamily<'a> {
     pub(super) name: Arc<str>,
     /// The one that gives it type, help and unit.
     pub(super) first: &'a Family,
-    series: ShownSeries<'a>,
+    pub(super) series: ShownSeries,
 }
 
-enum ShownSeries<'a> {
+/// Series by number.
+pub(super) enum ShownSeries {
     /// Those of the first.
     All,
     /// These.
-    Picked(Vec<Entry<'a>>),
+    Picked(Vec<u32>),
 }
-
-/// A series and the group it is of.
-type Entry<'a> = (&'a Arc<Series>, &'a Arc<GroupingKey>);
 
 struct Merge<'a, W> {
     index: &'a Index,
@@ -65,7 +63,7 @@ impl<'a> Shown<'a> {
     pub(super) fn of(index: &'a Index, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
         let wanted_families: Vec<_> = index.families.iter().filter(|(name, _)| wanted(name)).collect();
         let families = || wanted_families.iter().copied();
-        let is_classic = families().all(|(_, family)| family.series.keys().all(|series| series.0.lines.is_some()));
+        let is_classic = families().all(|(_, family)| has_classic_names(family));
         if is_classic || escaping == Escaping::AllowUtf8 {
             let families =
                 families().map(|(name, first)| ShownFamily { name: Arc::clone(name), first, series: ShownSeries::All });
@@ -87,12 +85,12 @@ impl<'a> Shown<'a> {
 
 impl<'a> ShownFamily<'a> {
     /// In the order of the page.
-    pub(super) fn series(&self) -> impl Iterator<Item = Entry<'a>> {
+    pub(super) fn series(&self, stored: Stored<'a>) -> impl Iterator<Item = u32> {
         let (all, picked) = match &self.series {
-            ShownSeries::All => (Some(&self.first.series), [].as_slice()),
+            ShownSeries::All => (Some(self.first.series.iter(stored.slots)), [].as_slice()),
             ShownSeries::Picked(picked) => (None, picked.as_slice()),
         };
-        all.into_iter().flatten().map(|(series, key)| (&series.0, key)).chain(picked.iter().copied())
+        all.into_iter().flatten().chain(picked.iter().copied())
     }
 }
 
@@ -129,7 +127,7 @@ impl<'a, W: Fn(&str) -> bool> Merge<'a, W> {
     fn finish(mut self) -> Shown<'a> {
         let families = std::mem::take(&mut self.families).into_iter().filter_map(|(name, families)| {
             let first = *families.first()?;
-            let is_whole = families.len() == 1 && first.series.keys().all(|series| series.0.lines.is_some());
+            let is_whole = families.len() == 1 && has_classic_names(first);
             let series = if is_whole { ShownSeries::All } else { ShownSeries::Picked(self.pick(&families)) };
             let is_empty = matches!(&series, ShownSeries::Picked(picked) if picked.is_empty());
             (!is_empty).then_some(ShownFamily { name, first, series })
@@ -139,19 +137,25 @@ impl<'a, W: Fn(&str) -> bool> Merge<'a, W> {
     }
 
     /// The series of the families that can be told apart, in the order of the page.
-    fn pick(&mut self, families: &[&'a Family]) -> Vec<Entry<'a>> {
-        let entries = || families.iter().flat_map(|family| &family.series).map(|(series, key)| (&series.0, key));
-        let (classic, other): (Vec<_>, Vec<_>) = entries().partition(|(series, _)| series.lines.is_some());
+    fn pick(&mut self, families: &[&'a Family]) -> Vec<u32> {
+        let stored = self.index.stored();
+        let ids = families.iter().flat_map(|family| family.series.iter(stored.slots));
+        let (classic, other): (Vec<_>, Vec<_>) = ids.partition(|id| stored.is_classic(stored.slot(*id)));
         let all = classic.len() + other.len();
-        let entries = classic.into_iter().chain(other);
+        let ids = classic.into_iter().chain(other);
         let mut shown: Vec<_> =
-            entries.filter_map(|entry| Some((shown_labels(&entry.0.labels, self.escaping)?, entry))).collect();
+            ids.filter_map(|id| Some((shown_labels(&stored.labels(id).to_set(), self.escaping)?, id))).collect();
         // The sort is stable: of equal ones, the first stays.
         shown.sort_by(|(left, _), (right, _)| compare_labels(left, right));
         shown.dedup_by(|(later, _), (kept, _)| later == kept);
         self.hidden += all - shown.len();
-        shown.into_iter().map(|(_, entry)| entry).collect()
+        shown.into_iter().map(|(_, id)| id).collect()
     }
+}
+
+fn has_classic_names(family: &Family) -> bool {
+    let [names, _] = family.unclassic;
+    names == 0
 }
 
 /// `None` where two labels get one name, or one gets that of the metric.

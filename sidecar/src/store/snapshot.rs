@@ -1,7 +1,7 @@
 //! What is stored at one revision, as values, for whoever writes them down in another form than the page's.
 //!
-//! It shares the series with the store, so that taking it costs a pointer a series. It is taken for an escaping scheme:
-//! families have the names that are shown, labels their real ones, and no two are the same once they are escaped.
+//! It is a copy but for what is large. It is taken for an escaping scheme: families have the names that are shown, labels
+//! their real ones, and no two are the same once they are escaped.
 //!
 //! *Never:* formats, the process's own families.
 
@@ -19,8 +19,6 @@ pub struct Snapshot {
     pub families: Vec<StoredFamily>,
     /// How many series are left out, because escaping made them like others.
     pub hidden: usize,
-    /// Whether every other scheme shows the same.
-    pub(super) is_classic: bool,
 }
 
 /// A family over all groups.
@@ -35,27 +33,22 @@ pub struct StoredFamily {
     /// The type of every series.
     pub kind: Kind,
     /// In the order of the page.
-    series: Vec<Arc<Series>>,
+    series: Vec<Series>,
 }
 
 // === impl Snapshot ===
 
 impl Snapshot {
     pub(super) fn of(index: &Index, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Self {
-        let shown = Shown::of(index, escaping, wanted);
+        let (shown, stored) = (Shown::of(index, escaping, wanted), index.stored());
         let families = shown.families.iter().map(|family| StoredFamily {
             name: Arc::clone(&family.name),
             help: Arc::clone(&family.first.help),
             unit: Arc::clone(&family.first.unit),
             kind: family.first.kind,
-            series: family.series().map(|(series, _)| Arc::clone(series)).collect(),
+            series: family.series(stored).map(|id| stored.series(&family.name, id)).collect(),
         });
-        Self {
-            revision: index.revision,
-            families: families.collect(),
-            hidden: shown.hidden,
-            is_classic: shown.is_classic,
-        }
+        Self { revision: index.revision, families: families.collect(), hidden: shown.hidden }
     }
 }
 
@@ -70,6 +63,6 @@ impl StoredFamily {
 
     /// Its series, as metrics.
     pub fn metrics(&self) -> impl Iterator<Item = MetricRef<'_>> {
-        self.series.iter().map(|series| series.metric())
+        self.series.iter().map(Series::metric)
     }
 }

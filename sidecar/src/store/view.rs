@@ -1,6 +1,6 @@
 //! The groups at one revision, one by one, for whoever shows them as groups and not as a page.
 //!
-//! It shares the series with the store, so that taking it costs a pointer a series.
+//! It is a copy but for what is large.
 //!
 //! *Never:* formats, what is done with it.
 
@@ -9,8 +9,10 @@ use std::{sync::Arc, time::Duration};
 use protocol::{GroupingKey, LabelSet};
 
 use super::{
-    group::{Group, GroupFamily},
-    identity::Identity,
+    group::{About, Group},
+    labels::exposed,
+    series::Series,
+    slots::Slots,
 };
 use crate::{
     clock::UnixSeconds,
@@ -30,26 +32,38 @@ pub struct GroupView {
     pub failure_time: UnixSeconds,
     /// How old it may grow, where the last accepted push said so.
     pub(super) stale_after: Option<Duration>,
-    families: Vec<GroupFamily>,
+    families: Vec<Family>,
 }
 
 /// One family of a group.
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyView<'a> {
-    family: &'a GroupFamily,
+    family: &'a Family,
+}
+
+#[derive(Clone, Debug)]
+struct Family {
+    about: Arc<About>,
+    time: UnixSeconds,
+    series: Vec<Series>,
 }
 
 // === impl GroupView ===
 
 impl GroupView {
-    pub(super) fn of(key: &Arc<GroupingKey>, group: &Group, identity: &Identity) -> Self {
+    pub(super) fn of(group: &Group, slots: &Slots) -> Self {
+        let families = group.families.iter().map(|family| Family {
+            about: Arc::clone(&family.about),
+            time: family.time,
+            series: family.series.as_slice().iter().map(|id| slots.get(*id).series.clone()).collect(),
+        });
         Self {
-            key: Arc::clone(key),
-            exposed_key: identity.exposed_key(key),
+            key: Arc::clone(&group.key),
+            exposed_key: exposed(group.shown_key()).collect(),
             push_time: group.push_time,
             failure_time: group.failure_time,
             stale_after: group.stale_after,
-            families: group.families.values().cloned().collect(),
+            families: families.collect(),
         }
     }
 
@@ -71,8 +85,7 @@ impl<'a> FamilyView<'a> {
     /// What is said before its series.
     #[must_use]
     pub fn head(&self) -> FamilyHead<'a> {
-        let GroupFamily { name, kind, help, unit, .. } = self.family;
-        FamilyHead { name, help, unit, kind: *kind }
+        self.family.about.head()
     }
 
     /// When it was last pushed.
@@ -83,6 +96,6 @@ impl<'a> FamilyView<'a> {
 
     /// Its series in the order pushed, with all their labels.
     pub fn metrics(&self) -> impl Iterator<Item = MetricRef<'a>> + use<'a> {
-        self.family.series.iter().map(|series| series.0.metric())
+        self.family.series.iter().map(Series::metric)
     }
 }

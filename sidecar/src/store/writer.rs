@@ -1,8 +1,6 @@
 //! The one place that changes state: decide, log, commit, publish, in a short critical section.
 //!
-//! A push renders its lines and its record before it takes the lock. Readers take the lock too: whoever asks first for the page of a
-//! revision puts it together under the lock, everybody after that only gets hold of it. The page in OpenMetrics is
-//! written without the lock, from a snapshot.
+//! A push renders its lines and its record before it takes the lock. Readers take the lock too, see [`super::reading`].
 //!
 //! *Never:* HTTP, what a decision is.
 
@@ -15,14 +13,11 @@ use super::{
     change::{Change, Verdict},
     index::{Decision, Index, OwnFamily, Request},
     logged::{draft_of, record_of},
-    page::{Form, KeyLabels, Page, Pages},
+    page::Pages,
     rules::Rules,
-    snapshot::Snapshot,
-    view::GroupView,
 };
 use crate::{
     clock::UnixSeconds,
-    exposition::Escaping,
     metrics,
     persist::{Draft, Log, NotStored, Syncer, Tail},
 };
@@ -34,6 +29,9 @@ const MOST_AT_A_TIME: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<Mutex<State>>,
+    pages: Arc<Mutex<Pages>>,
+    /// Held by whoever puts a page together.
+    pub(super) making: Arc<Mutex<()>>,
     pub(super) rules: Rules,
     /// Where it is waited for the disk itself.
     pub(super) syncer: Option<Arc<Syncer>>,
@@ -46,7 +44,6 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) index: Index,
-    pages: Pages,
     /// `None` for memory only.
     pub(super) log: Option<Log>,
 }
@@ -67,9 +64,17 @@ impl Store {
     }
 
     pub(super) fn guarding(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let state = State { index: Index::new(own, rules.clone()), pages: Pages::default(), log: None };
-        let state = Arc::new(Mutex::new(state));
-        Self { state, rules, syncer: None, is_logged: false, changed: Arc::default(), sooner: Arc::default() }
+        let state = State { index: Index::new(own, rules.clone()), log: None };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            pages: Arc::default(),
+            making: Arc::default(),
+            rules,
+            syncer: None,
+            is_logged: false,
+            changed: Arc::default(),
+            sooner: Arc::default(),
+        }
     }
 
     /// Carries out a change. After it returns, every page shows it; it is written to the storage too, and
@@ -150,55 +155,6 @@ impl Store {
         self.changed.notified()
     }
 
-    /// The page of the current revision.
-    #[must_use]
-    pub fn page(&self, escaping: Escaping) -> Arc<Page> {
-        let state = &mut *self.lock();
-        let known = state.pages.find(state.index.revision, Form::Text(escaping));
-        known.unwrap_or_else(|| state.pages.keep(Page::of(&state.index, KeyLabels::Shown, escaping, |_| true)))
-    }
-
-    /// The page of the current revision in OpenMetrics, without the mark of its end.
-    #[must_use]
-    pub fn openmetrics_page(&self, escaping: Escaping) -> Arc<Page> {
-        let mut state = self.lock();
-        let revision = state.index.revision;
-        if let Some(known) = state.pages.find(revision, Form::OpenMetrics(escaping)) {
-            return known;
-        }
-        let stored = Snapshot::of(&state.index, escaping, |_| true);
-        drop(state);
-        let page = Page::openmetrics(&stored, escaping);
-        self.lock().pages.keep(page)
-    }
-
-    /// A page made for one reader: of the wanted families only, with push times labelled in either way.
-    #[must_use]
-    pub fn page_of(&self, labels: KeyLabels, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Page {
-        Page::of(&self.lock().index, labels, escaping, wanted)
-    }
-
-    /// The values of the current revision, of the wanted families only.
-    #[must_use]
-    pub fn snapshot(&self, escaping: Escaping, wanted: impl Fn(&str) -> bool) -> Snapshot {
-        Snapshot::of(&self.lock().index, escaping, wanted)
-    }
-
-    /// The keys of all groups, sorted.
-    #[must_use]
-    pub fn keys(&self) -> Vec<Arc<GroupingKey>> {
-        let mut keys: Vec<_> = self.lock().index.groups.keys().cloned().collect();
-        keys.sort();
-        keys
-    }
-
-    /// One group, if it is there.
-    #[must_use]
-    pub fn group(&self, key: &GroupingKey) -> Option<GroupView> {
-        let index = &self.lock().index;
-        index.groups.get_key_value(key).map(|(key, group)| GroupView::of(key, group, &index.identity))
-    }
-
     /// Removes the groups whose key is wanted, at once, and returns their keys, sorted. After it returns, no page
     /// shows them.
     ///
@@ -226,15 +182,13 @@ impl Store {
         Ok(())
     }
 
-    /// How many groups had an accepted push after that revision and are still there.
-    #[must_use]
-    pub fn groups_pushed_after(&self, revision: u64) -> usize {
-        self.lock().index.groups_pushed_after(revision)
-    }
-
     /// A panic while the lock was held leaves a state that may lack a push, and is better served than nothing.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -122,7 +122,7 @@ fn the_store_alone_gives_the_operators_page_too() {
     let families = text::decode(b"x 1\n", NameValidation::Legacy).unwrap();
     assert_eq!(store.submit(Change::replace(key, families), UnixSeconds(1.5)), Verdict::Done);
     let page = store.page_of(KeyLabels::AsPushed, Escaping::AllowUtf8, |name| name == "push_time_seconds");
-    let text = String::from_utf8(page.text.to_vec()).unwrap();
+    let text = String::from_utf8(page.text().to_vec()).unwrap();
     assert!(text.ends_with("\npush_time_seconds{job=\"j\"} 1.5\n"), "{text}");
 }
 

@@ -35,8 +35,16 @@ pub const END: &str = "# EOF\n";
 /// What the lines of a metric have behind the name of their header, beside the suffixes of counter and info.
 const PARTS: [&str; 4] = ["_sum", "_count", "_bucket", "_created"];
 
+/// What the values of an info or a stateset say of it: it may be none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    are_ones: bool,
+    are_states: bool,
+}
+
 /// What follows from the family as a whole.
-struct Shape<'a> {
+#[derive(Debug)]
+pub struct Shape<'a> {
     /// As the samples have it, escaped.
     name: Cow<'a, str>,
     /// How long the part of it is that the header has.
@@ -57,7 +65,7 @@ pub fn encode(families: &[MetricFamily]) -> String {
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for family in &sorted {
         let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
-        metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
+        metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
         let has_family = |name: &str| sorted.binary_search_by(|family| (*family.name).cmp(name)).is_ok();
         write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, has_family);
     }
@@ -75,10 +83,11 @@ pub fn write_family<'a>(
     has_family: impl Fn(&str) -> bool,
 ) {
     let metrics: Vec<_> = metrics.into_iter().collect();
-    let shape = Shape::of(head, &metrics, escaping, has_family);
-    written(shape.write_header(out, head));
-    for metric in metrics {
-        written(shape.write_metric(out, metric));
+    let facts = Facts::of(head, || metrics.iter().cloned(), escaping);
+    let shape = Shape::of(head, facts, escaping, has_family);
+    shape.write_head(out, head);
+    for metric in &metrics {
+        shape.write(out, metric);
     }
 }
 
@@ -88,15 +97,40 @@ struct Block<'a> {
     is_open: bool,
 }
 
+// === impl Facts ===
+
+impl Facts {
+    /// Looks at the metrics where they matter.
+    pub fn of<'a, M: Iterator<Item = MetricRef<'a>>>(
+        head: FamilyHead<'_>,
+        metrics: impl Fn() -> M,
+        escaping: Escaping,
+    ) -> Self {
+        let are = |allowed: &[f64]| {
+            metrics().all(|metric| matches!(&*metric.value, Value::Number(number) if allowed.contains(number)))
+        };
+        match head.kind {
+            Kind::Info => Self { are_ones: are(&[1.0]), are_states: false },
+            Kind::StateSet => {
+                let name = escaping.metric_name(head.name);
+                let has_state = |metric: MetricRef<'_>| {
+                    let mut labels = metric.labels.iter().map(|(label, _)| escaping.label_name(label));
+                    labels.any(|label| label == name)
+                };
+                Self { are_ones: false, are_states: metrics().all(has_state) && are(&[0.0, 1.0]) }
+            }
+            Kind::Counter | Kind::Gauge | Kind::Summary | Kind::Untyped | Kind::Histogram | Kind::GaugeHistogram => {
+                Self::default()
+            }
+        }
+    }
+}
+
 // === impl Shape ===
 
 impl<'a> Shape<'a> {
-    fn of(
-        head: FamilyHead<'a>,
-        metrics: &[MetricRef<'_>],
-        escaping: Escaping,
-        has_family: impl Fn(&str) -> bool,
-    ) -> Self {
+    /// `has_family` as for [`write_family`].
+    pub fn of(head: FamilyHead<'a>, facts: Facts, escaping: Escaping, has_family: impl Fn(&str) -> bool) -> Self {
         let FamilyHead { name, kind, .. } = head;
         let escaped = escaping.metric_name(name);
         let is_part = |short: &str| {
@@ -108,22 +142,15 @@ impl<'a> Shape<'a> {
             let short = name.strip_suffix(suffix).filter(is_free)?;
             escaped.strip_suffix(suffix).map(|header| (short, header.len()))
         };
-        let are = |allowed: &[f64]| {
-            metrics.iter().all(|metric| matches!(metric.value, Value::Number(number) if allowed.contains(number)))
-        };
-        let has_state = |metric: &MetricRef<'_>| {
-            let mut labels = metric.labels.iter().map(|(label, _)| escaping.label_name(label));
-            labels.any(|label| label == escaped)
-        };
         let whole = escaped.len();
         let (word, header) = match kind {
             Kind::Counter => short("_total").map_or(("unknown", whole), |(_, header)| ("counter", header)),
             // Where there is a counter of the same short name, the header is the counter's.
-            Kind::Info => match short("_info").filter(|_| are(&[1.0])) {
+            Kind::Info => match short("_info").filter(|_| facts.are_ones) {
                 Some((short, header)) if !has_family(&format!("{short}_total")) => ("info", header),
                 Some(_) | None => ("gauge", whole),
             },
-            Kind::StateSet if metrics.iter().all(has_state) && are(&[0.0, 1.0]) => ("stateset", whole),
+            Kind::StateSet if facts.are_states => ("stateset", whole),
             Kind::StateSet | Kind::Gauge => ("gauge", whole),
             Kind::Summary => ("summary", whole),
             Kind::Histogram | Kind::GaugeHistogram => ("histogram", whole),
@@ -133,6 +160,16 @@ impl<'a> Shape<'a> {
         let has_created =
             matches!(word, "counter" | "summary" | "histogram") && !has_family(&format!("{of_header}_created"));
         Self { name: escaped, header, word, has_created, escaping }
+    }
+
+    /// Prints the lines before the samples.
+    pub fn write_head(&self, out: &mut String, head: FamilyHead<'_>) {
+        written(self.write_header(out, head));
+    }
+
+    /// Prints the lines of one metric.
+    pub fn write(&self, out: &mut String, metric: &MetricRef<'_>) {
+        written(self.write_metric(out, metric));
     }
 
     fn header(&self) -> &str {
@@ -156,9 +193,9 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    fn write_metric(&self, out: &mut String, metric: MetricRef<'_>) -> fmt::Result {
+    fn write_metric(&self, out: &mut String, metric: &MetricRef<'_>) -> fmt::Result {
         let (extra, is_counter) = (metric.extra, self.word == "counter");
-        match metric.value {
+        match &*metric.value {
             Value::Number(number) => {
                 let exemplar = extra.filter(|_| is_counter).and_then(|extra| extra.exemplars.first());
                 self.line(out, metric, &self.name, None, |out| write_number(out, *number), exemplar)?;
@@ -175,7 +212,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    fn write_summary(&self, out: &mut String, metric: MetricRef<'_>, summary: &Summary) -> fmt::Result {
+    fn write_summary(&self, out: &mut String, metric: &MetricRef<'_>, summary: &Summary) -> fmt::Result {
         for (quantile, value) in &summary.quantiles {
             let inner = Some((QUANTILE_LABEL, *quantile));
             self.line(out, metric, &self.name, inner, |out| write_number(out, *value), None)?;
@@ -184,7 +221,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The buckets stand in the order of their bounds, that for everything last.
-    fn write_histogram(&self, out: &mut String, metric: MetricRef<'_>, histogram: &Histogram) -> fmt::Result {
+    fn write_histogram(&self, out: &mut String, metric: &MetricRef<'_>, histogram: &Histogram) -> fmt::Result {
         let name = format!("{}_bucket", self.name);
         let exemplars = metric.extra.map(|extra| &extra.bucket_exemplars);
         let count = histogram.count.as_f64();
@@ -202,7 +239,7 @@ impl<'a> Shape<'a> {
         self.write_sum(out, metric, histogram.sum, count)
     }
 
-    fn write_sum(&self, out: &mut String, metric: MetricRef<'_>, sum: f64, count: f64) -> fmt::Result {
+    fn write_sum(&self, out: &mut String, metric: &MetricRef<'_>, sum: f64, count: f64) -> fmt::Result {
         for (suffix, value) in [("_sum", sum), ("_count", count)] {
             let name = format!("{}{suffix}", self.name);
             self.line(out, metric, &name, None, |out| write_number(out, value), None)?;
@@ -213,7 +250,7 @@ impl<'a> Shape<'a> {
     fn line(
         &self,
         out: &mut String,
-        metric: MetricRef<'_>,
+        metric: &MetricRef<'_>,
         name: &str,
         inner: Option<(&str, f64)>,
         write_value: impl FnOnce(&mut String) -> fmt::Result,
@@ -227,7 +264,7 @@ impl<'a> Shape<'a> {
         if !is_plain {
             write_quoted(block.item(), name)?;
         }
-        block.labels(metric.labels, self.escaping)?;
+        block.labels(&metric.labels, self.escaping)?;
         if let Some((label, bound)) = inner {
             write!(block.item(), "{label}=\"")?;
             write_canonical(block.out, bound)?;

@@ -36,7 +36,7 @@ pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for family in sorted {
         let mut metrics: Vec<_> = family.metrics.iter().map(MetricRef::from).collect();
-        metrics.sort_by(|left, right| compare_labels(left.labels, right.labels));
+        metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
         write_family(&mut out, family.head(), metrics, Escaping::AllowUtf8, ProtobufForm::Delimited);
     }
     out
@@ -54,7 +54,7 @@ pub fn write_family<'a>(
     let kind = head.kind.shown();
     let name = escaping.metric_name(name);
     let unit = FamilyHead { name: &name, ..head }.shown_unit();
-    let metrics = metrics.into_iter().map(|metric| self::metric(kind, metric, escaping));
+    let metrics = metrics.into_iter().map(|metric| self::metric(kind, &metric, escaping));
     let layout = match form {
         ProtobufForm::Delimited => {
             let number = KINDS.iter().position(|known| *known == kind).and_then(|number| i32::try_from(number).ok());
@@ -76,11 +76,11 @@ pub fn write_family<'a>(
     out.extend(text_form::printed(head, metrics, layout).into_bytes());
 }
 
-fn metric(kind: Kind, metric: MetricRef<'_>, escaping: Escaping) -> message::Metric {
+fn metric(kind: Kind, metric: &MetricRef<'_>, escaping: Escaping) -> message::Metric {
     let created = metric.extra.and_then(|extra| extra.created).map(|created| timestamp(created.at));
-    let labels = labels(metric.labels, escaping);
+    let labels = labels(&metric.labels, escaping);
     let mut made = message::Metric { labels, timestamp_ms: metric.timestamp, ..message::Metric::default() };
-    match metric.value {
+    match &*metric.value {
         Value::Number(number) if kind == Kind::Counter => {
             let exemplar = metric.extra.and_then(|extra| extra.exemplars.first()).map(exemplar);
             made.counter = Some(message::Counter { value: Some(*number), exemplar, created });

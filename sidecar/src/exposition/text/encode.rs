@@ -45,7 +45,7 @@ pub fn encode(families: &[MetricFamily]) -> String {
         let mut metrics: Vec<_> = family.metrics.iter().collect();
         metrics.sort_by(|left, right| compare_labels(&left.labels, &right.labels));
         for metric in metrics {
-            write_series(&mut out, &family.name, metric.into(), Escaping::AllowUtf8);
+            write_series(&mut out, &family.name, &metric.into(), Escaping::AllowUtf8);
         }
     }
     out
@@ -65,11 +65,11 @@ pub fn write_header(out: &mut String, head: FamilyHead<'_>, escaping: Escaping) 
 }
 
 /// Prints the lines of one metric.
-pub fn write_series(out: &mut String, name: &str, metric: MetricRef<'_>, escaping: Escaping) {
+pub fn write_series(out: &mut String, name: &str, metric: &MetricRef<'_>, escaping: Escaping) {
     let name = escaping.metric_name(name);
-    let MetricRef { labels, timestamp, .. } = metric;
-    let series = Lines { name: &name, is_quoted: !is_metric_name(&name), labels, timestamp, escaping };
-    written(match metric.value {
+    let MetricRef { labels, value, timestamp, extra: _ } = metric;
+    let series = Lines { name: &name, is_quoted: !is_metric_name(&name), labels, timestamp: *timestamp, escaping };
+    written(match &**value {
         Value::Number(number) => line(out, series, "", None, *number),
         Value::Summary(summary) => write_summary(out, series, summary),
         Value::Histogram(histogram) => write_histogram(out, series, histogram),

@@ -11,6 +11,7 @@
 //! *Never:* requests, where groups come from.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     convert::Infallible,
     fmt::{self, Display},
@@ -197,8 +198,8 @@ impl Own {
     ) -> Result<(), M::Error> {
         let time = if value == UnixSeconds::NEVER { other } else { value };
         let head = FamilyHead { name: self.key(), help, unit: "", kind: Kind::Gauge };
-        let number = Value::Number(value.0);
-        let series = Series(MetricRef { labels: &group.exposed_key, value: &number, timestamp: None, extra: None });
+        let (labels, value) = (Cow::Borrowed(&group.exposed_key), Cow::Owned(Value::Number(value.0)));
+        let series = Series(MetricRef { labels, value, timestamp: None, extra: None });
         map.serialize_entry(self.key(), &Family { head, time, series: vec![series] })
     }
 }
@@ -246,7 +247,7 @@ impl Serialize for Series<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(MetricRef { labels, value, extra, timestamp: _ }) = self;
         let mut map = serializer.serialize_map(None)?;
-        match value {
+        match &**value {
             Value::Number(value) => {
                 map.serialize_entry("labels", &Labels(labels))?;
                 map.serialize_entry("value", &Printed(Number(*value)))?;

@@ -215,17 +215,17 @@ impl<'a> Document<'a> {
         while !self.is_full()
             && let Some(metric) = metrics.next()
         {
-            self.metric(metric)?;
+            self.metric(&metric)?;
         }
         self.out.write_str("</table></div>\n")?;
         self.left_out(metrics.count(), "series")?;
         self.out.write_str("</details>\n")
     }
 
-    fn metric(&mut self, metric: MetricRef<'_>) -> fmt::Result {
+    fn metric(&mut self, metric: &MetricRef<'_>) -> fmt::Result {
         let MetricRef { labels, value, extra, timestamp: _ } = metric;
         write!(self.out, "<tr><td>{}</td><td class=\"value\">", Text(labels))?;
-        match value {
+        match &**value {
             Value::Number(number) => write!(self.out, "{}", Plain(*number))?,
             Value::Summary(Summary { quantiles, sum, count }) => {
                 self.parts(quantiles.iter(), |out, (quantile, value)| {

@@ -75,7 +75,7 @@ impl Draft {
         self.put_head(head);
         for metric in metrics {
             let timestamp = metric.timestamp.filter(|_| has_timestamps);
-            self.put_metric(MetricRef { timestamp, ..metric }, |_| true);
+            self.put_metric(&MetricRef { timestamp, ..metric }, |_| true);
         }
         self.bytes.push(0);
     }
@@ -91,7 +91,7 @@ impl Draft {
         self.put_head(head);
         put_float(&mut self.bytes, time.0);
         for metric in metrics {
-            self.put_metric(metric, |(name, value)| given.get(name) != Some(value));
+            self.put_metric(&metric, |(name, value)| given.get(name) != Some(value));
         }
         self.bytes.push(0);
     }
@@ -133,9 +133,9 @@ impl Draft {
         }
     }
 
-    fn put_metric(&mut self, metric: MetricRef<'_>, is_wanted: impl Fn((&str, &str)) -> bool) {
+    fn put_metric(&mut self, metric: &MetricRef<'_>, is_wanted: impl Fn((&str, &str)) -> bool) {
         let out = &mut self.bytes;
-        let value = match metric.value {
+        let value = match &*metric.value {
             Value::Number(_) => 0,
             Value::Summary(_) => metric::SUMMARY,
             Value::Histogram(_) => metric::HISTOGRAM,
@@ -143,8 +143,8 @@ impl Draft {
         let timestamp = if metric.timestamp.is_some() { metric::HAS_TIMESTAMP } else { 0 };
         let extra = if metric.extra.is_some() { metric::HAS_EXTRA } else { 0 };
         out.push(metric::PRESENT | value | timestamp | extra);
-        put_labels(out, metric.labels, is_wanted);
-        match metric.value {
+        put_labels(out, &metric.labels, is_wanted);
+        match &*metric.value {
             Value::Number(number) => put_float(out, *number),
             Value::Summary(summary) => put_summary(out, summary),
             Value::Histogram(histogram) => put_histogram(out, histogram),

@@ -10,7 +10,7 @@ use crate::{
     exposition::{Escaping, MetricFamily, text},
     store::{
         Timestamps,
-        page::{KeyLabels, Page},
+        page::{Ask, Form, KeyLabels, Packing, Page},
     },
 };
 
@@ -47,7 +47,12 @@ impl Fixture {
     }
 
     fn page(&self) -> String {
-        String::from_utf8(Page::of(&self.index, KeyLabels::Shown, Escaping::default(), |_| true).text.to_vec()).unwrap()
+        let form = Form::Text(Escaping::default());
+        let page = Page::of(
+            &self.index,
+            &Ask { form, packing: Packing::Plain, labels: KeyLabels::Shown, wanted: |_: &str| true },
+        );
+        String::from_utf8(page.text().to_vec()).unwrap()
     }
 
     /// The page without comments and without push times, which tests of them ask for.
@@ -57,7 +62,7 @@ impl Fixture {
     }
 
     fn times(&self, key: &str) -> (f64, f64) {
-        let group = &self.index.groups[&path(key)];
+        let group = self.index.groups.find(&path(key)).unwrap();
         (group.push_time.0, group.failure_time.0)
     }
 
@@ -97,7 +102,7 @@ fn put_replaces_the_group_and_post_the_families_it_names() {
     assert_eq!(it.samples(), "z{instance=\"\",job=\"j\"} 3");
     it.put("j", "");
     assert_eq!(it.samples(), "");
-    assert!(it.index.groups.contains_key(&path("j")));
+    assert!(it.index.groups.find(&path("j")).is_some());
 }
 
 #[test]
@@ -424,7 +429,7 @@ fn two_keys_that_look_the_same_are_not_both_taken() {
         "expected a grouping key that can be told from {job=\"j\"}, found {instance=\"\",job=\"j\"}: \
          both are shown as {instance=\"\",job=\"j\"}",
     );
-    assert!(!it.index.groups.contains_key(&path("j/instance/")));
+    assert!(it.index.groups.find(&path("j/instance/")).is_none());
     it.submit(Change::remove(path("j")));
     assert_eq!(it.put("j/instance/", "y 1\n"), Verdict::Done);
 }
@@ -434,13 +439,15 @@ fn the_operator_sees_keys_as_they_were_pushed() {
     let mut it = Fixture::new();
     it.put("a", "");
     it.put("b/instance/", "");
-    let page = Page::of(&it.index, KeyLabels::AsPushed, Escaping::AllowUtf8, |name| name == "push_time_seconds");
-    let text = String::from_utf8(page.text.to_vec()).unwrap();
+    let wanted = |name: &str| name == "push_time_seconds";
+    let form = Form::Text(Escaping::AllowUtf8);
+    let page = Page::of(&it.index, &Ask { form, packing: Packing::Plain, labels: KeyLabels::AsPushed, wanted });
+    let text = String::from_utf8(page.text().to_vec()).unwrap();
     assert!(
         text.ends_with("push_time_seconds{job=\"a\"} 101\npush_time_seconds{instance=\"\",job=\"b\"} 102\n"),
         "{text}"
     );
-    assert_eq!(page.sections.len(), 1);
+    assert_eq!(page.names().len(), 1);
 }
 
 #[test]
@@ -533,14 +540,18 @@ mod law {
                     prop_assert!(seen.insert((family.name.clone(), metric.labels.clone())));
                 }
             }
-            let held: usize = it.index.groups.values().flat_map(|group| group.families.values()).map(|family| family.series.len()).sum();
-            prop_assert_eq!(seen.len(), held + 2 * it.index.groups.len());
-            prop_assert!(it.index.families.values().all(|family| !family.series.is_empty()));
-            prop_assert_eq!(it.index.stale(UnixSeconds(f64::MAX)).count(), it.index.groups.len());
+            let groups: Vec<_> = it.index.groups.keys().map(|key| it.index.groups.find(key).unwrap()).collect();
+            let held: usize = groups.iter().flat_map(|group| &group.families).map(|family| family.series.len()).sum();
+            prop_assert_eq!(seen.len(), held + 2 * groups.len());
+            prop_assert_eq!(it.index.counts(), Counts { groups: groups.len(), series: held });
+            let stored = it.index.stored();
+            prop_assert!(it.index.families.values().all(|family| !family.series.is_empty() && family.is_sorted(stored)));
+            prop_assert_eq!(it.index.stale(UnixSeconds(f64::MAX)).count(), groups.len());
             for key in KEYS {
                 it.submit(Change::remove(path(key)));
             }
             prop_assert!(it.index.families.is_empty());
+            prop_assert_eq!(it.index.slots.len(), 0);
             prop_assert_eq!(it.index.next_staleness(), None);
         }
     }

@@ -102,7 +102,7 @@ fn seen(store: &Store) -> (String, String, Option<UnixSeconds>) {
     let text = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
     let escaping = Escaping::default();
     let (page, openmetrics) = (store.page(escaping), store.openmetrics_page(escaping));
-    (text(&page.text), text(&openmetrics.text), store.next_staleness())
+    (text(&page.text()), text(&openmetrics.text()), store.next_staleness())
 }
 
 /// Everything that can happen to a store.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use protocol::{NameValidation, PathNames};
+use protocol::{GroupingKey, NameValidation, PathNames};
 
 use super::*;
 use crate::{
@@ -43,11 +43,11 @@ fn page(store: &Store, escaping: Escaping) -> Page {
 fn check(bodies: &[&str], escaping: Escaping, hidden: usize, expected: &str) {
     let store = holding(bodies);
     let page = page(&store, escaping);
-    let text = String::from_utf8(page.text.to_vec()).unwrap().replace("instance=\"\",", "");
+    let text = String::from_utf8(page.text().to_vec()).unwrap().replace("instance=\"\",", "");
     assert_eq!((text.as_str(), page.hidden), (expected, hidden));
     let snapshot = store.snapshot(escaping, |name| !name.starts_with("push_"));
-    let names: Vec<_> = snapshot.families.iter().map(|family| &family.name).collect();
-    assert_eq!(names, page.sections.iter().map(|section| &section.name).collect::<Vec<_>>());
+    let names: Vec<_> = snapshot.families.iter().map(|family| &*family.name).collect();
+    assert_eq!(names, page.names().collect::<Vec<_>>());
     assert_eq!(snapshot.hidden, hidden);
 }
 
@@ -113,15 +113,15 @@ fn families_of_the_process_itself_come_first_too() {
     check(&["# TYPE \"sidegate.scrapes_total\" gauge\n{\"sidegate.scrapes_total\"} 1\n"], Escaping::Underscores, 1, "");
     let store = holding(&["# TYPE \"sidegate.scrapes_total\" gauge\n{\"sidegate.scrapes_total\"} 1\n"]);
     let alone = store.page_of(KeyLabels::Shown, Escaping::Underscores, |name| name == "sidegate.scrapes_total");
-    assert_eq!((alone.sections.len(), alone.hidden), (1, 0));
+    assert_eq!((alone.names().len(), alone.hidden), (1, 0));
 }
 
 #[test]
 fn no_name_is_escaped_to_a_push_time() {
     let store = holding(&["# TYPE \"push.time_seconds\" gauge\n{\"push.time_seconds\",a=\"b\"} 1\n"]);
     let page = store.page(Escaping::Underscores);
-    assert_eq!((page.sections.len(), page.hidden), (2, 1));
-    assert_eq!(store.page(Escaping::AllowUtf8).sections.len(), 3);
+    assert_eq!((page.names().len(), page.hidden), (2, 1));
+    assert_eq!(store.page(Escaping::AllowUtf8).names().len(), 3);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn one_page_is_kept_for_all_schemes_while_names_are_classic_and_one_for_each_lat
     let families = text::decode(b"{\"a.b\"} 1\n", NameValidation::Utf8).unwrap();
     submit(&store, "/metrics/job/0", families);
     let (underscores, unescaped) = (store.page(Escaping::Underscores), store.page(Escaping::AllowUtf8));
-    assert!(classic.revision < underscores.revision && underscores.text != unescaped.text);
+    assert!(classic.revision < underscores.revision && underscores.text() != unescaped.text());
     assert!(Arc::ptr_eq(&underscores, &store.page(Escaping::Underscores)));
     assert!(Arc::ptr_eq(&unescaped, &store.page(Escaping::AllowUtf8)));
 }
@@ -166,13 +166,13 @@ fn an_openmetrics_page_is_kept_beside_that_in_text() {
     assert!(!Arc::ptr_eq(&text, &openmetrics));
     assert!(Arc::ptr_eq(&text, &store.page(Escaping::Dots)));
     assert!(Arc::ptr_eq(&openmetrics, &store.openmetrics_page(Escaping::Dots)));
-    let samples = |page: &Page, at: usize| {
-        let section = &page.sections[at];
-        String::from_utf8(page.text.slice(section.samples..section.end).to_vec()).unwrap()
+    let samples = |page: &Page| {
+        let text = String::from_utf8(page.text().to_vec()).unwrap();
+        text.split_inclusive('\n').filter(|line| line.starts_with("a{")).collect::<String>()
     };
-    assert_eq!(samples(&openmetrics, 0), "a{instance=\"\",job=\"0\"} 1\n");
+    assert_eq!(samples(&openmetrics), "a{instance=\"\",job=\"0\"} 1\n");
     submit(&store, "/metrics/job/1", text::decode(b"a 2\n", NameValidation::Utf8).unwrap());
-    assert_eq!(samples(&store.openmetrics_page(Escaping::Dots), 0).lines().count(), 2);
+    assert_eq!(samples(&store.openmetrics_page(Escaping::Dots)).lines().count(), 2);
 }
 
 #[test]
@@ -185,7 +185,8 @@ fn an_openmetrics_page_with_exemplars_of_other_names_is_for_one_scheme() {
         let pages = [Escaping::AllowUtf8, Escaping::Underscores].map(|escaping| store.openmetrics_page(escaping));
         assert_eq!(Arc::ptr_eq(&pages[0], &pages[1]), number == 0);
         for (page, name) in pages.iter().zip([name, "trace_id"]) {
-            let text = std::str::from_utf8(&page.text).unwrap();
+            let text = page.text();
+            let text = std::str::from_utf8(&text).unwrap();
             assert!(text.contains(&format!("# {{{name}=\"abc\"}} 1\n")), "{text}");
         }
     }
@@ -279,16 +280,18 @@ proptest! {
         let stored: usize = store.snapshot(Escaping::AllowUtf8, |_| true).families.iter().map(|it| it.metrics().count()).sum();
         for escaping in Escaping::ALL {
             let page = store.page(escaping);
-            let text = std::str::from_utf8(&page.text).unwrap();
+            let text = page.text();
+            let text = std::str::from_utf8(&text).unwrap();
             let validation = if escaping == Escaping::AllowUtf8 { NameValidation::Utf8 } else { NameValidation::Legacy };
-            let families = text::decode(&page.text, validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
-            prop_assert!(page.sections.is_sorted_by(|left, right| left.name < right.name));
-            let expected = (page.sections.len(), stored - page.hidden);
+            let families = text::decode(text.as_bytes(), validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            prop_assert!(page.names().is_sorted_by(|left, right| left < right));
+            let expected = (page.names().len(), stored - page.hidden);
             prop_assert_eq!(each_once(&families, escaping)?, expected, "{}", text);
 
             let page = store.openmetrics_page(escaping);
-            let text = std::str::from_utf8(&page.text).unwrap();
-            let families = openmetrics::decode(&page.text, validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            let text = page.text();
+            let text = std::str::from_utf8(&text).unwrap();
+            let families = openmetrics::decode(text.as_bytes(), validation).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
             prop_assert_eq!(each_once(&families, escaping)?, expected, "{}", text);
             let counters = families.iter().filter(|family| family.kind == Kind::Counter);
             prop_assert!(counters.flat_map(|family| &family.metrics).all(|metric| has_exemplar(metric, escaping)), "{}", text);

@@ -19,7 +19,7 @@ fn a_push_of_the_past_brings_its_times() {
     let mut it = Fixture::new();
     assert_eq!(it.put_at("j", "x 1\n", 50.0, 40.0), Verdict::Done);
     assert_eq!(it.times("j"), (50.0, 40.0));
-    assert_eq!(it.index.groups[&path("j")].families["x"].time, UnixSeconds(50.0));
+    assert_eq!(it.index.groups.find(&path("j")).unwrap().family("x").unwrap().time, UnixSeconds(50.0));
     assert_eq!(it.index.groups_pushed_after(0), 1);
     it.put("j", "x 2\n");
     assert_eq!(it.times("j"), (102.0, 40.0));
@@ -44,8 +44,8 @@ fn a_post_of_the_past_keeps_the_other_families_with_their_times() {
     it.put_at("j", "x 1\ny 1\n", 50.0, 0.0);
     let times = Times { push_time: UnixSeconds(60.0), failure_time: UnixSeconds::NEVER };
     assert_eq!(it.submit(Change::merge(path("j"), families("x 2\n")).with_times(times)), Verdict::Done);
-    let group = &it.index.groups[&path("j")];
-    assert_eq!((group.families["x"].time.0, group.families["y"].time.0), (60.0, 50.0));
+    let group = it.index.groups.find(&path("j")).unwrap();
+    assert_eq!((group.family("x").unwrap().time.0, group.family("y").unwrap().time.0), (60.0, 50.0));
 }
 
 #[test]

@@ -31,8 +31,7 @@ impl History {
 
 fn groups(store: &Store) -> Vec<(String, String)> {
     let state = store.lock();
-    let views: Vec<_> =
-        state.index.groups.iter().map(|(key, group)| GroupView::of(key, group, &state.index.identity)).collect();
+    let views: Vec<_> = state.index.groups.iter().map(|group| GroupView::of(group, &state.index.slots)).collect();
     drop(state);
     let shown = |view: &GroupView| {
         let families: String = view

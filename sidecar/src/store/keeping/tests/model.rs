@@ -381,7 +381,7 @@ fn plain(line: &str) -> String {
 
 #[track_caller]
 fn is_as_the_model(store: &Store, model: &Model) {
-    let page = String::from_utf8(store.page(Escaping::default()).text.to_vec()).unwrap();
+    let page = String::from_utf8(store.page(Escaping::default()).text().to_vec()).unwrap();
     let lines: Vec<_> = page.lines().map(plain).collect();
     let sorted: BTreeSet<_> = lines.iter().cloned().collect();
     assert_eq!(sorted, model.lines());
