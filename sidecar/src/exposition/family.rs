@@ -169,11 +169,13 @@ pub(super) fn is_in_metric_name(byte: u8) -> bool {
 
 /// Of families of one name the last takes the place of those before it, as upstream has it for protobuf.
 #[must_use]
-pub fn last_of_each_name(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+pub fn last_of_each_name(mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
     let mut names = HashSet::with_capacity(families.len());
-    let mut kept: Vec<_> = families.into_iter().rev().filter(|family| names.insert(family.name.clone())).collect();
-    kept.reverse();
-    kept
+    let mut is_last: Vec<_> = families.iter().rev().map(|family| names.insert(family.name.as_str())).collect();
+    if is_last.contains(&false) {
+        families.retain(|_| is_last.pop().unwrap_or(true));
+    }
+    families
 }
 
 /// The order in which the metrics of a family are shown: fewer labels first, then by the label values, bytewise. The

@@ -76,7 +76,7 @@ pub(super) fn write_block<'a>(out: &mut String, labels: impl Iterator<Item = (&'
 }
 
 fn write_escaped(out: &mut String, value: &str) {
-    if !value.bytes().fold(false, |any, byte| any | matches!(byte, b'\\' | b'"' | b'\n')) {
+    if !['\\', '"', '\n'].into_iter().any(|c| value.contains(c)) {
         out.push_str(value);
         return;
     }

@@ -12,20 +12,21 @@
 //! *Never:* what the process's own families hold, who reads.
 
 mod kept;
+mod packer;
 mod plan;
+mod pool;
 mod raw;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::index::{Index, OwnFamily};
-use crate::{
-    exposition::Escaping,
-    gzip::{self, Deflater, Sum},
-};
+use crate::{exposition::Escaping, gzip::Sum};
 pub(super) use kept::Pages;
-use plan::{Plan, Planned};
+use packer::Pieces;
+use plan::Plan;
+use pool::Pool;
 
 /// Everything that is stored, as text.
 #[derive(Debug)]
@@ -118,30 +119,6 @@ struct Unit {
     stamp: u64,
     /// Whether the family's header stands above it.
     is_first: bool,
-}
-
-/// Blocks that can be taken over, by the chunk that each starts with.
-#[derive(Debug)]
-struct Pool {
-    blocks: HashMap<u32, Arc<Block>>,
-    names_revision: u64,
-    packer: Packer,
-}
-
-/// Makes bytes of texts.
-#[derive(Debug)]
-struct Packer {
-    deflater: Option<Deflater>,
-}
-
-/// The pieces of a page, as they come.
-struct Pieces {
-    packer: Packer,
-    done: Vec<Bytes>,
-    /// What comes next, not packed yet.
-    lines: String,
-    /// Of all that is done.
-    sum: Sum,
 }
 
 /// How much is copied under one hold of the lock, at first: it grows, so that there is an end to it.
@@ -265,60 +242,6 @@ impl Names {
     }
 }
 
-// === impl Pool ===
-
-impl Pool {
-    fn new(packing: Packing, before: Option<&Page>) -> Self {
-        let names_revision = before.map_or(0, |page| page.names_revision);
-        let mut pool = Self { blocks: HashMap::new(), names_revision, packer: Packer::new(packing) };
-        let parts = before.into_iter().flat_map(|page| &page.parts);
-        parts.flat_map(|part| &part.blocks).for_each(|block| pool.put(block));
-        pool
-    }
-
-    fn put(&mut self, block: &Arc<Block>) {
-        if let Some(first) = block.units.first() {
-            self.blocks.insert(first.chunk, Arc::clone(block));
-        }
-    }
-
-    /// The block that starts with this unit, if it is still true as a whole: `units` are those that come now.
-    fn find(&self, units: impl ExactSizeIterator<Item = Option<Unit>>, names_revision: u64) -> Option<&Arc<Block>> {
-        let mut units = units.peekable();
-        let block = self.blocks.get(&units.peek()?.as_ref()?.chunk)?;
-        let is_written_so = !block.heeds_names || self.names_revision == names_revision;
-        let is_same =
-            block.units.len() <= units.len() && block.units.iter().zip(units).all(|(old, new)| Some(*old) == new);
-        (is_written_so && is_same).then_some(block)
-    }
-
-    /// Makes blocks of what is new.
-    fn carry_out(&mut self, plan: Plan) -> Page {
-        let Plan { revision, names_revision, hidden, is_classic, form, names, parts, is_complete } = plan;
-        let mut made = |planned: Planned| match planned {
-            Planned::Kept(block) => block,
-            Planned::Raw(raw) => {
-                let block = Arc::new(raw.block(form, &names, &mut self.packer));
-                self.put(&block);
-                block
-            }
-        };
-        let part = |(own, header, blocks): (_, Option<Planned>, Vec<Planned>)| Part {
-            own,
-            header: header.map(&mut made),
-            blocks: blocks.into_iter().map(&mut made).collect(),
-            joined: None,
-        };
-        let mut parts: Vec<_> = parts.into_iter().map(part).collect();
-        let packing = self.packer.packing();
-        if is_complete && packing == Packing::Gzip {
-            parts.iter_mut().for_each(Part::join);
-        }
-        self.names_revision = names_revision;
-        Page { revision, hidden, names, parts, form, packing, is_classic, names_revision }
-    }
-}
-
 // === impl Part ===
 
 impl Part {
@@ -327,64 +250,6 @@ impl Part {
         self.blocks.iter().for_each(|block| joined.extend_from_slice(&block.body));
         let sum = self.blocks.iter().fold(Sum::default(), |sum, block| sum.then(block.sum));
         self.joined = (!joined.is_empty()).then(|| (joined.into(), sum));
-    }
-}
-
-// === impl Packer ===
-
-impl Packer {
-    fn new(packing: Packing) -> Self {
-        Self { deflater: (packing == Packing::Gzip).then(Deflater::default) }
-    }
-
-    fn packing(&self) -> Packing {
-        if self.deflater.is_some() { Packing::Gzip } else { Packing::Plain }
-    }
-
-    fn pack(&mut self, text: String) -> (Bytes, Sum) {
-        match &mut self.deflater {
-            None => (text.into_boxed_str().into_boxed_bytes().into(), Sum::default()),
-            Some(deflater) => {
-                let mut packed = Vec::with_capacity(text.len() / 4);
-                deflater.deflate(text.as_bytes(), &mut packed);
-                (packed.into_boxed_slice().into(), Sum::of(text.as_bytes()))
-            }
-        }
-    }
-}
-
-// === impl Pieces ===
-
-impl Pieces {
-    fn new(packing: Packing) -> Self {
-        let start = match packing {
-            Packing::Plain => Vec::new(),
-            Packing::Gzip => vec![Bytes::from_static(&gzip::HEADER)],
-        };
-        Self { packer: Packer::new(packing), done: start, lines: String::new(), sum: Sum::default() }
-    }
-
-    fn push(&mut self, piece: &Bytes, sum: Sum) {
-        self.pack_lines();
-        self.done.push(piece.clone());
-        self.sum = self.sum.then(sum);
-    }
-
-    fn pack_lines(&mut self) {
-        if !self.lines.is_empty() {
-            let (piece, sum) = self.packer.pack(std::mem::take(&mut self.lines));
-            self.done.push(piece);
-            self.sum = self.sum.then(sum);
-        }
-    }
-
-    fn finish(mut self) -> Vec<Bytes> {
-        self.pack_lines();
-        match self.packer.packing() {
-            Packing::Plain => {}
-            Packing::Gzip => self.done.push(gzip::trailer(self.sum).into()),
-        }
-        self.done
     }
 }
 

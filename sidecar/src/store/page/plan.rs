@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::{
-    Ask, Block, Form, Names, Pool, Unit,
+    Ask, Block, Form, Names, Unit,
+    pool::Pool,
     raw::{Heading, Raw},
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::LabelSet;
 
-use super::{Block, Form, KeyLabels, Names, Packer, Unit};
+use super::{Block, Form, KeyLabels, Names, Unit, packer::Packer};
 use crate::{
     exposition::{
         FamilyHead, Kind, Value,
