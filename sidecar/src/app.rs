@@ -103,6 +103,7 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    listen::allow_many_files();
     let Config { log_level: _, log_format: _, settings, rules, connections, role } = config;
     let (store, metrics, quit) = (Store::with(rules), Metrics::of_process(), signals.quit());
     let parts = |readiness, operator, scrapes| Parts { store, metrics, scrapes, readiness, operator, settings, quit };

@@ -44,6 +44,14 @@ impl Gateway {
         Self::spawn(command)
     }
 
+    /// Starts it with few open files allowed, but more for the asking.
+    pub(crate) fn with_few_files(args: &[&str], few: usize) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -Sn {few}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_sidegate")]);
+        command.args(args).stdout(Stdio::null());
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

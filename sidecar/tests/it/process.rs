@@ -238,6 +238,14 @@ fn the_sockets_of_systemd_are_served() {
 }
 
 #[test]
+fn it_asks_for_as_many_open_files_as_it_may_have() {
+    let mut gateway = Gateway::with_few_files(&["--web.listen-address=127.0.0.1:0"], 100);
+    let page = scrape(gateway.address("all"));
+    let most = page.lines().find_map(|line| line.strip_prefix("process_max_fds ")).unwrap();
+    assert!(100.0 < most.parse::<f64>().unwrap(), "{most}");
+}
+
+#[test]
 fn without_sockets_of_systemd_there_is_nothing_to_serve() {
     let (code, _, errors) = run(&["--web.systemd-socket"], &[]);
     assert_eq!(code, Some(1));
