@@ -112,6 +112,7 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    listen::allow_many_files();
     let Config { log_level: _, log_format: _, settings, rules, keeping, auth, connections, role } = config;
     let access = Access::new(auth);
     let counts = Arc::<Counts>::default();

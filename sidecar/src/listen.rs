@@ -16,6 +16,7 @@ mod address;
 mod answer;
 mod connection;
 mod delivery;
+mod files;
 mod limits;
 mod stream;
 mod systemd;
@@ -35,6 +36,7 @@ pub(crate) use accept::{Serving, serve};
 pub(crate) use activity::Awaited;
 pub(crate) use address::ListenAddress;
 pub(crate) use delivery::Delivery;
+pub(crate) use files::allow_many_files;
 pub(crate) use limits::ConnectionLimits;
 pub(crate) use systemd::{SystemdError, take_from_systemd};
 

@@ -44,6 +44,14 @@ impl Gateway {
         Self::spawn(command)
     }
 
+    /// Starts it with few open files allowed, but more for the asking.
+    pub(crate) fn with_few_files(args: &[&str], few: usize) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -Sn {few}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_sidegate")]);
+        command.args(args).stdout(Stdio::null());
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -109,6 +117,13 @@ impl Gateway {
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.wait().1
+    }
+
+    /// The most memory it ever held, in MiB, as the kernel knows it.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
     /// Waits for the end: standard error is closed then.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+mod abuse;
 mod admin;
 mod anything;
 mod api;
@@ -20,6 +21,7 @@ mod guides;
 mod identity;
 mod import;
 mod known_systems;
+mod limits;
 mod measurement;
 mod openmetrics;
 mod own_metrics;

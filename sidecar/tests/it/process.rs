@@ -65,7 +65,7 @@ fn alone_a_taken_port_is_an_error() {
 }
 
 /// Runs it to its end and returns the exit code, standard output and standard error.
-fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub(crate) fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
     let output = command.args(args).envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -252,6 +252,14 @@ fn the_sockets_of_systemd_are_served() {
     let (status, log) = gateway.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(log.matches("msg=listening").count(), 2, "{log}");
+}
+
+#[test]
+fn it_asks_for_as_many_open_files_as_it_may_have() {
+    let mut gateway = Gateway::with_few_files(&["--web.listen-address=127.0.0.1:0"], 100);
+    let page = scrape(gateway.address("all"));
+    let most = page.lines().find_map(|line| line.strip_prefix("process_max_fds ")).unwrap();
+    assert!(100.0 < most.parse::<f64>().unwrap(), "{most}");
 }
 
 #[test]
