@@ -109,7 +109,7 @@ fn read_plan(args: impl IntoIterator<Item = OsString>) -> Result<Plan, clap::Err
 async fn run(config: Config) -> Result<(), AppError> {
     let signals = Signals::catch().map_err(AppError::Start)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
-    let Config { log_level: _, log_format: _, settings, rules, auth, role } = config;
+    let Config { log_level: _, log_format: _, settings, rules, connections, auth, role } = config;
     let access = Access::new(auth);
     let (store, metrics, quit) = (Store::with(rules), Metrics::of_process(), signals.quit());
     let parts =
@@ -120,10 +120,10 @@ async fn run(config: Config) -> Result<(), AppError> {
             let state = AppState::new(parts);
             state.refresh_tokens();
             let web = web_config.map(|path| open_web_config(path, &state)).transpose()?;
-            run_alone(state, &sockets, web, signals).await
+            run_alone(state, &sockets, web, connections, signals).await
         }
         Role::Sidecar(sidecar) => {
-            run_sidecar(*sidecar, parts, signals).await;
+            run_sidecar(*sidecar, parts, connections, signals).await;
             Ok(())
         }
     }
@@ -139,6 +139,7 @@ async fn run_alone(
     state: AppState,
     sockets: &Sockets,
     web: Option<Arc<Web>>,
+    limits: ConnectionLimits,
     mut signals: Signals,
 ) -> Result<(), AppError> {
     let mut servers = Servers::new();
@@ -149,7 +150,7 @@ async fn run_alone(
         Some(web) => http::behind(web, &state, router),
         None => router,
     };
-    let serving = Serving::new(router, ConnectionLimits::default(), counts).secured(web);
+    let serving = Serving::new(router, limits, counts).secured(web);
     for listener in listeners(sockets).await? {
         servers.tasks.spawn(listen::serve(listener, serving.clone(), servers.closing.clone()));
     }
@@ -175,6 +176,7 @@ async fn listeners(sockets: &Sockets) -> Result<Vec<TcpListener>, AppError> {
 async fn run_sidecar(
     sidecar: Sidecar,
     parts: impl FnOnce(Readiness, OperatorAccess, Scrapes) -> Parts,
+    limits: ConnectionLimits,
     mut signals: Signals,
 ) {
     let started = Instant::now();
@@ -192,7 +194,7 @@ async fn run_sidecar(
     start_expiry(state.clone(), Some(seen_by_expiry));
 
     // Whoever holds the connections of the one listener does not hold those of the other.
-    let serving = |router| Serving::new(router, ConnectionLimits::default(), state.metrics().connections());
+    let serving = |router| Serving::new(router, limits, state.metrics().connections());
     let pushing = serving(http::router(state.on(Listener::Push)));
     for address in push {
         let endpoint = Endpoint { address, name: "push", serving: pushing.clone() };

@@ -12,6 +12,7 @@ mod alone;
 mod auth;
 mod common;
 mod import;
+mod limits;
 mod sidecar;
 
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ pub(crate) use alone::{AloneArgs, ListenArgs, StorageArgs};
 pub(crate) use auth::AuthArgs;
 pub(crate) use common::{CommonArgs, LogArgs, MeasurementArgs, PushArgs, WebArgs};
 pub(crate) use import::ImportArgs;
+pub(crate) use limits::LimitArgs;
 pub(crate) use sidecar::{HoldOpenArgs, PodArgs, PortArgs, SidecarArgs};
 
 const TRUE: &str = "true";
@@ -131,12 +133,12 @@ fn with_its_variable(arg: Arg) -> Arg {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use protocol::flags;
 
     use super::*;
 
-    fn roles() -> [clap::Command; 2] {
+    pub(crate) fn roles() -> [clap::Command; 2] {
         let command = Args::command();
         let sidecar = command.find_subcommand(flags::SIDECAR_COMMAND).unwrap().clone();
         [command, sidecar]

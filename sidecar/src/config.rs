@@ -6,6 +6,7 @@
 //! *Never:* clap past this point, defaults (they are written where the help shows them).
 
 mod auth;
+mod limits;
 mod path;
 mod reader;
 mod shown;
@@ -28,10 +29,11 @@ use crate::{
     http::Settings,
     import::{Endpoint, Import},
     lifecycle::HoldOpen,
-    listen::ListenAddress,
-    store::Rules,
+    listen::{ConnectionLimits, ListenAddress},
+    store::{self, Rules},
     telemetry, web_config,
 };
+use limits::Limits;
 use reader::Reader;
 use shown::Shown;
 
@@ -55,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) rules: Rules,
     /// Absent where nobody is asked for a token.
     pub(crate) auth: Option<AuthSettings>,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) role: Role,
 }
 
@@ -147,7 +150,7 @@ impl Config {
                 (read_sidecar(reader, ports, hold_open, pod), Some(METRICS_PATH.to_owned()), common, log)
             }
         };
-        let CommonArgs { web, push, measurement, auth } = common;
+        let CommonArgs { web, push, limits, measurement, auth } = common;
         let auth = auth::read(reader, auth, is_alone);
         let paths = read_paths(reader, &mut shown, &web);
         let has_lifecycle_api = reader.switch("--web.enable-lifecycle", &web.enable_lifecycle);
@@ -157,7 +160,7 @@ impl Config {
         // Alone there is no end to be held open for, and nobody has to scrape.
         let keeps_unseen = matches!(role, Some(Role::Sidecar(_)));
         let rules = read_rules(reader, &push, keeps_unseen);
-        let max_body_bytes = reader.read("--push.max-body-bytes", &push.max_body_bytes, word::bytes);
+        let limits = limits::read(reader, &limits);
         let allows_missing_job = reader.switch("--push.allow-missing-job", &push.allow_missing_job);
         let has_utf8_names = reader.switch("--push.enable-utf8-names", &push.enable_utf8_names);
         let is_unchecked = reader.switch("--push.disable-consistency-check", &push.disable_consistency_check);
@@ -169,11 +172,13 @@ impl Config {
         shown.text("log.level", &log.log_level);
         shown.text("log.format", &log.log_format);
         let Paths { route_prefix, link_prefix } = paths?;
+        let Limits { connections, bodies, pushes, stored } = limits?;
         let settings = Settings {
             route_prefix: route_prefix.into(),
             telemetry_path: telemetry_path?.into(),
             link_prefix: link_prefix.into(),
-            max_body_bytes: max_body_bytes?,
+            bodies,
+            pushes,
             names: if has_utf8_names? { NameValidation::Utf8 } else { NameValidation::Legacy },
             is_unchecked: is_unchecked?,
             allows_missing_job: allows_missing_job?,
@@ -184,7 +189,8 @@ impl Config {
             started,
         };
         let (log_level, log_format) = (log_level?, log_format?);
-        Some(Self { log_level, log_format, settings, rules: rules?, auth: auth?, role: role? })
+        let rules = Rules { limits: stored, ..rules? };
+        Some(Self { log_level, log_format, settings, rules, connections, auth: auth?, role: role? })
     }
 }
 
@@ -261,7 +267,7 @@ fn read_paths(reader: &mut Reader, shown: &mut Shown, web: &WebArgs) -> Option<P
 fn read_rules(reader: &mut Reader, push: &PushArgs, keeps_unseen: bool) -> Option<Rules> {
     let stale_after = reader.read_given("--push.stale-after", push.stale_after.clone(), duration::stale_after);
     let timestamps = reader.read("--push.timestamps", &push.timestamps, word::timestamps);
-    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen })
+    Some(Rules { timestamps: timestamps?, stale_after, keeps_unseen, limits: store::Limits::NONE })
 }
 
 /// The inner `None` is the absence of naming. What only makes sense with naming turns it on.

@@ -10,6 +10,7 @@
 pub mod escaping;
 pub mod extra;
 pub mod family;
+pub mod limits;
 pub mod measurement;
 pub mod native;
 pub mod negotiate;
@@ -20,4 +21,5 @@ pub mod text;
 pub use escaping::Escaping;
 pub use extra::{Created, Extra};
 pub use family::{Count, FamilyHead, Histogram, Kind, Metric, MetricFamily, MetricRef, Summary, Value};
+pub use limits::{Excess, Limit, Limits};
 pub use negotiate::Format;

@@ -25,6 +25,7 @@ mod grouping;
 mod guard;
 mod headers;
 mod health;
+mod limits;
 mod observe;
 mod page;
 mod push;
@@ -53,6 +54,8 @@ use crate::{
     store::Store,
 };
 use guard::{Purpose, guarded};
+pub use limits::BodyLimits;
+use limits::Load;
 use routes::{GET_ONLY, Routes};
 pub use settings::Settings;
 pub(crate) use web::behind;
@@ -94,6 +97,7 @@ struct Shared {
     operator: OperatorAccess,
     access: Access,
     quit: Quit,
+    load: Load,
 }
 
 /// What a state is made from.
@@ -212,7 +216,8 @@ impl AppState {
 
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, metrics, scrapes, readiness, operator, access, settings, quit } = parts;
-        let shared = Shared { store, metrics, scrapes, readiness, operator, access, quit };
+        let load = Load::new(settings.bodies);
+        let shared = Shared { store, metrics, scrapes, readiness, operator, access, quit, load };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 

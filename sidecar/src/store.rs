@@ -20,6 +20,7 @@ mod consistency;
 mod family;
 mod group;
 mod index;
+mod limits;
 mod page;
 mod rules;
 mod series;
@@ -31,6 +32,7 @@ mod writer;
 
 pub use change::{Change, Objection, Times, Verdict};
 pub(crate) use consistency::MOST_OBJECTIONS;
+pub use limits::{Limit, Limits};
 pub use page::{KeyLabels, Page, Section};
 pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};

@@ -19,7 +19,7 @@ use protocol::{GroupingKey, NameValidation};
 use sidecar::{
     clock::UnixSeconds,
     exposition::Escaping,
-    http::{AppState, Settings, router},
+    http::{AppState, BodyLimits, Settings, router},
     store::{Change, KeyLabels, Store},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -110,7 +110,8 @@ fn finished<E: Write>(mut encoder: E, plain: &[u8], finish: fn(E) -> std::io::Re
 impl Sidecar {
     fn new() -> Self {
         let (runtime, store) = (Builder::new_current_thread().build().unwrap(), Store::new());
-        let settings = Settings { max_body_bytes: LIMIT, names: NameValidation::Utf8, ..Settings::default() };
+        let bodies = BodyLimits { bytes: LIMIT, decompressed_bytes: LIMIT, ..BodyLimits::default() };
+        let settings = Settings { bodies, names: NameValidation::Utf8, ..Settings::default() };
         let router = router(AppState::with(store.clone(), settings));
         Self { runtime, store, router }
     }

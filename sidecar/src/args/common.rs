@@ -2,7 +2,7 @@
 //!
 //! *Never:* what a value means.
 
-use super::AuthArgs;
+use super::{AuthArgs, LimitArgs};
 
 /// Flags of every role but those of the log, which are shown last.
 #[derive(Debug, clap::Args)]
@@ -11,6 +11,8 @@ pub(crate) struct CommonArgs {
     pub(crate) web: WebArgs,
     #[command(flatten)]
     pub(crate) push: PushArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) measurement: MeasurementArgs,
     #[command(flatten)]
@@ -43,15 +45,6 @@ pub(crate) struct WebArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Push")]
 pub(crate) struct PushArgs {
-    /// Refuse pushed bodies larger than this, before or after decompression.
-    #[arg(
-        long = "push.max-body-bytes",
-        env = "SIDEGATE_PUSH_MAX_BODY_BYTES",
-        value_name = "BYTES",
-        default_value = "16777216"
-    )]
-    pub(crate) max_body_bytes: String,
-
     /// Remove a group when its last push is older than this, such as `1h30m` or `7d`; a wall clock set forward ages all
     /// groups, a sidecar keeps each until a scrape has seen that push, and without this flag groups stay.
     #[arg(long = "push.stale-after", env = "SIDEGATE_PUSH_STALE_AFTER", value_name = "DURATION")]

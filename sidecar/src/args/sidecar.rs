@@ -2,12 +2,12 @@
 //!
 //! *Never:* what a value means.
 
-use super::{AFTER_HELP, CommonArgs, LogArgs, completed, help_flag, version_flag};
+use super::{AFTER_HELP, CommonArgs, LogArgs, completed, help_flag, limits::in_sidecar, version_flag};
 
 /// All of them.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true, disable_version_flag = true, arg = help_flag(), arg = version_flag())]
-#[command(mut_args = completed, after_help = AFTER_HELP, next_line_help = true, version)]
+#[command(mut_args = |arg| completed(in_sidecar(arg)), after_help = AFTER_HELP, next_line_help = true, version)]
 pub(crate) struct SidecarArgs {
     #[command(flatten)]
     pub(crate) ports: PortArgs,

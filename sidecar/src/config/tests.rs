@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::Timestamps;
+use crate::{exposition, http::BodyLimits, store::Timestamps};
+
+mod limits;
 
 const STARTED: UnixSeconds = UnixSeconds(1.0);
 
@@ -60,7 +62,9 @@ fn alone_it_has_upstreams_defaults() {
     assert_eq!(shown(&config.settings), flags);
     let flags = config.settings.flags.clone();
     assert_eq!(config.settings, Settings { flags, started: STARTED, ..Settings::default() });
-    assert_eq!(config.rules, Rules { timestamps: Timestamps::Reject, stale_after: None, keeps_unseen: false });
+    let limits = store::Limits { groups: 1_000_000, group_series: 1_000_000, series: 10_000_000 };
+    assert_eq!(config.rules, Rules { limits, ..Rules::default() });
+    assert_eq!(config.connections, ConnectionLimits::default());
     assert_eq!(config.settings.measurement, None);
     assert_eq!((config.log_level, config.log_format), (LevelFilter::INFO, telemetry::Format::Logfmt));
 }
@@ -98,7 +102,6 @@ fn what_is_given_is_in_the_settings_and_shown() {
         "--push.enable-utf8-names=1",
         "--push.disable-consistency-check",
         "--push.allow-missing-job",
-        "--push.max-body-bytes=5",
         "--persistence.interval=90s",
         "--log.format=json",
     ]);
@@ -107,7 +110,8 @@ fn what_is_given_is_in_the_settings_and_shown() {
         route_prefix: "/b".into(),
         telemetry_path: "/page".into(),
         link_prefix: "/a".into(),
-        max_body_bytes: 5,
+        bodies: BodyLimits::default(),
+        pushes: exposition::Limits::default(),
         names: NameValidation::Utf8,
         is_unchecked: true,
         allows_missing_job: true,
@@ -234,7 +238,7 @@ fn every_mistake_of_a_sidecar_is_reported_at_once() {
 --hold-open.deadline: expected a duration such as 30s or 1h30m, found \"soon\"
 --hold-open.pod-deadline: expected a duration such as 30s or 1h30m, found \"never\"
 --web.route-prefix: expected a path of letters, digits, `-`, `.`, `_` and `~` between single slashes, found \"/a//b\"
---push.max-body-bytes: expected a number of bytes, 1 or more, found \"1k\"
+--push.max-body-bytes: expected a whole number, or 0 for no limit, found \"1k\"
 --log.level: expected debug, info, warn or error, found \"loud\"
 --log.format: expected logfmt or json, found \"xml\"";
     assert_eq!(found, Err(expected.to_owned()));

@@ -42,6 +42,8 @@ pub(super) fn timestamps(word: &str) -> Result<Timestamps, String> {
     }
 }
 
-pub(super) fn bytes(number: &str) -> Result<usize, String> {
-    number.parse().ok().filter(|bytes| *bytes != 0).ok_or_else(|| "a number of bytes, 1 or more".to_owned())
+/// 0 is no limit.
+pub(super) fn limit(number: &str) -> Result<usize, String> {
+    let limit = number.parse().map_err(|_| "a whole number, or 0 for no limit".to_owned())?;
+    Ok(if limit == 0 { usize::MAX } else { limit })
 }

@@ -22,7 +22,7 @@ mod encode;
 mod error;
 mod seconds;
 
-pub use decode::decode;
+pub use decode::{decode, decode_within};
 pub use encode::{END, encode, write_family};
 pub use error::{Malformed, OpenMetricsError};
 

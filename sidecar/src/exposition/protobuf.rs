@@ -18,9 +18,10 @@ mod encode;
 mod error;
 mod message;
 mod native;
+mod parts;
 mod text_form;
 
-pub use decode::decode;
+pub use decode::{decode, decode_within};
 pub use encode::{ProtobufForm, encode, write_family};
 pub use error::{Malformed, ProtobufError};
 pub use native::Contradiction;

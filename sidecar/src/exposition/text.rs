@@ -17,7 +17,7 @@ pub(super) mod error;
 pub(super) mod number;
 pub(super) mod writing;
 
-pub use decode::decode;
+pub use decode::{decode, decode_within};
 pub use encode::{encode, write_header, write_series};
 pub use error::{Malformed, TextError};
 pub use number::write_number;

@@ -1,4 +1,5 @@
-//! The extractor of pushed bodies: undoes the content encoding and holds the limit before and after it.
+//! The extractor of pushed bodies: waits for a turn and for the body, undoes the content encoding, and holds the limits
+//! of all that.
 //!
 //! One encoding at a time: bodies that were encoded twice are refused, as are encodings that are not known.
 //!
@@ -6,40 +7,52 @@
 
 pub(super) mod compression;
 
+use std::{future::poll_fn, pin::pin, task::Poll};
+
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use self::compression::{Encoding, Fault};
-use super::{AppState, error::HttpError};
+use super::{
+    AppState, BodyLimits,
+    error::{HttpError, LimitError},
+    limits::Turn,
+};
 
-/// A body as it was before it was encoded.
-pub(super) struct Plain(pub(super) Bytes);
+/// A body as it was before it was encoded, and the turn of its push.
+pub(super) struct Plain {
+    pub(super) body: Bytes,
+    pub(super) turn: Turn,
+}
 
 impl FromRequest<AppState> for Plain {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, HttpError> {
-        let limit = state.settings().max_body_bytes;
+        let limits = state.settings().bodies;
+        let mut turn = state.shared.load.turn()?;
         let encoding = encoding(request.headers())?;
         // Refused by what is announced, before the client has sent it all.
-        if announced(request.headers()).is_some_and(|length| limit < length) {
-            return Err(HttpError::TooLarge { limit });
+        if announced(request.headers()).is_some_and(|length| limits.bytes < length) {
+            return Err(LimitError::Body { limit: limits.bytes }.into());
         }
-        let body = read(request.into_body(), limit).await?;
+        let sent = read(request.into_body(), &limits, &mut turn).await?;
         let Some(encoding) = encoding else {
-            return Ok(Self(body));
+            return Ok(Self { body: sent, turn });
         };
-        match encoding.undo(&body, limit) {
+        let (limit, excess) = limits.decompressed(sent.len());
+        match encoding.undo(&sent, limit) {
             Ok(plain) => {
                 debug_assert!(plain.len() <= limit, "{encoding} made {} bytes of at most {limit}", plain.len());
-                Ok(Self(plain.into()))
+                Ok(Self { body: plain.into(), turn })
             }
-            Err(Fault::TooLarge) => Err(HttpError::TooLargeDecompressed { limit }),
+            Err(Fault::TooLarge) => Err(excess.into()),
             Err(Fault::Malformed(fault)) => Err(HttpError::Compression { encoding, fault }),
         }
     }
@@ -60,10 +73,38 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, HttpError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLarge { limit }),
-        Err(error) => Err(HttpError::Incomplete(error.to_string())),
+async fn read(body: Body, limits: &BodyLimits, turn: &mut Turn) -> Result<Bytes, HttpError> {
+    let mut read = pin!(collect(body, limits.bytes, turn));
+    // A body that is there already needs no timer.
+    let first = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+    match (first, limits.time) {
+        (Poll::Ready(read), _) => read,
+        (Poll::Pending, None) => read.await,
+        (Poll::Pending, Some(limit)) => {
+            timeout(limit, read).await.unwrap_or(Err(LimitError::SlowBody { limit }.into()))
+        }
     }
+}
+
+/// Puts the pieces together, which are few: mostly there is one.
+async fn collect(mut body: Body, limit: usize, turn: &mut Turn) -> Result<Bytes, HttpError> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| HttpError::Incomplete(error.to_string()))?;
+        // Trailers say nothing to us.
+        let Ok(piece) = frame.into_data() else { continue };
+        turn.hold(piece.len())?;
+        if limit < first.len() + all.len() + piece.len() {
+            return Err(LimitError::Body { limit }.into());
+        }
+        if first.is_empty() && all.is_empty() {
+            first = piece;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&piece);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }

@@ -7,6 +7,7 @@
 //! *Never:* success paths.
 
 mod api;
+mod limits;
 
 use std::sync::Arc;
 
@@ -30,16 +31,18 @@ use crate::{
     auth::Refused,
     clock::UnixSeconds,
     exposition::{
+        Excess,
         measurement::MeasurementError,
-        openmetrics::OpenMetricsError,
-        protobuf::ProtobufError,
-        text::{TextError, write_number},
+        openmetrics::{self, OpenMetricsError},
+        protobuf::{self, ProtobufError},
+        text::{self, TextError, write_number},
     },
     metrics::{Refusal, SignedDelete},
     operator_access::Denial,
     store::{MOST_OBJECTIONS, Objection, Times},
 };
 pub(super) use api::ApiError;
+pub(super) use limits::LimitError;
 
 const NO_SNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -63,10 +66,8 @@ pub(super) enum HttpError {
     OpenMetrics(OpenMetricsError),
     #[error("{0}")]
     Protobuf(ProtobufError),
-    #[error("expected a body of at most {limit} bytes, found a larger one; `--push.max-body-bytes` sets the limit")]
-    TooLarge { limit: usize },
-    #[error("expected at most {limit} bytes after decompression, found more; `--push.max-body-bytes` sets the limit")]
-    TooLargeDecompressed { limit: usize },
+    #[error("{0}")]
+    Limit(LimitError),
     #[error("expected a body in {encoding}, as `Content-Encoding` says, found something else: {}", Excerpt::of(fault))]
     Compression { encoding: Encoding, fault: String },
     #[error("expected `Content-Encoding` to be one of {ACCEPTED} or identity, found {:?}", Excerpt::of(.0))]
@@ -169,6 +170,21 @@ fn printed(time: &UnixSeconds) -> String {
 // === impl HttpError ===
 
 impl HttpError {
+    /// A push that the store refused.
+    pub(super) fn refused(objections: Vec<Objection>) -> Self {
+        match objections.as_slice() {
+            [full @ Objection::Full { limit, .. }] => {
+                Self::Limit(LimitError::Full { limit: *limit, sentence: full.to_string() })
+            }
+            _ => Self::Refused(objections),
+        }
+    }
+
+    /// With the sentence that says where it was found.
+    fn excess(excess: Excess, sentence: &impl ToString) -> Self {
+        Self::Limit(LimitError::Push { limit: excess.limit, sentence: sentence.to_string() })
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -192,7 +208,7 @@ impl HttpError {
             | Self::BadPushTime(_)
             | Self::NoPushTime => StatusCode::BAD_REQUEST,
             Self::NoAdminApi { .. } => StatusCode::FORBIDDEN,
-            Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Limit(error) => error.status(),
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
@@ -212,7 +228,7 @@ impl HttpError {
         match self {
             Self::Key(_) => Some(Refusal::Path),
             Self::Text(_) | Self::OpenMetrics(_) | Self::Protobuf(_) => Some(Refusal::Syntax),
-            Self::TooLarge { .. } | Self::TooLargeDecompressed { .. } => Some(Refusal::TooLarge),
+            Self::Limit(error) => Some(error.refusal()),
             Self::Compression { .. } | Self::Incomplete(_) => Some(Refusal::Body),
             Self::Encoding(_) => Some(Refusal::Encoding),
             Self::Refused(objections) if objections.iter().any(Objection::is_about_time) => Some(Refusal::Timestamp),
@@ -254,8 +270,7 @@ impl HttpError {
             | Self::Text(_)
             | Self::OpenMetrics(_)
             | Self::Protobuf(_)
-            | Self::TooLarge { .. }
-            | Self::TooLargeDecompressed { .. }
+            | Self::Limit(_)
             | Self::Compression { .. }
             | Self::Encoding(_)
             | Self::Incomplete(_)
@@ -287,6 +302,11 @@ impl IntoResponse for HttpError {
         let end = if matches!(&self, Self::Api(error) if !error.ends_line()) { "" } else { "\n" };
         let mut response =
             (self.status(), [NO_SNIFF], self.reason().map(Extension), format!("{self}{end}")).into_response();
+        if let Self::Limit(error) = &self
+            && let Some(seconds) = error.retry_after()
+        {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
         if matches!(self, Self::Encoding(_)) {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
@@ -307,19 +327,31 @@ impl IntoResponse for HttpError {
 
 impl From<TextError> for HttpError {
     fn from(error: TextError) -> Self {
-        Self::Text(error)
+        if let text::Malformed::Excess(excess) = error.fault { Self::excess(excess, &error) } else { Self::Text(error) }
     }
 }
 
 impl From<OpenMetricsError> for HttpError {
     fn from(error: OpenMetricsError) -> Self {
+        if let openmetrics::Malformed::Text(text::Malformed::Excess(excess)) = error.fault {
+            return Self::excess(excess, &error);
+        }
         Self::OpenMetrics(error)
     }
 }
 
 impl From<ProtobufError> for HttpError {
     fn from(error: ProtobufError) -> Self {
+        if let protobuf::Malformed::Excess(excess) = error.fault {
+            return Self::excess(excess, &error);
+        }
         Self::Protobuf(error)
+    }
+}
+
+impl From<LimitError> for HttpError {
+    fn from(error: LimitError) -> Self {
+        Self::Limit(error)
     }
 }
 

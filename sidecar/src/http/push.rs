@@ -12,10 +12,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, body::Plain, error::HttpError, grouping::Key, terms::Terms};
+use bytes::Bytes;
+use protocol::GroupingKey;
+
+use super::{
+    AppState, Settings,
+    body::Plain,
+    error::{HttpError, LimitError},
+    grouping::Key,
+    terms::Terms,
+};
 use crate::{
     clock,
-    exposition::{Format, negotiate, openmetrics, protobuf, text},
+    exposition::{Format, MetricFamily, negotiate, openmetrics, protobuf, text},
     store::{Change, Verdict},
 };
 
@@ -25,13 +34,16 @@ pub(super) async fn push(
     headers: HeaderMap,
     Key(key): Key,
     terms: Terms,
-    Plain(body): Plain,
+    Plain { body, turn: _turn }: Plain,
 ) -> Result<Response, HttpError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let families = match negotiate::sniffed(content_type.unwrap_or_default(), &body) {
-        Format::Text => text::decode(&body, state.settings().names)?,
-        Format::OpenMetrics => openmetrics::decode(&body, state.settings().names)?,
-        Format::Protobuf => protobuf::decode(&body)?,
+    let families = match read(state.settings(), &key, content_type.unwrap_or_default(), &body) {
+        Ok(families) => families,
+        Err(HttpError::Limit(error)) if error.is_about_content() => {
+            state.store().submit(Change::fail(key), clock::now());
+            return Err(error.into());
+        }
+        Err(error) => return Err(error),
     };
     terms.check(&families)?;
     let families = match &state.settings().measurement {
@@ -43,15 +55,34 @@ pub(super) async fn push(
     answer(verdict, terms, state.settings().is_unchecked)
 }
 
+/// Reads the body within the limits, those of what it makes of the page too.
+fn read(
+    settings: &Settings,
+    key: &GroupingKey,
+    content_type: &str,
+    body: &Bytes,
+) -> Result<Vec<MetricFamily>, HttpError> {
+    let (names, limits) = (settings.names, &settings.pushes);
+    limits.check_labels(key.labels()).map_err(LimitError::from)?;
+    let families = match negotiate::sniffed(content_type, body) {
+        Format::Text => text::decode_within(body, names, limits)?,
+        Format::OpenMetrics => openmetrics::decode_within(body, names, limits)?,
+        Format::Protobuf => protobuf::decode_within(body, limits)?,
+    };
+    limits.check_families(key.labels(), &families).map_err(LimitError::from)?;
+    Ok(families)
+}
+
 fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response, HttpError> {
     match verdict {
         Verdict::Done if is_unchecked => Ok(StatusCode::ACCEPTED.into_response()),
         Verdict::Done => Ok(StatusCode::OK.into_response()),
-        Verdict::Refused(objections) if is_unchecked => {
-            let reason = HttpError::Refused(objections).reason();
-            Ok((StatusCode::ACCEPTED, reason.map(Extension), ()).into_response())
-        }
-        Verdict::Refused(objections) => Err(HttpError::Refused(objections)),
+        Verdict::Refused(objections) => match HttpError::refused(objections) {
+            error @ HttpError::Refused(_) if is_unchecked => {
+                Ok((StatusCode::ACCEPTED, error.reason().map(Extension), ()).into_response())
+            }
+            error => Err(error),
+        },
         Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
     }
 }

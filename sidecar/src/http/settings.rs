@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use protocol::{NameValidation, PathNames, endpoints::METRICS_PATH};
 
-use crate::{clock::UnixSeconds, exposition::measurement::Naming};
-
-/// What `--push.max-body-bytes` is by default.
-const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+use super::BodyLimits;
+use crate::{
+    clock::UnixSeconds,
+    exposition::{self, measurement::Naming},
+};
 
 /// How the HTTP edge behaves. The default is what upstream's defaults make of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +21,10 @@ pub struct Settings {
     pub telemetry_path: Arc<str>,
     /// What links on the status page start with; empty or `/a/b`.
     pub link_prefix: Arc<str>,
-    /// Largest body, before and after decompression.
-    pub max_body_bytes: usize,
+    /// How much pushes may take while they are under way.
+    pub bodies: BodyLimits,
+    /// How much a push may contain.
+    pub pushes: exposition::Limits,
     /// Which names a push may have.
     pub names: NameValidation,
     /// How measurements are named, if they are.
@@ -60,7 +63,8 @@ impl Default for Settings {
             route_prefix: "".into(),
             telemetry_path: METRICS_PATH.into(),
             link_prefix: "".into(),
-            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            bodies: BodyLimits::default(),
+            pushes: exposition::Limits::default(),
             names: NameValidation::Legacy,
             measurement: None,
             is_unchecked: false,

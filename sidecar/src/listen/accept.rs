@@ -108,7 +108,7 @@ fn reap(ended: Result<(), JoinError>) {
 
 impl Serving {
     pub(crate) fn new(router: Router, limits: ConnectionLimits, counts: Connections) -> Self {
-        let most = limits.connections.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        let most = limits.connections.min(Semaphore::MAX_PERMITS);
         let (slots, refusals) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(MOST_REFUSED_AT_ONCE)));
         Self { router, limits, counts, web: None, slots, refusals }
     }
@@ -135,7 +135,7 @@ impl Serving {
         let open = self.counts.open();
         let tls = self.web.as_ref().and_then(|web| web.current().tls.clone());
         let end = match tls {
-            None => connection::serve(stream, peer, &self.router, self.limits, closing).await,
+            None => connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await,
             Some(config) => {
                 let accepted = tokio::select! {
                     accepted = tls::accept(stream, config) => accepted.ok_or(End::Closed),
@@ -143,7 +143,9 @@ impl Serving {
                     () = closing.raised() => Err(End::Closed),
                 };
                 match accepted {
-                    Ok(stream) => connection::serve(stream, peer, &self.router, self.limits, closing).await,
+                    Ok(stream) => {
+                        connection::serve(stream, peer, &self.router, self.limits, &self.counts, closing).await
+                    }
                     Err(end) => end,
                 }
             }
@@ -157,7 +159,7 @@ impl Serving {
 
     fn refuse(&self, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
         self.counts.refused();
-        let limit = self.limits.connections.unwrap_or_default();
+        let limit = self.limits.connections;
         tracing::debug!(%peer, limit, "connection refused");
         if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
             let activity = Arc::<Activity>::default();

@@ -19,13 +19,7 @@ use std::{
 use axum::{Router, body::Body, extract::ConnectInfo};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::{
-    Request, Response,
-    body::Incoming,
-    header::{CONNECTION, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tower::Service as _;
 
@@ -37,6 +31,7 @@ use super::{
     limits::ConnectionLimits,
     stream::{Socket, Stream},
 };
+use crate::metrics::Connections;
 
 /// How much larger than the largest head a connection's buffer is: what is found too large has a sentence only if all of
 /// it was read.
@@ -76,6 +71,7 @@ pub(super) async fn serve(
     peer: SocketAddr,
     router: &Router,
     limits: ConnectionLimits,
+    counts: &Connections,
     mut closing: Closing,
 ) -> End {
     let (delivery, activity) = (Delivery::to(peer), Arc::<Activity>::default());
@@ -88,8 +84,14 @@ pub(super) async fn serve(
             let body = |body| Body::new(Received { body, has_ended: false, activity: Arc::clone(&activity) });
             let mut request = request.map(body);
             request.extensions_mut().insert(ConnectInfo(delivery));
-            let answered = caught(async { router.call(request).await }).await;
-            let response = answered.unwrap_or_else(|| Ok(panicked()));
+            let head = head_bytes(&request);
+            let response = if head <= limits.header_bytes {
+                caught(async { router.call(request).await }).await.unwrap_or_else(|| Ok(panicked()))
+            } else {
+                drop(request);
+                counts.large_head();
+                Ok(answer::large_head(limits.header_bytes, head))
+            };
             activity.answered();
             response.map(|response| response.map(|body| Answer { body, activity }))
         }
@@ -102,6 +104,9 @@ pub(super) async fn serve(
             biased;
             ended = &mut connection => {
                 if let Err(error) = ended {
+                    if error.is_parse_too_large() {
+                        counts.large_head();
+                    }
                     tracing::debug!(%peer, %error, "connection broke off");
                 }
                 return End::Closed;
@@ -126,7 +131,7 @@ fn http(limits: ConnectionLimits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The library's own limit counts the time between requests as time of a head.
     http.header_read_timeout(None);
-    let buffer = limits.header_bytes.map_or(MOST_BUFFER, |bytes| bytes.saturating_add(HEAD_ROOM).min(MOST_BUFFER));
+    let buffer = limits.header_bytes.saturating_add(HEAD_ROOM).min(MOST_BUFFER);
     http.max_buf_size(buffer);
     http
 }
@@ -144,10 +149,14 @@ async fn caught<F: Future>(future: F) -> Option<F::Output> {
 /// The hook of panics has told the log what happened.
 fn panicked() -> Response<Body> {
     tracing::error!("a handler panicked; its request is answered with 500");
-    let mut response = Response::new(Body::from("internal error: the log of the process says more\n"));
-    *response.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    answer::panicked()
+}
+
+/// The size of request line and headers, without the few bytes between their parts.
+fn head_bytes(request: &Request<Body>) -> usize {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.method().as_str().len() + target + headers
 }
 
 // === impl Received ===

@@ -16,10 +16,11 @@ use crate::{
 const OPEN: &str = "sidegate_connections";
 const REFUSED: &str = "sidegate_connections_refused_total";
 const TIMED_OUT: &str = "sidegate_connections_timed_out_total";
+const LARGE_HEADS: &str = "sidegate_large_heads_refused_total";
 
 /// Name and type of each family, sorted by name.
-pub(super) const FAMILIES: [(&str, Kind); 3] =
-    [(OPEN, Kind::Gauge), (REFUSED, Kind::Counter), (TIMED_OUT, Kind::Counter)];
+pub(super) const FAMILIES: [(&str, Kind); 4] =
+    [(OPEN, Kind::Gauge), (REFUSED, Kind::Counter), (TIMED_OUT, Kind::Counter), (LARGE_HEADS, Kind::Counter)];
 
 /// What the listeners count. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,7 @@ struct Counts {
     no_head: AtomicU64,
     no_request: AtomicU64,
     no_reader: AtomicU64,
+    large_heads: AtomicU64,
 }
 
 // === impl Connections ===
@@ -55,8 +57,13 @@ impl Connections {
         self.0.timed_out(waited).fetch_add(1, Relaxed);
     }
 
+    /// A request whose head was too large.
+    pub(crate) fn large_head(&self) {
+        self.0.large_heads.fetch_add(1, Relaxed);
+    }
+
     /// The families, sorted by name.
-    pub(crate) fn gather(&self) -> [MetricFamily; 3] {
+    pub(crate) fn gather(&self) -> [MetricFamily; 4] {
         let timed_out = Awaited::ALL
             .map(|waited| metric(&[("waiting_for", waited.label())], self.0.timed_out(waited).load(Relaxed)));
         [
@@ -72,6 +79,12 @@ impl Connections {
                 "Connections that were closed by a time limit, by what was waited for.",
                 Kind::Counter,
                 timed_out.into(),
+            ),
+            family(
+                LARGE_HEADS,
+                "Requests that were refused since request line and headers were too large.",
+                Kind::Counter,
+                vec![metric(&[], self.0.large_heads.load(Relaxed))],
             ),
         ]
     }

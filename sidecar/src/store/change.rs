@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::{Excerpt, GroupingKey, LabelSet, label_set};
 
+use super::limits::Limit;
 use crate::{
     clock::UnixSeconds,
     exposition::{Kind, MetricFamily},
@@ -21,9 +22,17 @@ pub struct Change {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    Push { families: Vec<MetricFamily>, scope: Scope, terms: Terms },
+    Push {
+        families: Vec<MetricFamily>,
+        scope: Scope,
+        terms: Terms,
+    },
+    /// A push failed before it came here.
+    Fail,
     Remove,
-    RemoveIf { push_time: UnixSeconds },
+    RemoveIf {
+        push_time: UnixSeconds,
+    },
 }
 
 /// What a push brings beside its families.
@@ -127,6 +136,20 @@ pub enum Objection {
         /// The other family.
         part: String,
     },
+    /// There is no room for it.
+    #[error(
+        "expected at most {at_most} {}, found {found} with this push; `{}` sets the limit",
+        .limit.of_what(),
+        .limit.flag()
+    )]
+    Full {
+        /// Which limit it is.
+        limit: Limit,
+        /// What it is.
+        at_most: usize,
+        /// What there would be.
+        found: usize,
+    },
     /// Another group shows its push time under the same labels.
     #[error(
         "expected a grouping key that can be told from {}, found {}: \
@@ -181,6 +204,12 @@ impl Change {
         self.on_terms(|terms| terms.times = Some(times))
     }
 
+    /// A push that was refused before it came here: the group gets its failure time, if it is there.
+    #[must_use]
+    pub fn fail(key: GroupingKey) -> Self {
+        Self { key, action: Action::Fail }
+    }
+
     /// DELETE: the group goes.
     #[must_use]
     pub fn remove(key: GroupingKey) -> Self {
@@ -196,7 +225,7 @@ impl Change {
     fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {
         match &mut self.action {
             Action::Push { terms, .. } => change(terms),
-            Action::Remove | Action::RemoveIf { .. } => {}
+            Action::Fail | Action::Remove | Action::RemoveIf { .. } => {}
         }
         self
     }

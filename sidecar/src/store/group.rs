@@ -103,6 +103,16 @@ impl Group {
         Times { push_time: self.push_time, failure_time: self.failure_time }
     }
 
+    /// How many series it has.
+    pub(super) fn series(&self) -> usize {
+        self.families.values().map(|family| family.series.len()).sum()
+    }
+
+    /// How many series it has in the family of that name.
+    pub(super) fn series_of(&self, name: &str) -> usize {
+        self.families.get(name).map_or(0, |family| family.series.len())
+    }
+
     /// The time of a push that is accepted now: later than all before, so that it names this push and no other.
     pub(super) fn next_push_time(&self, now: UnixSeconds) -> UnixSeconds {
         now.max(self.push_time.next()).max(self.failure_time)

@@ -22,6 +22,7 @@ use super::{
     consistency,
     family::Family,
     group::{Group, GroupFamily, Prepared},
+    limits::{self, Limits},
     rules::{Rules, Timestamps},
     series::{ByLabels, Series},
     staleness::Staleness,
@@ -40,6 +41,18 @@ pub(super) struct Index {
     staleness: Staleness,
     /// Raised by every commit that the page can tell.
     pub(super) revision: u64,
+    pub(super) limits: Limits,
+    /// How many series the groups have, without their push times.
+    series: usize,
+}
+
+/// How much is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Groups, those that never had an accepted push too.
+    pub(super) groups: usize,
+    /// Pushed series: the push times of the groups are not among them. A histogram or a summary is one.
+    pub(super) series: usize,
 }
 
 /// A change made ready without a look at the index.
@@ -52,6 +65,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 enum Wish {
     Push { prepared: Prepared, scope: Scope, terms: Terms },
+    Fail,
     Remove,
     RemoveIf { push_time: UnixSeconds },
 }
@@ -96,6 +110,7 @@ impl Request {
                 let families = if is_push { families } else { Vec::new() };
                 Wish::Push { prepared: Prepared::new(&change.key, families, timestamps), scope, terms }
             }
+            Action::Fail => Wish::Fail,
             Action::Remove => Wish::Remove,
             Action::RemoveIf { push_time } => Wish::RemoveIf { push_time },
         };
@@ -107,8 +122,8 @@ impl Request {
 
 impl Index {
     pub(super) fn new(own: &'static [OwnFamily], rules: Rules) -> Self {
-        let staleness = Staleness::new(rules);
-        Self { groups: HashMap::new(), families: BTreeMap::new(), own, staleness, revision: 0 }
+        let (staleness, limits) = (Staleness::new(rules), rules.limits);
+        Self { groups: HashMap::new(), families: BTreeMap::new(), own, staleness, revision: 0, limits, series: 0 }
     }
 
     pub(super) fn decide(&self, request: Request, now: UnixSeconds) -> Decision {
@@ -116,6 +131,10 @@ impl Index {
         let group = self.groups.get(&key);
         match wish {
             Wish::Push { prepared, scope, terms } => self.decide_push(key, prepared, scope, terms, now),
+            Wish::Fail => match group.map(|group| group.next_failure_time(now)) {
+                Some(time) => Decision::Fail { key, time },
+                None => Decision::Leave { verdict: Verdict::Done },
+            },
             Wish::Remove if group.is_some() => Decision::Remove { key },
             Wish::Remove => Decision::Leave { verdict: Verdict::Done },
             Wish::RemoveIf { push_time } => match group.map(|group| group.push_time) {
@@ -144,6 +163,10 @@ impl Index {
             let can_be_shown = !objections.iter().any(|why| matches!(why, Objection::SameShownKey { .. }));
             let time = group.map_or(now, |group| group.next_failure_time(now));
             return Decision::Refuse { key, time: can_be_shown.then_some(time), objections };
+        }
+        if let Some(full) = limits::objection(self, group, &prepared, scope) {
+            let time = group.map(|group| group.next_failure_time(now));
+            return Decision::Refuse { key, time, objections: vec![full] };
         }
         let times = match terms.times {
             None => Times { push_time: group.map_or(now, |group| group.next_push_time(now)), ..known },
@@ -181,6 +204,11 @@ impl Index {
         }
     }
 
+    /// How much is stored.
+    pub(super) fn counts(&self) -> Counts {
+        Counts { groups: self.groups.len(), series: self.series }
+    }
+
     /// The first moment at which some group is stale, if nothing happens until then.
     pub(super) fn next_staleness(&self) -> Option<UnixSeconds> {
         self.staleness.next()
@@ -215,10 +243,12 @@ impl Index {
             Scope::Families => families.iter().filter_map(|family| group.families.remove(&family.name)).collect(),
         };
         for family in &replaced {
+            self.series -= family.series.len();
             self.take_out(family);
         }
         for mut family in families {
             family.time = times.push_time;
+            self.series += family.series.len();
             self.put_in(&key, &family);
             group.families.insert(Arc::clone(&family.name), family);
         }
@@ -243,6 +273,7 @@ impl Index {
         };
         self.staleness.take_out(&key, &group);
         for family in group.families.values() {
+            self.series -= family.series.len();
             self.take_out(family);
             self.pass_on(&key, family);
         }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::limits::Limits;
+
 /// The rules of a store. The default is upstream's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -15,6 +17,8 @@ pub struct Rules {
     ///
     /// [`Store::scraped`]: super::Store::scraped
     pub keeps_unseen: bool,
+    /// How much may be stored.
+    pub limits: Limits,
 }
 
 /// What becomes of the timestamps of a push. Push times never have one.

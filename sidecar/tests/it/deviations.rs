@@ -98,14 +98,23 @@ fn a_target_ends_at_its_number_sign() {
 #[test]
 fn heads_over_the_limits_are_refused() {
     let (_gateway, to) = process();
-    let path = |length: usize| format!("{:a<length$}", "/metrics/job/").into_bytes();
-    assert_eq!(put(to, &path(65_534), "").0, 200);
-    assert_eq!(put(to, &path(65_535), ""), (414, String::new()));
+    let get =
+        |length: usize| format!("GET {:a<length$} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n", "/-/ready?");
+    assert_eq!(raw(to, get(65_534).as_bytes()).0, 200);
+    assert_eq!(raw(to, get(65_535).as_bytes()), (414, String::new()));
     // There are three headers besides.
     let headers = |count: usize| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
     assert_eq!(put(to, b"/metrics/job/a", &headers(97)).0, 200);
     assert_eq!(put(to, b"/metrics/job/a", &headers(98)), (431, String::new()));
-    assert_eq!(put(to, b"/metrics/job/a", &format!("x: {}\r\n", "a".repeat(400_000))).0, 200);
+    let header = |length: usize| format!("x: {}\r\n", "a".repeat(length));
+    assert_eq!(put(to, b"/metrics/job/a", &header((1 << 20) - 100)).0, 200);
+    let (status, sentence) = put(to, b"/metrics/job/a", &header(1 << 20));
+    assert_eq!(status, 431);
+    let start = "expected a request line and headers of at most 1048576 bytes, found 10486";
+    assert!(sentence.starts_with(start), "{sentence}");
+    assert!(sentence.ends_with("; `--web.max-header-bytes` sets the limit\n"), "{sentence}");
+    // So much of it is not read.
+    assert_eq!(put(to, b"/metrics/job/a", &header(1 << 21)), (431, String::new()));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn put(to: std::net::SocketAddr, body: &str) {
 
 /// More than sockets hold, so that a scrape of it is under way until it is read.
 fn large_body() -> String {
-    (0..150).map(|n| format!("x{{n=\"{n}\",pad=\"{}\"}} 1\n", "p".repeat(100_000))).collect()
+    (0..1000).map(|n| format!("x{{n=\"{n}\",pad=\"{}\"}} 1\n", "p".repeat(15_000))).collect()
 }
 
 fn message_file(test: &str) -> PathBuf {
@@ -100,8 +100,11 @@ fn bad_flags_are_an_error_and_help_is_not() {
 #[test]
 fn the_help_has_headings_in_order_and_fits_a_narrow_screen() {
     let roles: [(&[&str], &[&str]); 2] = [
-        (&[], &["Web", "Push", "Measurement", "Auth", "Storage", "Log", "Other"]),
-        (&["sidecar"], &["Ports", "Hold open", "Pod", "Web", "Push", "Measurement", "Auth", "Log", "Other"]),
+        (&[], &["Web", "Push", "Limits (0 for none)", "Measurement", "Auth", "Storage", "Log", "Other"]),
+        (
+            &["sidecar"],
+            &["Ports", "Hold open", "Pod", "Web", "Push", "Limits (0 for none)", "Measurement", "Auth", "Log", "Other"],
+        ),
     ];
     for (role, expected) in roles {
         let (_, help, _) = run(&[role, &["--help"]].concat(), &[("COLUMNS", "80")]);

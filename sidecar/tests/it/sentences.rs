@@ -8,7 +8,7 @@ use std::{
 
 use axum::body::Body;
 use protocol::signed_request::SignatureHeader;
-use sidecar::http::Settings;
+use sidecar::http::{BodyLimits, Settings};
 
 use crate::{call::Calls, gateway::Gateway};
 
@@ -66,12 +66,14 @@ fn a_body_that_ends_elsewhere_than_its_encoding_says_is_told_so() {
 
 #[test]
 fn a_body_that_is_larger_once_decompressed_is_told_from_a_large_one() {
-    let calls = Calls::with(Settings { max_body_bytes: 64, ..Settings::default() });
+    let bodies = BodyLimits { decompressed_bytes: 64, ..BodyLimits::default() };
+    let calls = Calls::with(Settings { bodies, ..Settings::default() });
     let body = snap::raw::Encoder::new().compress_vec("# \n".repeat(100).as_bytes()).unwrap();
     assert!(body.len() < 64);
-    calls
-        .push_listener("PUT", "/metrics/job/j", &["content-encoding: snappy"], body)
-        .is(413, "expected at most 64 bytes after decompression, found more; `--push.max-body-bytes` sets the limit\n");
+    calls.push_listener("PUT", "/metrics/job/j", &["content-encoding: snappy"], body).is(
+        413,
+        "expected at most 64 bytes after decompression, found more; `--push.max-decompressed-bytes` sets the limit\n",
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::{
 use crate::exposition::{
     extra::{Created, Exemplar, Timestamp},
     family::{Kind, Metric, MetricFamily, Value},
+    limits::{Limit, Limits},
     text::{
         self,
         decode::{Sample, each_line, families::Family, families::Part, line::Line},
@@ -32,9 +33,9 @@ use families::Families;
 type Fault<W = Malformed> = text::decode::Fault<W>;
 
 /// A body so far.
-struct Body {
+struct Body<'a> {
     names: NameValidation,
-    families: Families,
+    families: Families<'a>,
     is_ended: bool,
 }
 
@@ -43,7 +44,19 @@ struct Body {
 /// # Errors
 /// The first fault.
 pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, OpenMetricsError> {
-    let mut read = Body { names, families: Families::default(), is_ended: false };
+    decode_within(body, names, &Limits::NONE)
+}
+
+/// The same, up to the limits.
+///
+/// # Errors
+/// The first fault or excess.
+pub fn decode_within(
+    body: &[u8],
+    names: NameValidation,
+    limits: &Limits,
+) -> Result<Vec<MetricFamily>, OpenMetricsError> {
+    let mut read = Body { names, families: Families::new(limits), is_ended: false };
     let error = |line, column, fault| OpenMetricsError { line, column, fault };
     each_line(body, |line| read.line(line), error)?;
     Ok(read.families.finish())
@@ -51,7 +64,7 @@ pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, O
 
 // === impl Body ===
 
-impl Body {
+impl Body<'_> {
     fn line(&mut self, text: &str) -> Result<(), Fault> {
         let mut line = Line::new(text, self.names);
         line.skip_blanks();

@@ -12,29 +12,46 @@ use protocol::LabelSet;
 
 use super::{
     error::{Malformed, ProtobufError},
-    message, native,
+    message, native, parts,
 };
 use crate::exposition::{
     extra::{Created, Exemplar, Extra, NativeBuckets, NativeHistogram, Timestamp},
     family::{Count, Histogram, Kind, Metric, MetricFamily, Summary, Value},
+    limits::{Limit, Limits},
 };
 
 /// The types by their numbers.
 pub(super) const KINDS: [Kind; 6] =
     [Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Untyped, Kind::Histogram, Kind::GaugeHistogram];
 
+/// Reads families up to the limits.
+struct Reader<'a> {
+    limits: &'a Limits,
+    /// So far, in all families.
+    series: usize,
+}
+
 /// Reads a body. Families come in the order of their first message, empty ones too.
 ///
 /// # Errors
 /// The first fault.
 pub fn decode(body: &Bytes) -> Result<Vec<MetricFamily>, ProtobufError> {
+    decode_within(body, &Limits::NONE)
+}
+
+/// The same, up to the limits.
+///
+/// # Errors
+/// The first fault or excess.
+pub fn decode_within(body: &Bytes, limits: &Limits) -> Result<Vec<MetricFamily>, ProtobufError> {
+    let mut reader = Reader { limits, series: 0 };
     let mut families: Vec<MetricFamily> = Vec::new();
     let mut by_name: HashMap<String, usize> = HashMap::new();
     let (mut rest, mut message) = (body.clone(), 0);
     while rest.has_remaining() {
         message += 1;
-        let family =
-            frame(&mut rest).and_then(|frame| family(&frame)).map_err(|fault| ProtobufError { message, fault })?;
+        let family = frame(&mut rest).and_then(|frame| reader.family(&frame));
+        let family = family.map_err(|fault| ProtobufError { message, fault })?;
         let index = *by_name.entry(family.name.clone()).or_insert(families.len());
         match families.get_mut(index) {
             Some(earlier) => *earlier = family,
@@ -70,24 +87,40 @@ fn length(rest: &mut Bytes) -> Result<u64, Malformed> {
     Err(Malformed::LengthTooLong)
 }
 
-fn family(frame: &Bytes) -> Result<MetricFamily, Malformed> {
-    let found = message::MetricFamily::decode(frame.clone()).map_err(Malformed::Family)?;
-    let name = found.name.filter(|name| !name.is_empty()).ok_or(Malformed::NoName)?;
-    if name.contains('\0') {
-        return Err(Malformed::NulInName(name));
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn family(&mut self, frame: &Bytes) -> Result<MetricFamily, Malformed> {
+        // A family without metrics takes its room too.
+        self.series += parts::count(frame, parts::METRICS).max(1);
+        self.limits.check(Limit::Series, self.series)?;
+        let found = message::MetricFamily::decode(frame.clone()).map_err(Malformed::Family)?;
+        let name = found.name.filter(|name| !name.is_empty()).ok_or(Malformed::NoName)?;
+        self.limits.check(Limit::MetricName, name.len())?;
+        if name.contains('\0') {
+            return Err(Malformed::NulInName(name));
+        }
+        let number = found.kind.unwrap_or_default();
+        let kind = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
+        let Some(kind) = kind.copied() else {
+            return Err(Malformed::Type { name, found: number });
+        };
+        let metrics = found.metrics.into_iter().map(|metric| self.metric(&name, kind, metric));
+        let metrics = metrics.collect::<Result<_, _>>()?;
+        let (help, unit) = (found.help.unwrap_or_default(), found.unit.unwrap_or_default());
+        self.limits.check(Limit::Help, help.len().max(unit.len()))?;
+        Ok(MetricFamily { name, help, unit, kind, metrics })
     }
-    let number = found.kind.unwrap_or_default();
-    let kind = usize::try_from(number).ok().and_then(|number| KINDS.get(number));
-    let Some(kind) = kind.copied() else {
-        return Err(Malformed::Type { name, found: number });
-    };
-    let metrics = found.metrics.into_iter().map(|metric| {
-        let metric = message::Metric::decode(metric);
-        self::metric(&name, kind, metric.map_err(|fault| Malformed::Metric { name: name.clone(), fault })?)
-    });
-    let metrics = metrics.collect::<Result<_, _>>()?;
-    let (help, unit) = (found.help.unwrap_or_default(), found.unit.unwrap_or_default());
-    Ok(MetricFamily { name, help, unit, kind, metrics })
+
+    fn metric(&self, name: &str, kind: Kind, bytes: Bytes) -> Result<Metric, Malformed> {
+        self.limits.check(Limit::Labels, parts::count(&bytes, parts::LABELS))?;
+        self.limits.check(Limit::Buckets, parts::inside_value(&bytes))?;
+        let message = message::Metric::decode(bytes);
+        let message = message.map_err(|fault| Malformed::Metric { name: name.to_owned(), fault })?;
+        let metric = metric(name, kind, message)?;
+        self.limits.check_labels(&metric.labels)?;
+        Ok(metric)
+    }
 }
 
 fn metric(name: &str, kind: Kind, found: message::Metric) -> Result<Metric, Malformed> {

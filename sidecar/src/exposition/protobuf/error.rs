@@ -6,7 +6,7 @@ use prost::DecodeError;
 use protocol::excerpt::Excerpt;
 
 use super::native::Contradiction;
-use crate::exposition::family::Kind;
+use crate::exposition::{family::Kind, limits::Excess};
 
 /// The first fault of a body.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -21,6 +21,9 @@ pub struct ProtobufError {
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Malformed {
+    /// More than a push may contain.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// The body ends inside a length.
     #[error("expected the rest of its length, found the end of the body")]
     LengthCut,

@@ -17,7 +17,10 @@ use super::{
     error::{Found, Malformed, Quoted, TextError},
     number::parse_number,
 };
-use crate::exposition::family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name};
+use crate::exposition::{
+    family::{Count, Kind, Metric, MetricFamily, Value, allows_metric, is_metric_name},
+    limits::{Limit, Limits},
+};
 
 pub(in crate::exposition) mod families;
 pub(in crate::exposition) mod line;
@@ -47,7 +50,15 @@ pub(in crate::exposition) struct Sample {
 /// # Errors
 /// The first fault.
 pub fn decode(body: &[u8], names: NameValidation) -> Result<Vec<MetricFamily>, TextError> {
-    let mut families = Families::default();
+    decode_within(body, names, &Limits::NONE)
+}
+
+/// The same, up to the limits.
+///
+/// # Errors
+/// The first fault or excess.
+pub fn decode_within(body: &[u8], names: NameValidation, limits: &Limits) -> Result<Vec<MetricFamily>, TextError> {
+    let mut families = Families::new(limits);
     let error = |line, column, fault| TextError { line, column, fault };
     each_line(body, |line| read_line(&mut families, Line::new(line, names)), error)?;
     Ok(families.finish())
@@ -73,7 +84,7 @@ pub(in crate::exposition) fn each_line<W: From<Malformed>, E>(
     Ok(())
 }
 
-fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
+fn read_line(families: &mut Families<'_>, mut line: Line<'_>) -> Result<(), Fault> {
     line.skip_blanks();
     match line.peek() {
         None => Ok(()),
@@ -87,7 +98,7 @@ fn read_line(families: &mut Families, mut line: Line<'_>) -> Result<(), Fault> {
 }
 
 /// A comment is ignored unless its first word is `HELP` or `TYPE` and a name and a text follow.
-fn read_comment(families: &mut Families, line: &mut Line<'_>) -> Result<(), Fault> {
+fn read_comment(families: &mut Families<'_>, line: &mut Line<'_>) -> Result<(), Fault> {
     line.take('#');
     line.skip_blanks();
     let keyword = line.word();

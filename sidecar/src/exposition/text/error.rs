@@ -8,6 +8,8 @@ use std::fmt;
 
 use protocol::{Excerpt, LabelError};
 
+use crate::exposition::limits::Excess;
+
 /// The first fault of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("text format parsing error in line {line}, column {column}: {fault}")]
@@ -122,6 +124,9 @@ pub enum Malformed {
     /// A second `HELP` line.
     #[error("expected one HELP line for {:?}, found a second one", Excerpt::of(.0))]
     SecondHelp(String),
+    /// More than a push may contain.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// An escape in help.
     #[error("expected `\\\\`, `\\\"` or `\\n` as escape in help, found {0}")]
     HelpEscape(Found),

@@ -171,7 +171,7 @@ async fn a_body_that_comes_slowly_is_not_the_time_of_a_head() {
 
 #[tokio::test]
 async fn a_connection_beyond_the_limit_is_told_so_and_the_next_is_served_once_there_is_room() {
-    let server = Server::start(ConnectionLimits { connections: Some(1), ..limits() }).await;
+    let server = Server::start(ConnectionLimits { connections: 1, ..limits() }).await;
     let mut first = server.connect().await;
     first.write_all(REQUEST).await.unwrap();
     read_until(&mut first, "fine").await;

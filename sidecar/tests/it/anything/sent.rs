@@ -14,7 +14,7 @@ use proptest::{prelude::*, sample::select};
 use protocol::{NameValidation, signed_request::SignatureHeader};
 use sidecar::{
     exposition::{measurement::Naming, openmetrics, protobuf, text},
-    http::{Listener, Settings},
+    http::{BodyLimits, Listener, Settings},
     store::{Rules, Timestamps},
 };
 
@@ -240,7 +240,11 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
                 route_prefix: prefix.into(),
                 telemetry_path: page.into(),
                 link_prefix: if links { prefix.into() } else { "".into() },
-                max_body_bytes,
+                bodies: BodyLimits {
+                    bytes: max_body_bytes,
+                    decompressed_bytes: max_body_bytes,
+                    ..BodyLimits::default()
+                },
                 names: if utf8 { NameValidation::Utf8 } else { NameValidation::Legacy },
                 measurement,
                 is_unchecked,
@@ -250,7 +254,7 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
                 ..Settings::default()
             };
             let settings = if trusts { Settings::default() } else { settings };
-            Setup { settings, rules: Rules { timestamps, stale_after, keeps_unseen: false }, listener, trusts }
+            Setup { settings, rules: Rules { timestamps, stale_after, ..Rules::default() }, listener, trusts }
         },
     )
 }

@@ -7,16 +7,17 @@
 //! *Never:* text.
 
 use super::{
-    BTreeMap, Created, Exemplar, Family, HashMap, Kind, LabelSet, Malformed, Metric, MetricFamily, Part, Quoted,
-    Sample, Timestamp, Value, seconds, text,
+    BTreeMap, Created, Exemplar, Family, HashMap, Kind, LabelSet, Limit, Limits, Malformed, Metric, MetricFamily, Part,
+    Quoted, Sample, Timestamp, Value, seconds, text,
 };
 
 /// The headers of a body so far, in the order of their first lines.
-#[derive(Default)]
-pub(super) struct Families {
+pub(super) struct Families<'a> {
     headers: Vec<Header>,
     /// By their own names, and by those of their samples.
     by_name: HashMap<String, usize>,
+    series: usize,
+    limits: &'a Limits,
 }
 
 struct Header {
@@ -55,10 +56,15 @@ struct CreatedLine {
 
 // === impl Families ===
 
-impl Families {
+impl<'a> Families<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { headers: Vec::new(), by_name: HashMap::new(), series: 0, limits }
+    }
+
     /// Help for a part of a family is no help for the family.
     pub(super) fn help(&mut self, name: &str, help: String) -> Result<(), Malformed> {
-        let header = self.declared(name);
+        self.check(Limit::Help, help.len())?;
+        let header = self.declared(name)?;
         if header.name != name {
             return Ok(());
         }
@@ -70,7 +76,8 @@ impl Families {
     }
 
     pub(super) fn unit(&mut self, name: &str, unit: &str) -> Result<(), Malformed> {
-        let header = self.declared(name);
+        self.check(Limit::Help, unit.len())?;
+        let header = self.declared(name)?;
         if header.name != name {
             return Ok(());
         }
@@ -82,7 +89,7 @@ impl Families {
     }
 
     pub(super) fn kind(&mut self, name: &str, word: &str) -> Result<(), Malformed> {
-        let header = self.declared(name);
+        let header = self.declared(name)?;
         if !header.families.is_empty() || !header.created.is_empty() {
             return Err(text::Malformed::LateType(header.name.clone()).into());
         }
@@ -94,7 +101,13 @@ impl Families {
     }
 
     pub(super) fn add(&mut self, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
-        self.header_of(&sample.name, |kind, suffix| role(kind, suffix).is_some()).add(sample, exemplar)
+        self.limits.check_labels(&sample.labels).map_err(text::Malformed::Excess)?;
+        let header = self.header_of(&sample.name, |kind, suffix| role(kind, suffix).is_some())?;
+        if header.add(sample, exemplar)? {
+            self.series += 1;
+            self.check(Limit::Series, self.series)?;
+        }
+        Ok(())
     }
 
     pub(super) fn finish(self) -> Vec<MetricFamily> {
@@ -102,22 +115,32 @@ impl Families {
     }
 
     /// The header that a comment is about. As in the text format, a part of a histogram has none of its own.
-    fn declared(&mut self, name: &str) -> &mut Header {
+    fn declared(&mut self, name: &str) -> Result<&mut Header, Malformed> {
         self.header_of(name, |kind, suffix| kind.suffixes().contains(&suffix))
     }
 
     /// The header of that name; else the one that the name belongs to with its suffix; else a new one.
-    fn header_of(&mut self, name: &str, belongs: impl Fn(Kind, &str) -> bool) -> &mut Header {
+    fn header_of(&mut self, name: &str, belongs: impl Fn(Kind, &str) -> bool) -> Result<&mut Header, Malformed> {
         let known = self.by_name.get(name).copied();
-        let index = known.or_else(|| self.suffixed(name, belongs)).unwrap_or_else(|| {
-            self.headers.push(Header::new(name));
-            self.headers.len() - 1
-        });
+        let index = match known.or_else(|| self.suffixed(name, belongs)) {
+            Some(index) => index,
+            None => {
+                self.check(Limit::MetricName, name.len())?;
+                // Those without series take their room too.
+                self.check(Limit::Series, self.headers.len() + 1)?;
+                self.headers.push(Header::new(name));
+                self.headers.len() - 1
+            }
+        };
         if known.is_none() {
             self.by_name.insert(name.to_owned(), index);
         }
         #[expect(clippy::indexing_slicing, reason = "indices come from this vector, which only grows")]
-        &mut self.headers[index]
+        Ok(&mut self.headers[index])
+    }
+
+    fn check(&self, limit: Limit, found: usize) -> Result<(), Malformed> {
+        Ok(self.limits.check(limit, found).map_err(text::Malformed::Excess)?)
     }
 
     fn suffixed(&self, name: &str, belongs: impl Fn(Kind, &str) -> bool) -> Option<usize> {
@@ -136,7 +159,8 @@ impl Header {
         Self { name: name.to_owned(), help, unit, kind: None, families, created }
     }
 
-    fn add(&mut self, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
+    /// Whether it is a series of its own.
+    fn add(&mut self, sample: Sample, exemplar: Option<Exemplar>) -> Result<bool, Malformed> {
         let kind = *self.kind.get_or_insert(Kind::Untyped);
         let suffix = sample.name.strip_prefix(&self.name).unwrap_or_default();
         let role = role(kind, suffix).unwrap_or(Role::Number);
@@ -162,7 +186,7 @@ impl Header {
             | Kind::StateSet => {}
         }
         match role {
-            Role::Created => self.add_created(sample),
+            Role::Created => self.add_created(sample).map(|()| true),
             Role::Number => self.member(&sample.name.clone()).add(Part::Inner, sample, exemplar),
             Role::Part(part) => self.member(&self.name.clone()).add(part, sample, exemplar),
         }
@@ -223,7 +247,9 @@ impl Header {
 // === impl Member ===
 
 impl Member {
-    fn add(&mut self, part: Part, sample: Sample, exemplar: Option<Exemplar>) -> Result<(), Malformed> {
+    /// Whether it is a series of its own.
+    fn add(&mut self, part: Part, sample: Sample, exemplar: Option<Exemplar>) -> Result<bool, Malformed> {
+        let before = self.family.metrics.len();
         let (name, timestamp) = (sample.name.clone(), sample.timestamp);
         let is_number = self.family.kind.is_none_or(|kind| kind.inner_label().is_none());
         let mut first = None;
@@ -246,7 +272,7 @@ impl Member {
                 Value::Number(_) | Value::Summary(_) => extra.exemplars = vec![exemplar],
             }
         }
-        Ok(())
+        Ok(before < self.family.metrics.len())
     }
 }
 

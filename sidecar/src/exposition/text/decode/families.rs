@@ -2,13 +2,16 @@
 //!
 //! *Never:* text.
 
-use super::{Count, HashMap, Kind, LabelSet, Malformed, Metric, MetricFamily, Quoted, Sample, Value, parse_number};
+use super::{
+    Count, HashMap, Kind, LabelSet, Limit, Limits, Malformed, Metric, MetricFamily, Quoted, Sample, Value, parse_number,
+};
 
 /// The families of a body so far, in the order of their first lines.
-#[derive(Default)]
-pub(super) struct Families {
+pub(super) struct Families<'a> {
     families: Vec<Family>,
     by_name: HashMap<String, usize>,
+    series: usize,
+    limits: &'a Limits,
 }
 
 pub(in crate::exposition) struct Family {
@@ -32,9 +35,14 @@ pub(in crate::exposition) enum Part {
 
 // === impl Families ===
 
-impl Families {
+impl<'a> Families<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { families: Vec::new(), by_name: HashMap::new(), series: 0, limits }
+    }
+
     pub(super) fn help(&mut self, name: &str, help: String) -> Result<(), Malformed> {
-        let family = self.family_of(name);
+        self.limits.check(Limit::Help, help.len())?;
+        let family = self.family_of(name)?;
         if !family.help.is_empty() {
             return Err(Malformed::SecondHelp(family.name.clone()));
         }
@@ -43,7 +51,7 @@ impl Families {
     }
 
     pub(super) fn kind(&mut self, name: &str, word: &str) -> Result<(), Malformed> {
-        let family = self.family_of(name);
+        let family = self.family_of(name)?;
         if !family.metrics.is_empty() {
             return Err(Malformed::LateType(family.name.clone()));
         }
@@ -55,7 +63,12 @@ impl Families {
     }
 
     pub(super) fn add(&mut self, sample: Sample) -> Result<(), Malformed> {
-        self.family_of(&sample.name).add(sample)
+        self.limits.check_labels(&sample.labels)?;
+        let family = self.family_of(&sample.name)?;
+        let before = family.metrics.len();
+        family.add(sample)?;
+        self.series += family.metrics.len() - before;
+        Ok(self.limits.check(Limit::Series, self.series)?)
     }
 
     pub(super) fn finish(self) -> Vec<MetricFamily> {
@@ -64,17 +77,24 @@ impl Families {
     }
 
     /// The family of that name; else the summary, else the histogram, that the name is a part of; else a new one.
-    fn family_of(&mut self, name: &str) -> &mut Family {
+    fn family_of(&mut self, name: &str) -> Result<&mut Family, Malformed> {
         let known = self.by_name.get(name).copied();
         let found = known.or_else(|| self.suffixed(name, &[Kind::Summary]));
         let found = found.or_else(|| self.suffixed(name, &[Kind::Histogram, Kind::GaugeHistogram]));
-        let index = found.unwrap_or_else(|| {
-            self.by_name.insert(name.to_owned(), self.families.len());
-            self.families.push(Family::new(name));
-            self.families.len() - 1
-        });
+        let index = match found {
+            Some(index) => index,
+            None => {
+                let next = self.families.len();
+                self.limits.check(Limit::MetricName, name.len())?;
+                // Those without series take their room too.
+                self.limits.check(Limit::Series, next + 1)?;
+                self.by_name.insert(name.to_owned(), next);
+                self.families.push(Family::new(name));
+                next
+            }
+        };
         #[expect(clippy::indexing_slicing, reason = "indices come from this vector, which only grows")]
-        &mut self.families[index]
+        Ok(&mut self.families[index])
     }
 
     fn suffixed(&self, name: &str, kinds: &[Kind]) -> Option<usize> {
