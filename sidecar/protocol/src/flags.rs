@@ -49,8 +49,20 @@ pub const LOG_LEVEL: &str = "--log.level";
 /// `logfmt` or `json`.
 pub const LOG_FORMAT: &str = "--log.format";
 
+/// Largest body of a push as it is sent, in bytes; 0 for no limit, as in all limits.
+pub const MAX_BODY_BYTES: &str = "--push.max-body-bytes";
+
+/// Largest body of a push once it is decompressed, in bytes.
+pub const MAX_DECOMPRESSED_BYTES: &str = "--push.max-decompressed-bytes";
+
+/// Most series in all groups together.
+pub const MAX_SERIES: &str = "--storage.max-series";
+
+/// Most groups.
+pub const MAX_GROUPS: &str = "--storage.max-groups";
+
 /// Every flag the injector may write.
-pub const ALL: [&str; 14] = [
+pub const ALL: [&str; 18] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -65,6 +77,10 @@ pub const ALL: [&str; 14] = [
     AUTH_READS,
     LOG_LEVEL,
     LOG_FORMAT,
+    MAX_BODY_BYTES,
+    MAX_DECOMPRESSED_BYTES,
+    MAX_SERIES,
+    MAX_GROUPS,
 ];
 
 /// The environment variable that sets a flag: `--pod.uid` is `SIDEGATE_POD_UID`.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use protocol::flags;
+
 use super::{reader::Reader, word};
 use crate::{
     args::LimitArgs,
@@ -31,8 +33,8 @@ pub(super) fn read(reader: &mut Reader, args: &LimitArgs) -> Option<Limits> {
     let header_bytes = count("--web.max-header-bytes", &args.max_header_bytes);
     let concurrent = count("--push.max-concurrent", &args.max_concurrent);
     let bytes_at_once = count("--push.max-bytes-at-once", &args.max_bytes_at_once);
-    let body_bytes = count("--push.max-body-bytes", &args.max_body_bytes);
-    let decompressed_bytes = count("--push.max-decompressed-bytes", &args.max_decompressed_bytes);
+    let body_bytes = count(flags::MAX_BODY_BYTES, &args.max_body_bytes);
+    let decompressed_bytes = count(flags::MAX_DECOMPRESSED_BYTES, &args.max_decompressed_bytes);
     let compression_ratio = count("--push.max-compression-ratio", &args.max_compression_ratio);
     let series = count(Limit::Series.flag(), &args.max_series);
     let page_bytes = count(Limit::Page.flag(), &args.max_page_bytes);

@@ -77,12 +77,13 @@ fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response
     match verdict {
         Verdict::Done if is_unchecked => Ok(StatusCode::ACCEPTED.into_response()),
         Verdict::Done => Ok(StatusCode::OK.into_response()),
-        Verdict::Refused(objections) => match HttpError::refused(objections) {
-            error @ HttpError::Refused(_) if is_unchecked => {
-                Ok((StatusCode::ACCEPTED, error.reason().map(Extension), ()).into_response())
+        Verdict::Refused(objections) => {
+            let error = HttpError::refused(objections);
+            if is_unchecked && matches!(error, HttpError::Refused(_)) {
+                return Ok((StatusCode::ACCEPTED, error.reason().map(Extension), ()).into_response());
             }
-            error => Err(error),
-        },
+            Err(error)
+        }
         Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
     }
 }

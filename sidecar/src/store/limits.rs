@@ -6,6 +6,8 @@
 //!
 //! *Never:* what is in the series, flags' values.
 
+use protocol::flags;
+
 use super::{
     change::{Objection, Scope},
     group::{Group, Prepared},
@@ -82,9 +84,9 @@ impl Limit {
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
-            Self::Groups => "--storage.max-groups",
+            Self::Groups => flags::MAX_GROUPS,
             Self::GroupSeries => "--storage.max-group-series",
-            Self::Series => "--storage.max-series",
+            Self::Series => flags::MAX_SERIES,
         }
     }
 

@@ -105,6 +105,13 @@ impl Gateway {
         assert!(sent.success());
     }
 
+    /// The most memory it ever held, in MiB, as the kernel knows it.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     /// Waits for the end: standard error is closed then.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         loop {

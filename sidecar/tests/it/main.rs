@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+mod abuse;
 mod admin;
 mod anything;
 mod api;
@@ -16,6 +17,7 @@ mod gateway;
 mod guides;
 mod import;
 mod known_systems;
+mod limits;
 mod measurement;
 mod openmetrics;
 mod own_metrics;

@@ -65,7 +65,7 @@ fn alone_a_taken_port_is_an_error() {
 }
 
 /// Runs it to its end and returns the exit code, standard output and standard error.
-fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub(crate) fn run(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
     let output = command.args(args).envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -8,6 +8,8 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 
+use sidecar::{exposition::Limits, http::Settings};
+
 use crate::call::Calls;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -161,14 +163,21 @@ fn a_body_over_the_limit_is_413_before_and_after_decompression() {
     calls.push_listener("PUT", "/metrics/job/j", &[], large.clone()).is(413, text);
     calls.push_listener("PUT", "/metrics/job/j", &["content-length: 99999999"], Body::empty()).is(413, text);
     let bomb = calls.push_listener("PUT", "/metrics/job/j", &["content-encoding: gzip"], gzip(&large));
-    assert_eq!(bomb.status, 413, "{}", bomb.text());
+    let sent = gzip(&large).len();
+    let text = format!(
+        "expected a body that decompresses to at most 200 times its {sent} bytes, found more; \
+         `--push.max-compression-ratio` sets the limit\n"
+    );
+    bomb.is(413, &text);
     calls.push_listener("PUT", "/metrics/job/j", &[], large[1..].to_vec()).is(200, "");
-    assert!(calls.page().contains("sidegate_pushes_refused_total{reason=\"too_large\"} 3\n"));
+    let page = calls.page();
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"too_large\"} 2\n"), "{page}");
+    assert!(page.contains("sidegate_pushes_refused_total{reason=\"compression_ratio\"} 1\n"), "{page}");
 }
 
 #[test]
 fn an_answer_repeats_only_the_start_of_what_was_sent() {
-    let calls = Calls::new();
+    let calls = Calls::with(Settings { pushes: Limits::NONE, ..Settings::default() });
     let long = "n".repeat(10_000);
     let check = |status: u16, method: &str, path: &str, header: &str, body: &str| {
         let answer = calls.push_listener(method, path, &[header], body.to_owned());

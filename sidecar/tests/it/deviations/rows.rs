@@ -263,6 +263,10 @@ pub(super) const ROWS: &[Row] = &[
         shown: Shown::By("tests/it/push.rs::a_body_over_the_limit_is_413_before_and_after_decompression"),
     },
     Row {
+        name: "many series, groups or connections, long labels, slow requests",
+        shown: Shown::By("tests/it/limits.rs::the_readme_has_a_row_for_each_limit_with_its_defaults"),
+    },
+    Row {
         name: "`Content-Encoding` on a DELETE",
         shown: here(
             &[
