@@ -154,6 +154,21 @@ fn plain_http_is_told_so_on_a_port_with_tls() {
     assert_eq!(request(to, "PUT", "/metrics/job/j", &[], "x 1\n".repeat(1_000_000)), (400, sentence));
 }
 
+/// A record of a client's first words breaks off.
+#[test]
+fn who_does_not_come_to_terms_on_tls_is_cut_off_in_time() {
+    let (folder, _) = Folder::new("slow");
+    let (_gateway, to) = folder.gateway(&tls(""), &["--web.header-timeout=100ms"]);
+    for said in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(said).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    }
+    let (_, page) = folder.curl(to, "/metrics", &[]).unwrap();
+    assert!(page.contains("\nsidegate_connections_timed_out_total{waiting_for=\"head\"} 2\n"), "{page}");
+}
+
 #[test]
 fn versions_that_are_not_served_are_refused() {
     let (folder, _) = Folder::new("versions");
