@@ -145,7 +145,7 @@ fn the_commands_of_the_readme_exist() {
     }
     let named = readme.lines().map(str::trim).filter_map(|line| line.strip_prefix("cargo "));
     for command in named.filter_map(|line| line.split(' ').next()) {
-        let known = ["build", "test", "run", "install"].contains(&command);
+        let known = ["bench", "build", "test", "run", "install"].contains(&command);
         assert!(known || aliases.contains(&format!("\n{command} =")), "README.md names `cargo {command}`");
     }
     assert!(read(Path::new(".ci/run")).contains("cargo test --workspace"));
