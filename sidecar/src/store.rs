@@ -37,6 +37,7 @@ pub use crate::persist::NotStored;
 pub use change::{Change, Objection, Times, Verdict};
 pub(crate) use consistency::MOST_OBJECTIONS;
 pub use identity::{Identity, IdentityRule};
+pub use index::Counts;
 pub use page::{KeyLabels, Page, Section};
 pub use rules::{Rules, Timestamps};
 pub use snapshot::{Snapshot, StoredFamily};

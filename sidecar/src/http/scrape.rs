@@ -27,6 +27,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_HEADER};
+use tokio::time::Instant;
 
 use super::{AppState, Listener, page};
 use crate::{
@@ -78,6 +79,7 @@ pub(super) async fn page(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
+    let started = Instant::now();
     let names = wanted_names(uri.query().unwrap_or_default());
     let wanted = |name: &str| names.is_empty() || names.contains(name);
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
@@ -89,7 +91,7 @@ pub(super) async fn page(
     let Made { revision, pieces } = Reader { is_operator, choice, wants_all: names.is_empty(), wanted }.page(&state);
     let done = move || {
         if is_scrape {
-            state.metrics().scrape();
+            state.metrics().scrape(started.elapsed());
             state.shared.scrapes.seen(revision);
         }
     };
@@ -177,7 +179,7 @@ impl<W: Fn(&str) -> bool> Reader<W> {
     /// The process's own families that are wanted, once it has counted what this reader does not get.
     fn own(&self, state: &AppState, hidden: usize) -> Vec<MetricFamily> {
         state.metrics().hidden(hidden);
-        let mut own = state.metrics().gather();
+        let mut own = state.metrics().gather(state.store().counts());
         own.retain(|family| (self.wanted)(&family.name));
         own
     }

@@ -14,7 +14,7 @@ use std::{
 
 use protocol::{
     GroupingKey,
-    series::{PUSH_FAILURE_TIME_HELP, PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_HELP, PUSH_TIME_SECONDS},
+    series::{PUSH_FAILURE_TIME_HELP, PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_HELP, PUSH_TIME_SECONDS, is_push_time},
 };
 
 use super::{
@@ -42,6 +42,15 @@ pub(super) struct Index {
     staleness: Staleness,
     /// Raised by every commit that the page can tell.
     pub(super) revision: u64,
+}
+
+/// How much is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Groups, those that never had an accepted push too.
+    pub groups: usize,
+    /// Pushed series: the push times of the groups are not among them. A histogram or a summary is one.
+    pub series: usize,
 }
 
 /// A change made ready without a look at the index.
@@ -181,6 +190,12 @@ impl Index {
             }
             Decision::Leave { verdict } => verdict,
         }
+    }
+
+    /// How much is stored.
+    pub(super) fn counts(&self) -> Counts {
+        let pushed = self.families.iter().filter(|(name, _)| !is_push_time(name));
+        Counts { groups: self.groups.len(), series: pushed.map(|(_, family)| family.series.len()).sum() }
     }
 
     /// The first moment at which some group is stale, if nothing happens until then.

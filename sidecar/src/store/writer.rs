@@ -13,7 +13,7 @@ use tokio::sync::{Notify, futures::Notified};
 
 use super::{
     change::{Change, Verdict},
-    index::{Decision, Index, OwnFamily, Request},
+    index::{Counts, Decision, Index, OwnFamily, Request},
     logged::{draft_of, record_of},
     page::{Form, KeyLabels, Page, Pages},
     rules::Rules,
@@ -224,6 +224,12 @@ impl Store {
         }
         self.changed.notify_waiters();
         Ok(())
+    }
+
+    /// How much is stored.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.lock().index.counts()
     }
 
     /// How many groups had an accepted push after that revision and are still there.
