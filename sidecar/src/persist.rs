@@ -39,7 +39,7 @@ pub(crate) use sync::Syncer;
 use wal::Segment;
 
 /// By how many bytes the log may outgrow the groups.
-const MARGIN: u64 = 4 * 1024 * 1024;
+const MARGIN: u64 = 8 * 1024 * 1024;
 
 /// A log that is shorter than this is no reason for a checkpoint.
 const SHORT: u64 = 64 * 1024;

@@ -8,7 +8,7 @@
 //! Change ──▶ prepare (labels, lines, record; no lock) ──▶ lock: decide ─ log ─ commit ──▶ Verdict
 //! ```
 //!
-//! A decision holds everything that `commit` needs, its time too, so that it can be logged ([`logged`]) and carried out
+//! A decision holds everything that `commit` needs, its time too, so that it can be logged (`logged`) and carried out
 //! again at the next start. Where the log cannot be written, nothing is carried out.
 //!
 //! Groups with a limit are kept in the order in which they grow stale; somebody else asks when the next one does, and

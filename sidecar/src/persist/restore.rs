@@ -9,7 +9,10 @@
 //!
 //! *Never:* what records do.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     OpenError,
@@ -63,7 +66,7 @@ pub(super) fn restore(folder: &Folder, counts: &Counts, take: &mut dyn FnMut(Ent
     let found = folder.list().map_err(failed)?;
     refuse_newer(folder, &found)?;
     for path in &found.unfinished {
-        fs::remove_file(path).map_err(failed)?;
+        remove(path);
     }
     let restored = Restored {
         sequence: 0,
@@ -92,8 +95,15 @@ fn refuse_newer(folder: &Folder, found: &Found) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// What stays here is in nobody's way.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "a file of the storage cannot be removed");
+    }
+}
+
 /// Reads a file as far as it can be read.
-fn read(path: &std::path::Path, take: &mut dyn FnMut(Entry)) -> Outcome {
+fn read(path: &Path, take: &mut dyn FnMut(Entry)) -> Outcome {
     let mut outcome =
         Outcome { salt: None, good_end: 0, is_damaged: true, is_torn: false, is_whole: false, sequence: 0 };
     let (version, salt) = match frame::read_header(path) {
@@ -115,7 +125,7 @@ fn read(path: &std::path::Path, take: &mut dyn FnMut(Entry)) -> Outcome {
 }
 
 fn read_records(
-    path: &std::path::Path,
+    path: &Path,
     version: Version,
     salt: Salt,
     take: &mut dyn FnMut(Entry),
@@ -189,9 +199,7 @@ impl Reading<'_> {
         }
         let Some(salt) = outcome.salt else {
             // Nothing was ever in it.
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an empty file of the storage cannot be removed");
-            }
+            remove(&path);
             return;
         };
         if !is_last {

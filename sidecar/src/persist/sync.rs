@@ -222,6 +222,9 @@ mod tests {
         syncer.written(&old);
         let lost = Err(NotStored::Sync("bad disk".into()));
         assert_eq!(syncer.settled().await, lost);
+        let sentence = "expected to have the change on disk, found: bad disk; it was made, and may be gone after a crash of \
+                        the machine";
+        assert_eq!(syncer.settled().await.unwrap_err().to_string(), sentence);
         assert!(syncer.has_lost(&old) && !syncer.has_lost(&new));
         // A later success would say nothing about what was lost.
         is_bad.store(false, Ordering::SeqCst);
