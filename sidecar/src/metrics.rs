@@ -1,8 +1,8 @@
 //! What the process counts about itself, as the same families that the store holds.
 //!
 //! The table of names is static, so that the consistency check knows them. Series of `pushgateway_` have upstream's
-//! names and appear with their first event, as upstream's do; those of `sidegate_` are there from the start. What the
-//! kernel knows of the process is read at each scrape ([`process`]).
+//! names and appear with their first event, as upstream's do; those of `sidegate_` are there from the start, but for
+//! the duration of scrapes. What the kernel knows of the process is read at each scrape ([`process`]).
 //!
 //! *Never:* HTTP paths, labels that a client chooses.
 
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::{
     build_info,
     exposition::{Kind, Metric, MetricFamily, Value},
-    persist,
+    persist, store,
 };
 use access::AccessCounts;
 pub(crate) use access::{AuthRefusal, ReloadedFile};
@@ -37,10 +37,13 @@ const HTTP_PUSH_DURATION: &str = "pushgateway_http_push_duration_seconds";
 const HTTP_PUSH_SIZE: &str = "pushgateway_http_push_size_bytes";
 const HTTP_REQUESTS: &str = "pushgateway_http_requests_total";
 const ESCAPED_SERIES_HIDDEN: &str = "sidegate_escaped_series_hidden_total";
+const GROUPS: &str = "sidegate_groups";
 const GROUPS_EXPIRED: &str = "sidegate_groups_expired_total";
 const PUSHES_REFUSED: &str = "sidegate_pushes_refused_total";
 const RELOAD_FAILURES: &str = "sidegate_reload_failures_total";
+const SCRAPE_DURATION: &str = "sidegate_scrape_duration_seconds";
 const SCRAPES: &str = "sidegate_scrapes_total";
+const SERIES: &str = "sidegate_series";
 const SIGNED_DELETES: &str = "sidegate_signed_deletes_total";
 
 /// The families of this process, by name.
@@ -63,11 +66,14 @@ pub(crate) const OWN_FAMILIES: &[(&str, Kind)] = &[
     connections::FAMILIES[1],
     connections::FAMILIES[2],
     (ESCAPED_SERIES_HIDDEN, Kind::Counter),
+    (GROUPS, Kind::Gauge),
     (GROUPS_EXPIRED, Kind::Counter),
     connections::FAMILIES[3],
     (PUSHES_REFUSED, Kind::Counter),
     (RELOAD_FAILURES, Kind::Counter),
+    (SCRAPE_DURATION, Kind::Summary),
     (SCRAPES, Kind::Counter),
+    (SERIES, Kind::Gauge),
     (SIGNED_DELETES, Kind::Counter),
     storage::FAMILIES[0],
     storage::FAMILIES[1],
@@ -158,7 +164,7 @@ struct Counts {
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
     access: AccessCounts,
-    scrapes: u64,
+    scrapes: Window,
     hidden: u64,
     expired: u64,
     pushes: BTreeMap<&'static str, Pushes>,
@@ -340,8 +346,10 @@ impl Metrics {
         self.count(|counts| *counts.access.reload_failures.entry(file).or_default() += 1);
     }
 
-    pub(crate) fn scrape(&self) {
-        self.count(|counts| counts.scrapes += 1);
+    /// A page that was handed over in full to a scraper, so long after it was asked for.
+    pub(crate) fn scrape(&self, took: Duration) {
+        let now = Instant::now();
+        self.count(|counts| counts.scrapes.observe(took.as_secs_f64(), now));
     }
 
     /// So many groups were removed since they were stale.
@@ -355,7 +363,7 @@ impl Metrics {
     }
 
     /// All families that have a series, sorted by name.
-    pub(crate) fn gather(&self) -> Vec<MetricFamily> {
+    pub(crate) fn gather(&self, stored: store::Counts) -> Vec<MetricFamily> {
         let now = Instant::now();
         let mut families = if self.is_of_process { process::gather() } else { Vec::new() };
         let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -365,6 +373,10 @@ impl Metrics {
             durations.push(of(&mut pushes.seconds));
             sizes.push(of(&mut pushes.bytes));
         }
+        let scrapes = counts.scrapes.summary(now);
+        let scrape_count = scrapes.count;
+        let scrapes = if scrape_count == 0 { Vec::new() } else { vec![series(&[], Value::Summary(scrapes))] };
+        let size = |count: usize| vec![metric(&[], u64::try_from(count).unwrap_or(u64::MAX))];
         let requests = counts.requests.iter().map(|((code, handler, method), count)| {
             let code = code.to_string();
             metric(&[("code", &code), ("handler", handler.label()), ("method", method)], *count)
@@ -418,6 +430,12 @@ impl Metrics {
                 vec![metric(&[], counts.hidden)],
             ),
             family(
+                GROUPS,
+                "Groups that are stored, those without an accepted push too.",
+                Kind::Gauge,
+                size(stored.groups),
+            ),
+            family(
                 GROUPS_EXPIRED,
                 "Groups that were removed since their last push was too long ago.",
                 Kind::Counter,
@@ -437,10 +455,22 @@ impl Metrics {
                 not_read.collect(),
             ),
             family(
+                SCRAPE_DURATION,
+                "How long scrapes took, from the request until the page was handed over in full.",
+                Kind::Summary,
+                scrapes,
+            ),
+            family(
                 SCRAPES,
                 "Pages that were handed over in full to a scraper.",
                 Kind::Counter,
-                vec![metric(&[], counts.scrapes)],
+                vec![metric(&[], scrape_count)],
+            ),
+            family(
+                SERIES,
+                "Series that were pushed and are stored; a histogram or a summary is one.",
+                Kind::Gauge,
+                size(stored.series),
             ),
             family(
                 SIGNED_DELETES,
@@ -501,7 +531,9 @@ mod tests {
         let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
-        let gathered: Vec<_> = metrics.gather().into_iter().map(|family| (family.name, family.kind)).collect();
+        metrics.scrape(Duration::from_millis(1));
+        let gathered: Vec<_> =
+            metrics.gather(store::Counts::default()).into_iter().map(|family| (family.name, family.kind)).collect();
         let table: Vec<_> = OWN_FAMILIES.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         assert_eq!(gathered, table);
         assert!(table.is_sorted());
@@ -510,7 +542,8 @@ mod tests {
     #[test]
     fn families_of_upstream_appear_with_their_first_event() {
         let metrics = Metrics::default();
-        let found = |name: &str| metrics.gather().into_iter().find(|family| family.name == name);
+        let found =
+            |name: &str| metrics.gather(store::Counts::default()).into_iter().find(|family| family.name == name);
         for name in [HTTP_REQUESTS, HTTP_PUSH_SIZE, HTTP_PUSH_DURATION] {
             assert_eq!(found(name), None);
         }
@@ -532,7 +565,8 @@ mod tests {
         let metrics = Metrics::of_process(Arc::default());
         metrics.request(200, Handler::Push, "put");
         metrics.push("put", 1, Duration::from_millis(1));
-        let families = metrics.gather();
+        metrics.scrape(Duration::from_millis(1));
+        let families = metrics.gather(store::Counts::default());
         assert_eq!(families.len(), OWN_FAMILIES.len());
         let mut metrics = families.iter().flat_map(|family| &family.metrics);
         assert!(metrics.all(|metric| !metric.labels.contains("job") && !metric.labels.contains("instance")));

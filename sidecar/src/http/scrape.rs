@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use protocol::endpoints::{NAME_PARAMETER, OPERATOR_READ_HEADER, SCRAPE_TIMEOUT_HEADER};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{AppState, Listener, page};
 use crate::{
@@ -83,6 +83,7 @@ pub(super) async fn page(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
+    let started = Instant::now();
     let names = wanted_names(uri.query().unwrap_or_default());
     let is_operator = headers.contains_key(OPERATOR_READ_HEADER);
     let choice = if is_operator { Choice::UNESCAPED_TEXT } else { choice(&headers) };
@@ -94,7 +95,7 @@ pub(super) async fn page(
     let Made { revision, pieces, coding } = Reader { is_operator, choice, coding, names }.made(&state).await;
     let done = move || {
         if is_scrape {
-            state.metrics().scrape();
+            state.metrics().scrape(started.elapsed());
             state.shared.scrapes.seen(revision);
         }
     };
@@ -225,7 +226,7 @@ impl Reader {
     /// The process's own families that are wanted, once it has counted what this reader does not get.
     fn own(&self, state: &AppState, hidden: usize) -> Vec<MetricFamily> {
         state.metrics().hidden(hidden);
-        let mut own = state.metrics().gather();
+        let mut own = state.metrics().gather(state.store().counts());
         own.retain(|family| self.wants(&family.name));
         own
     }

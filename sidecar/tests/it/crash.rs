@@ -45,7 +45,7 @@ const SHARED_GROUPS: u64 = 4;
 const MOST_ANSWERS: u64 = 120;
 
 /// The most bytes that some thirty groups and what is left of their past may take: 64 KiB are no reason to clean up.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 2 << 20;
 
 /// All that is kept, and a copy of it as a killed process left it; gone at the end, unless it failed.
 struct Folders {

@@ -38,6 +38,56 @@ fn pushes_are_measured_by_method_good_or_bad() {
 }
 
 #[test]
+fn the_page_says_how_much_is_stored() {
+    let calls = Calls::new();
+    let check = |groups: u32, series: u32| {
+        let page = calls.page();
+        let expected = format!("# TYPE sidegate_groups gauge\nsidegate_groups {groups}\n");
+        assert!(page.contains(&expected), "{page}");
+        let expected = format!("# TYPE sidegate_series gauge\nsidegate_series {series}\n");
+        assert!(page.contains(&expected), "{page}");
+    };
+    check(0, 0);
+    calls.put("/metrics/job/j", "x{a=\"1\"} 1\nx{a=\"2\"} 1\n# TYPE s summary\ns_sum 1\ns_count 1\n").is(200, "");
+    calls.put("/metrics/job/k", "x 1\n").is(200, "");
+    check(2, 4);
+    assert_eq!(calls.put("/metrics/job/refused", "x 1 5\n").status, 400);
+    check(3, 4);
+    calls.put("/metrics/job/j", "").is(200, "");
+    assert_eq!(calls.push_listener("DELETE", "/metrics/job/k", &[], "").status, 202);
+    check(2, 0);
+}
+
+#[test]
+fn scrapes_are_timed_and_other_reads_are_not() {
+    let (_gateway, _, page) = Gateway::sidecar(&[]);
+    let name = "sidegate_scrape_duration_seconds";
+    assert_eq!(request(page, "GET", "/metrics", &[], "").0, 200);
+    assert_eq!(family(&scrape(page), name), "");
+    let second = family(&scrape(page), name);
+    assert!(second.contains(&format!("# TYPE {name} summary\n{name}{{quantile=\"0.1\"}} ")), "{second}");
+    assert!(second.ends_with(&format!("\n{name}_count 1\n")) && !second.contains("NaN"), "{second}");
+}
+
+/// Somebody pushes every second, for years.
+#[test]
+fn what_goes_well_leaves_nothing_in_the_log() {
+    let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
+    let address = gateway.address("all");
+    for (method, body, status) in [("PUT", "x 1\n", 200), ("POST", "y 1\n", 200), ("DELETE", "", 202)] {
+        for _ in 0..3 {
+            assert_eq!(request(address, method, "/metrics/job/j", &[], body).0, status);
+        }
+    }
+    // It cannot be read, which is nobody's business but the client's.
+    assert_eq!(request(address, "PUT", "/metrics/job/j", &[], "x\n").0, 400);
+    scrape(address);
+    let log = gateway.kill();
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains("msg=listening")).collect();
+    assert!(matches!(lines[..], [start] if start.contains("msg=starting")), "{log}");
+}
+
+#[test]
 fn a_client_may_push_families_of_its_own_process_beside_ours() {
     let mut gateway = Gateway::start(&["--web.listen-address=127.0.0.1:0"]);
     let address = gateway.address("all");

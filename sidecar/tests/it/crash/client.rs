@@ -102,7 +102,7 @@ impl Client {
 
     /// Of many lengths, so that files grow and what is written breaks off anywhere.
     fn help(&mut self) -> String {
-        let longest = if self.random.one_in(20) { 20_000 } else { 300 };
+        let longest = if self.random.one_in(20) { 15_000 } else { 300 };
         "x".repeat(usize::try_from(self.random.below(longest)).unwrap())
     }
 }

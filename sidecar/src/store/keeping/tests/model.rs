@@ -16,22 +16,14 @@ use crate::{
     store::{Identity, IdentityRule},
 };
 
-/// Several that look like one another on the page.
+/// Several that look like their neighbour on the page.
 const KEYS: [&str; 8] = ["a", "a/instance/", "b", "b/c/1", "b/pod/p", "b/pod/q", "b/exported_pod/q", "b/instance/i"];
 
 /// One is a part of another, one is of the process itself, one a part of such.
-const NAMES: [&str; 6] = ["x", "x", "y", "x_sum", "sidegate_scrapes_total", "pushgateway_http_push_size_bytes_count"];
+const NAMES: [&str; 7] =
+    ["x", "x", "y", "x_sum", "x_sum", "sidegate_scrapes_total", "pushgateway_http_push_size_bytes_count"];
 
-const KINDS: [Kind; 8] = [
-    Kind::Untyped,
-    Kind::Untyped,
-    Kind::Untyped,
-    Kind::Untyped,
-    Kind::Untyped,
-    Kind::Gauge,
-    Kind::Counter,
-    Kind::Summary,
-];
+const KINDS: [Kind; 6] = [Kind::Untyped, Kind::Untyped, Kind::Untyped, Kind::Counter, Kind::Summary, Kind::Summary];
 
 /// Labels of which some are refused, some forced and some renamed.
 const LABELS: [(&str, &str); 8] = [
@@ -108,7 +100,7 @@ enum Answer {
 // === What is done ===
 
 fn any_metric(kind: Kind) -> impl Strategy<Value = Metric> {
-    let labels = prop::collection::vec(prop_oneof![3 => select(&LABELS[..6]), 1 => select(&LABELS[..])], 0..3);
+    let labels = prop::collection::vec(prop_oneof![9 => select(&LABELS[..6]), 1 => select(&LABELS[..])], 0..2);
     (labels, 0..50_u32, prop::bool::weighted(0.02)).prop_map(move |(labels, number, is_timed)| Metric {
         labels: labels.into_iter().collect(),
         value: if kind == Kind::Summary {
@@ -131,20 +123,20 @@ fn any_family() -> impl Strategy<Value = MetricFamily> {
     })
 }
 
-fn any_push() -> impl Strategy<Value = Push> {
+fn any_push(key: BoxedStrategy<usize>) -> impl Strategy<Value = Push> {
     let limit = prop::option::weighted(0.2, select(&[1.0, 10.0, 1000.0][..]));
     let ago = || select(&[0.0, 0.0, 1.0, 20.0][..]);
     let past =
         prop::option::weighted(0.1, (ago(), ago()).prop_filter("a time", |(push, fail)| *push != 0.0 || *fail != 0.0));
-    (0..KEYS.len(), any::<bool>(), prop::collection::vec(any_family(), 0..4), limit, past)
+    (key, any::<bool>(), prop::collection::vec(any_family(), 0..3), limit, past)
         .prop_map(|(key, is_put, families, limit, past)| Push { key, is_put, families, limit, past })
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step(key: BoxedStrategy<usize>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => any_push().prop_map(Step::Push),
-        2 => (0..KEYS.len()).prop_map(|key| Step::Delete { key }),
-        2 => (0..KEYS.len(), any::<bool>()).prop_map(|(key, is_own)| Step::DeleteIf { key, is_own }),
+        12 => any_push(key.clone()).prop_map(Step::Push),
+        2 => key.clone().prop_map(|key| Step::Delete { key }),
+        2 => (key, any::<bool>()).prop_map(|(key, is_own)| Step::DeleteIf { key, is_own }),
         1 => select(&["a", "b"][..]).prop_map(|job| Step::DeleteJob { job }),
         1 => Just(Step::Wipe),
         2 => Just(Step::Expire),
@@ -152,9 +144,13 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A step, and how long after the one before; clocks may be set back.
+/// Steps with a few of the keys, so that pushes meet; and how long each is after the one before. Clocks
+/// may be set back.
 fn any_steps() -> impl Strategy<Value = Vec<(f64, Step)>> {
-    prop::collection::vec((select(&[0.0, 0.5, 1.0, 30.0, -5.0][..]), any_step()), 1..40)
+    (0..KEYS.len(), 1..5_usize).prop_flat_map(|(first, count)| {
+        let key = (0..count).prop_map(move |key| (first + key) % KEYS.len()).boxed();
+        prop::collection::vec((select(&[0.0, 0.5, 1.0, 30.0, -5.0][..]), any_step(key)), 1..40)
+    })
 }
 
 // === impl Push ===
