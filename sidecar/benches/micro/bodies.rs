@@ -13,8 +13,8 @@ pub(crate) fn text(series: usize, round: usize) -> Vec<u8> {
     // Few series are a family each.
     let to_a_family = if series < 100 { 1 } else { 10 };
     for family in 0..series / to_a_family {
-        write!(body, "# HELP backup_step_{family}_seconds How long step {family} took.\n").unwrap();
-        write!(body, "# TYPE backup_step_{family}_seconds gauge\n").unwrap();
+        writeln!(body, "# HELP backup_step_{family}_seconds How long step {family} took.").unwrap();
+        writeln!(body, "# TYPE backup_step_{family}_seconds gauge").unwrap();
         for one in 0..to_a_family {
             let value = 3.5 + round as f64;
             let labels = format!("database=\"orders-{one}\",target=\"s3-eu-central-1\"");
