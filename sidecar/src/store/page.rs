@@ -122,10 +122,10 @@ struct Unit {
 }
 
 /// How much is copied under one hold of the lock, at first: it grows, so that there is an end to it.
-const FIRST_BUDGET: usize = 1 << 20;
+const FIRST_BUDGET: usize = 1 << 18;
 
 /// After so many holds, twice as much is copied.
-const HOLDS_OF_A_BUDGET: u32 = 8;
+const HOLDS_OF_A_BUDGET: u32 = 32;
 
 // === impl Page ===
 
@@ -245,11 +245,22 @@ impl Names {
 // === impl Part ===
 
 impl Part {
+    /// The blocks become slices of the one piece, so that they are there once.
     fn join(&mut self) {
         let mut joined = Vec::with_capacity(self.blocks.iter().map(|block| block.body.len()).sum());
         self.blocks.iter().for_each(|block| joined.extend_from_slice(&block.body));
-        let sum = self.blocks.iter().fold(Sum::default(), |sum, block| sum.then(block.sum));
-        self.joined = (!joined.is_empty()).then(|| (joined.into(), sum));
+        let joined = Bytes::from(joined);
+        let mut sum = Sum::default();
+        let mut start = 0;
+        for block in &mut self.blocks {
+            sum = sum.then(block.sum);
+            let end = start + block.body.len();
+            let Block { units, heeds_names, sum, .. } = &**block;
+            let body = joined.slice(start..end);
+            *block = Arc::new(Block { units: units.clone(), heeds_names: *heeds_names, body, sum: *sum });
+            start = end;
+        }
+        self.joined = (!joined.is_empty()).then_some((joined, sum));
     }
 }
 
