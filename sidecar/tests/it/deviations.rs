@@ -3,6 +3,7 @@
 //!
 //! The README has a table of the same rows.
 
+mod process_rows;
 mod rows;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::{
     gateway::{Gateway, raw, scrape},
     readme::{check_table, check_test},
 };
+use process_rows::PROCESS_ROWS;
 use rows::ROWS;
 
 struct Row {
@@ -34,7 +36,7 @@ type Call = (&'static str, &'static str, &'static [&'static str], &'static [u8],
 
 #[test]
 fn what_differs_on_purpose_differs_so() {
-    for Row { name, shown } in ROWS {
+    for Row { name, shown } in ROWS.iter().chain(PROCESS_ROWS) {
         match shown {
             Shown::Here { calls, shows, hides } => check(name, calls, shows, hides),
             Shown::By(test) => check_test(name, test),
@@ -61,7 +63,7 @@ fn check(name: &str, calls: &[Call], shows: &[&str], hides: &[&str]) {
 
 #[test]
 fn the_readme_tells_all_of_it() {
-    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    let names: Vec<_> = ROWS.iter().chain(PROCESS_ROWS).map(|row| row.name).collect();
     check_table("Compatibility with the Pushgateway", &names);
 }
 
