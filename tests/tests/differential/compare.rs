@@ -8,7 +8,7 @@ use e2e::{connection::Answer, wait};
 use protocol::{GroupingKey, PathNames};
 
 use crate::{
-    deviations::{Rule, Situation, TABLE, reading::is_group},
+    deviations::{Rule, Situation, TABLE, pages_fail_by_chance, reading::is_group},
     gateways::Gateways,
     page::Difference,
     request::Request,
@@ -190,7 +190,11 @@ impl Run<'_> {
         let ours = self.gateways.ours.scrape()?;
         let reference = match self.gateways.reference.scrape() {
             Ok(page) => page,
-            Err(error) => return Ok(Some(format!("the reference: {error:#}"))),
+            Err(error) => {
+                let by_chance = pages_fail_by_chance(&self.pushed);
+                by_chance.into_iter().for_each(|name| self.used(name));
+                return Ok(by_chance.is_none().then(|| format!("the reference: {error:#}")));
+            }
         };
         let helps = match ours.difference(&reference) {
             None => return Ok(None),

@@ -47,6 +47,9 @@ pub(crate) struct Situation<'a> {
 
 const REDIRECT: &[u16] = &[301, 307];
 
+/// The row of families that say their type and nothing else: which type the reference takes is up to its maps.
+const NO_SERIES: &str = "protobuf families without series";
+
 pub(crate) const TABLE: &[Deviation] = &[
     Deviation {
         name: "a value is data",
@@ -269,13 +272,10 @@ pub(crate) const TABLE: &[Deviation] = &[
         },
     },
     Deviation {
-        name: "protobuf families without series",
+        name: NO_SERIES,
         why: "section 9 rule 10, weakness 6: upstream's answer is random",
         rule: Rule::Differs {
-            applies: |it| {
-                let is_empty = |request| protobuf::any_family(request, |family| family.metrics == 0);
-                is_empty(it.request) || it.pushed.iter().any(|(_, request)| is_empty(request))
-            },
+            applies: |it| has_no_series(it.request) || pages_fail_by_chance(it.pushed).is_some(),
             ours: &[200, 400],
             reference: &[200, 400],
         },
@@ -309,6 +309,15 @@ pub(crate) const TABLE: &[Deviation] = &[
         rule: Rule::Kills { applies: |it| reading::has_undecodable_job(it.request) },
     },
 ];
+
+/// The row by which the page of the reference may or may not be one, each time it is asked for.
+pub(crate) fn pages_fail_by_chance(pushed: &[(GroupingKey, Request)]) -> Option<&'static str> {
+    pushed.iter().any(|(_, request)| has_no_series(request)).then_some(NO_SERIES)
+}
+
+fn has_no_series(request: &Request) -> bool {
+    protobuf::any_family(request, |family| family.metrics == 0)
+}
 
 // === impl Situation ===
 
