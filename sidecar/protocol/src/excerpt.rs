@@ -10,8 +10,9 @@ use std::fmt::{self, Write};
 /// So many characters of a text are repeated.
 pub const MOST_CHARACTERS: usize = 80;
 
-/// The start of a text, with `…` behind it if there is more. `{}` prints it as it is, `{:?}` in quotes and escaped,
-/// with the `…` after the closing quote, so that it is not taken for a part of the text.
+/// The start of a text, with `…` behind it if there is more. `{}` prints it as it is, but for control characters, which
+/// are escaped, `{:?}` in quotes and escaped, with the `…` after the closing quote, so that it is not taken for a part
+/// of the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
     start: String,
@@ -41,7 +42,9 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.start)?;
+        for c in self.start.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { f.write_char(c)? }
+        }
         self.end(f)
     }
 }
@@ -78,6 +81,11 @@ mod tests {
         assert_eq!(Excerpt::of(&text).to_string(), text);
         assert_eq!(format!("{:?}", Excerpt::of("a\"\n")), "\"a\\\"\\n\"");
         assert_eq!(Excerpt::of("").to_string(), "");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_log_or_a_terminal() {
+        assert_eq!(Excerpt::of("{a=\"\0\u{1b}[2J\n\"}").to_string(), "{a=\"\\0\\u{1b}[2J\\n\"}");
     }
 
     #[test]
