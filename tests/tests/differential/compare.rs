@@ -23,6 +23,9 @@ const QUICK_LOOKS: usize = 3;
 /// How long the pages may differ: the reference deletes after it has answered.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How the sentence begins of a reference that has no page.
+const NO_PAGE: &str = "the reference: ";
+
 /// What was counted.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -63,7 +66,7 @@ pub(crate) fn run(gateways: &mut Gateways, sequence: &[Request], tally: &mut Tal
             return Ok(Some(Failure { at, what }));
         }
     }
-    Ok(run.look(PATIENCE)?.map(|what| Failure { at: sequence.len() - 1, what }))
+    Ok(run.look_patiently()?.map(|what| Failure { at: sequence.len() - 1, what }))
 }
 
 // === impl Tally ===
@@ -87,7 +90,7 @@ impl Run<'_> {
         let may_store = row(|rule| matches!(rule, Rule::Differs { applies, .. } if applies(&situation))).is_some();
         if may_store
             && 0 < self.unseen
-            && let Some(what) = self.look(PATIENCE)?
+            && let Some(what) = self.look_patiently()?
         {
             return Ok(Err(what));
         }
@@ -140,7 +143,7 @@ impl Run<'_> {
                 self.afresh()?;
             }
         } else if BETWEEN_LOOKS <= self.unseen
-            && let Some(what) = self.look(PATIENCE)?
+            && let Some(what) = self.look_patiently()?
         {
             return Ok(Err(what));
         }
@@ -168,6 +171,19 @@ impl Run<'_> {
         (sent.0.and_then(|()| ours.receive()), sent.1.and_then(|()| reference.receive()))
     }
 
+    /// Compares the pages where no row tells of a difference. One that is there by chance makes both start from nothing.
+    fn look_patiently(&mut self) -> anyhow::Result<Option<String>> {
+        let what = self.look(PATIENCE)?;
+        if what.as_ref().is_some_and(|what| what.starts_with(NO_PAGE))
+            && let Some(name) = pages_fail_by_chance(&self.pushed)
+        {
+            self.used(name);
+            self.afresh()?;
+            return Ok(None);
+        }
+        Ok(what)
+    }
+
     /// Compares the pages; says how they differ after so long.
     fn look(&mut self, patience: Duration) -> anyhow::Result<Option<String>> {
         self.unseen = 0;
@@ -190,11 +206,7 @@ impl Run<'_> {
         let ours = self.gateways.ours.scrape()?;
         let reference = match self.gateways.reference.scrape() {
             Ok(page) => page,
-            Err(error) => {
-                let by_chance = pages_fail_by_chance(&self.pushed);
-                by_chance.into_iter().for_each(|name| self.used(name));
-                return Ok(by_chance.is_none().then(|| format!("the reference: {error:#}")));
-            }
+            Err(error) => return Ok(Some(format!("{NO_PAGE}{error:#}"))),
         };
         let helps = match ours.difference(&reference) {
             None => return Ok(None),
