@@ -138,7 +138,7 @@ impl Run<'_> {
         }
         if may_store {
             if let Some(what) = self.look(Duration::ZERO)? {
-                let Some(name) = answers else { return Ok(Err(what)) };
+                let Some(name) = answers else { return Ok(self.unless_by_chance(Some(what))?.map_or(Ok(()), Err)) };
                 self.used(name);
                 self.afresh()?;
             }
@@ -174,14 +174,17 @@ impl Run<'_> {
     /// Compares the pages where no row tells of a difference. One that is there by chance makes both start from nothing.
     fn look_patiently(&mut self) -> anyhow::Result<Option<String>> {
         let what = self.look(PATIENCE)?;
-        if what.as_ref().is_some_and(|what| what.starts_with(NO_PAGE))
-            && let Some(name) = pages_fail_by_chance(&self.pushed)
-        {
-            self.used(name);
-            self.afresh()?;
-            return Ok(None);
-        }
-        Ok(what)
+        self.unless_by_chance(what)
+    }
+
+    fn unless_by_chance(&mut self, what: Option<String>) -> anyhow::Result<Option<String>> {
+        let has_no_page = what.as_ref().is_some_and(|what| what.starts_with(NO_PAGE));
+        let Some(name) = pages_fail_by_chance(&self.pushed).filter(|_| has_no_page) else {
+            return Ok(what);
+        };
+        self.used(name);
+        self.afresh()?;
+        Ok(None)
     }
 
     /// Compares the pages; says how they differ after so long.
