@@ -232,11 +232,9 @@ impl Log {
         }
         // A clock that was set back does not put it off.
         let since = (now.0 - self.begun.0).abs();
-        let bytes = self.bytes();
-        let is_long = SHORT <= bytes && self.live_bytes / 4 <= bytes;
         let is_wanted = self.needs_checkpoint
-            || self.live_bytes.saturating_add(MARGIN) <= bytes
-            || (is_long && self.interval <= since);
+            || self.live_bytes.saturating_add(MARGIN) <= self.bytes()
+            || (self.is_long() && self.interval <= since);
         let is_due = is_wanted && !self.is_checkpointing && (!self.has_checkpoint_failed || RETRY <= since);
         if is_due {
             (self.is_checkpointing, self.begun) = (true, now);
@@ -246,8 +244,13 @@ impl Log {
 
     /// Whether there is something that only a checkpoint mends, or enough for one that is written at leisure.
     pub(crate) fn is_worth_a_checkpoint(&self) -> bool {
-        let is_long = SHORT <= self.bytes() && self.live_bytes / 4 <= self.bytes();
-        !self.is_checkpointing && (self.needs_checkpoint || is_long)
+        !self.is_checkpointing && (self.needs_checkpoint || self.is_long())
+    }
+
+    /// Whether the log is long enough for a checkpoint that nothing forces.
+    fn is_long(&self) -> bool {
+        let bytes = self.bytes();
+        SHORT <= bytes && self.live_bytes / 4 <= bytes
     }
 
     /// Begins a checkpoint, to be ended by [`Log::end_checkpoint`]. From here on records go to a new segment.

@@ -69,7 +69,9 @@ const IN_LABEL_NAMES: [bool; 256] = {
     table
 };
 
-fn is_in_label_name(byte: u8) -> bool {
+/// Whether a byte may be in a label name, though not each of them may be the first.
+#[must_use]
+pub fn is_in_label_name(byte: u8) -> bool {
     IN_LABEL_NAMES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 

@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, collections::HashSet, fmt};
 
-use protocol::{LabelSet, NameValidation};
+use protocol::{LabelSet, NameValidation, label_set::is_in_label_name};
 
 use super::extra::Extra;
 
@@ -149,22 +149,9 @@ pub fn is_metric_name(name: &str) -> bool {
     name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) && name.bytes().all(is_in_metric_name)
 }
 
-/// Looked up, since every byte of every name is.
-const IN_METRIC_NAMES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        #[expect(clippy::indexing_slicing, reason = "a byte is always inside")]
-        let entry = &mut table[byte as usize];
-        *entry = byte == b'_' || byte == b':' || byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    table
-};
-
 /// Whether a byte may be in a metric name, though not each of them may be the first.
 pub(super) fn is_in_metric_name(byte: u8) -> bool {
-    IN_METRIC_NAMES.get(usize::from(byte)).copied().unwrap_or_default()
+    byte == b':' || is_in_label_name(byte)
 }
 
 /// Of families of one name the last takes the place of those before it, as upstream has it for protobuf.
