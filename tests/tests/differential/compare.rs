@@ -8,7 +8,7 @@ use e2e::{connection::Answer, wait};
 use protocol::{GroupingKey, PathNames};
 
 use crate::{
-    deviations::{Rule, Situation, TABLE, pages_fail_by_chance, reading::is_group},
+    deviations::{Rule, Situation, TABLE, reading::is_group},
     gateways::Gateways,
     page::Difference,
     request::Request,
@@ -22,9 +22,6 @@ const QUICK_LOOKS: usize = 3;
 
 /// How long the pages may differ: the reference deletes after it has answered.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// How the sentence begins of a reference that has no page.
-const NO_PAGE: &str = "the reference: ";
 
 /// What was counted.
 #[derive(Default)]
@@ -66,7 +63,7 @@ pub(crate) fn run(gateways: &mut Gateways, sequence: &[Request], tally: &mut Tal
             return Ok(Some(Failure { at, what }));
         }
     }
-    Ok(run.look_patiently()?.map(|what| Failure { at: sequence.len() - 1, what }))
+    Ok(run.look(PATIENCE)?.map(|what| Failure { at: sequence.len() - 1, what }))
 }
 
 // === impl Tally ===
@@ -90,7 +87,7 @@ impl Run<'_> {
         let may_store = row(|rule| matches!(rule, Rule::Differs { applies, .. } if applies(&situation))).is_some();
         if may_store
             && 0 < self.unseen
-            && let Some(what) = self.look_patiently()?
+            && let Some(what) = self.look(PATIENCE)?
         {
             return Ok(Err(what));
         }
@@ -138,12 +135,12 @@ impl Run<'_> {
         }
         if may_store {
             if let Some(what) = self.look(Duration::ZERO)? {
-                let Some(name) = answers else { return Ok(self.unless_by_chance(Some(what))?.map_or(Ok(()), Err)) };
+                let Some(name) = answers else { return Ok(Err(what)) };
                 self.used(name);
                 self.afresh()?;
             }
         } else if BETWEEN_LOOKS <= self.unseen
-            && let Some(what) = self.look_patiently()?
+            && let Some(what) = self.look(PATIENCE)?
         {
             return Ok(Err(what));
         }
@@ -171,22 +168,6 @@ impl Run<'_> {
         (sent.0.and_then(|()| ours.receive()), sent.1.and_then(|()| reference.receive()))
     }
 
-    /// Compares the pages where no row tells of a difference. One that is there by chance makes both start from nothing.
-    fn look_patiently(&mut self) -> anyhow::Result<Option<String>> {
-        let what = self.look(PATIENCE)?;
-        self.unless_by_chance(what)
-    }
-
-    fn unless_by_chance(&mut self, what: Option<String>) -> anyhow::Result<Option<String>> {
-        let has_no_page = what.as_ref().is_some_and(|what| what.starts_with(NO_PAGE));
-        let Some(name) = pages_fail_by_chance(&self.pushed).filter(|_| has_no_page) else {
-            return Ok(what);
-        };
-        self.used(name);
-        self.afresh()?;
-        Ok(None)
-    }
-
     /// Compares the pages; says how they differ after so long.
     fn look(&mut self, patience: Duration) -> anyhow::Result<Option<String>> {
         self.unseen = 0;
@@ -209,7 +190,7 @@ impl Run<'_> {
         let ours = self.gateways.ours.scrape()?;
         let reference = match self.gateways.reference.scrape() {
             Ok(page) => page,
-            Err(error) => return Ok(Some(format!("{NO_PAGE}{error:#}"))),
+            Err(error) => return Ok(Some(format!("the reference: {error:#}"))),
         };
         let helps = match ours.difference(&reference) {
             None => return Ok(None),

@@ -47,9 +47,6 @@ pub(crate) struct Situation<'a> {
 
 const REDIRECT: &[u16] = &[301, 307];
 
-/// The row of families that say their type and nothing else: which type the reference takes is up to its maps.
-const NO_SERIES: &str = "protobuf families without series";
-
 pub(crate) const TABLE: &[Deviation] = &[
     Deviation {
         name: "a value is data",
@@ -272,15 +269,6 @@ pub(crate) const TABLE: &[Deviation] = &[
         },
     },
     Deviation {
-        name: NO_SERIES,
-        why: "section 9 rule 10, weakness 6: upstream's answer is random",
-        rule: Rule::Differs {
-            applies: |it| has_no_series(it.request) || pages_fail_by_chance(it.pushed).is_some(),
-            ours: &[200, 400],
-            reference: &[200, 400],
-        },
-    },
-    Deviation {
         name: "faults in protobuf found while it is read",
         why: "protobuf: refused without a trace; section 9: found by the check, which leaves a failure time",
         rule: Rule::Differs {
@@ -309,15 +297,6 @@ pub(crate) const TABLE: &[Deviation] = &[
         rule: Rule::Kills { applies: |it| reading::has_undecodable_job(it.request) },
     },
 ];
-
-/// The row by which the page of the reference may or may not be one, each time it is asked for.
-pub(crate) fn pages_fail_by_chance(pushed: &[(GroupingKey, Request)]) -> Option<&'static str> {
-    pushed.iter().any(|(_, request)| has_no_series(request)).then_some(NO_SERIES)
-}
-
-fn has_no_series(request: &Request) -> bool {
-    protobuf::any_family(request, |family| family.metrics == 0)
-}
 
 // === impl Situation ===
 

@@ -15,7 +15,6 @@ pub(crate) struct Found {
 pub(crate) struct Family {
     pub(crate) has_classic_name: bool,
     pub(crate) has_type: bool,
-    pub(crate) metrics: usize,
     /// A label name that is not of the classic alphabet, or given twice.
     pub(crate) has_odd_labels: bool,
     /// A series without the value of the family's type.
@@ -53,7 +52,6 @@ fn family(message: &[u8]) -> Family {
     // By type: the field of its value.
     let value = [3, 2, 4, 5, 7, 7].get(usize::try_from(kind).unwrap_or(usize::MAX)).copied();
     for (_, _, metric) in fields.iter().filter(|(field, ..)| *field == 4) {
-        family.metrics += 1;
         let metric = self::fields(metric);
         let labels = metric.iter().filter(|(field, ..)| *field == 1);
         let mut names: Vec<&[u8]> = labels.map(|(.., pair)| label_name(pair)).collect();
