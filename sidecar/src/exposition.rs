@@ -15,6 +15,7 @@ pub mod measurement;
 pub mod native;
 pub mod negotiate;
 pub mod openmetrics;
+pub mod outline;
 pub mod protobuf;
 pub mod text;
 

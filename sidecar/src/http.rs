@@ -48,6 +48,7 @@ use protocol::endpoints::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
 
 use crate::{
     auth::{Access, AuthSettings},
+    exposition::outline::Outliner,
     lifecycle::{Quit, Readiness, Scrapes},
     metrics::{Handler, Metrics},
     operator_access::OperatorAccess,
@@ -98,6 +99,8 @@ struct Shared {
     access: Access,
     quit: Quit,
     load: Load,
+    kept: scrape::Kept,
+    outliner: Outliner,
 }
 
 /// What a state is made from.
@@ -217,7 +220,19 @@ impl AppState {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, metrics, scrapes, readiness, operator, access, settings, quit } = parts;
         let load = Load::new(settings.bodies);
-        let shared = Shared { store, metrics, scrapes, readiness, operator, access, quit, load };
+        let kept = scrape::Kept::default();
+        let shared = Shared {
+            store,
+            metrics,
+            scrapes,
+            readiness,
+            operator,
+            access,
+            quit,
+            load,
+            kept,
+            outliner: Outliner::default(),
+        };
         Self { shared: Arc::new(shared), listener: Listener::Single, settings: Arc::new(settings) }
     }
 

@@ -14,7 +14,7 @@ mod window;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -160,6 +160,8 @@ pub(crate) struct Metrics {
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// Raised by all that is counted but scrapes.
+    revision: u64,
     requests: BTreeMap<(u16, Handler, &'static str), u64>,
     refused: BTreeMap<Refusal, u64>,
     signed_deletes: BTreeMap<SignedDelete, u64>,
@@ -349,7 +351,13 @@ impl Metrics {
     /// A page that was handed over in full to a scraper, so long after it was asked for.
     pub(crate) fn scrape(&self, took: Duration) {
         let now = Instant::now();
-        self.count(|counts| counts.scrapes.observe(took.as_secs_f64(), now));
+        self.lock().scrapes.observe(took.as_secs_f64(), now);
+    }
+
+    /// Raised by all that is counted here but scrapes, and by nothing else: what the storage counts and what the kernel
+    /// knows of the process may have moved on.
+    pub(crate) fn revision(&self) -> u64 {
+        self.lock().revision.wrapping_add(self.connections.changes())
     }
 
     /// So many groups were removed since they were stale.
@@ -359,14 +367,16 @@ impl Metrics {
 
     /// Series that a page is handed out without.
     pub(crate) fn hidden(&self, series: usize) {
-        self.count(|counts| counts.hidden += u64::try_from(series).unwrap_or(u64::MAX));
+        if 0 < series {
+            self.count(|counts| counts.hidden += u64::try_from(series).unwrap_or(u64::MAX));
+        }
     }
 
     /// All families that have a series, sorted by name.
     pub(crate) fn gather(&self, stored: store::Counts) -> Vec<MetricFamily> {
         let now = Instant::now();
         let mut families = if self.is_of_process { process::gather() } else { Vec::new() };
-        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = &mut *self.lock();
         let (mut durations, mut sizes) = (Vec::new(), Vec::new());
         for (method, pushes) in &mut counts.pushes {
             let of = |window: &mut Window| series(&[("method", method)], Value::Summary(window.summary(now)));
@@ -485,7 +495,13 @@ impl Metrics {
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut counts = self.lock();
+        counts.revision = counts.revision.wrapping_add(1);
+        change(&mut counts);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -34,7 +34,7 @@ use crate::clock::UnixSeconds;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use counts::Counts;
 use folder::Folder;
-pub(crate) use record::{Draft, Entry, Fail, Push, Record, StoredGroup, Tail};
+pub(crate) use record::{Draft, Entry, Fail, Push, Record, Repeated, StoredGroup, Tail};
 pub(crate) use sync::Syncer;
 use wal::Segment;
 

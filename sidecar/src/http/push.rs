@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock,
-    exposition::{Format, MetricFamily, negotiate, openmetrics, protobuf, text},
+    exposition::{Format, MetricFamily, negotiate, openmetrics, outline::Outlined, protobuf, text},
     store::{Change, Verdict},
 };
 
@@ -41,8 +41,15 @@ pub(super) async fn push(
     terms: Terms,
     Plain { body, turn: _turn }: Plain,
 ) -> Result<Response, HttpError> {
-    let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
-    let families = match read(state.settings(), &key, content_type.unwrap_or_default(), &body) {
+    let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let outlined = outlined(&state, content_type, &body);
+    if let Some(outlined) = &outlined
+        && let Some(verdict) = terms.repeated(&key, outlined).and_then(|it| state.store().repeat(it, clock::now()))
+    {
+        state.store().settled().await?;
+        return answer(verdict, terms, state.settings().is_unchecked);
+    }
+    let families = match read(state.settings(), &key, content_type, &body) {
         Ok(families) => families,
         Err(HttpError::Limit(error)) if error.is_about_content() => {
             state.store().submit(Change::fail(key), clock::now());
@@ -55,10 +62,22 @@ pub(super) async fn push(
         Some(naming) => naming.apply(&key, families)?,
         None => families,
     };
+    let outline = outlined.filter(|outlined| outlined.is_of(&families)).map(|outlined| outlined.outline);
     let change = if method == Method::PUT { Change::replace(key, families) } else { Change::merge(key, families) };
+    let change = outline.into_iter().fold(change, Change::outlined);
     let verdict = state.store().submit(terms.put_on(change), clock::now());
     state.store().settled().await?;
     answer(verdict, terms, state.settings().is_unchecked)
+}
+
+/// The outline of a body of which nothing but the body decides what is stored.
+fn outlined<'a>(state: &AppState, content_type: &str, body: &'a Bytes) -> Option<Outlined<'a>> {
+    let is_as_pushed = state.settings().measurement.is_none();
+    match negotiate::sniffed(content_type, body) {
+        Format::Text if is_as_pushed => state.shared.outliner.text(body),
+        Format::Protobuf if is_as_pushed => state.shared.outliner.protobuf(body),
+        Format::Text | Format::OpenMetrics | Format::Protobuf => None,
+    }
 }
 
 /// Reads the body within the limits, those of what it makes of the page too.

@@ -7,6 +7,7 @@
 //! *Never:* groups.
 
 mod compression;
+mod kept;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -40,6 +41,8 @@ use crate::{
     store::{Form, KeyLabels, Packing, Page},
 };
 use compression::Coding;
+use kept::Asked;
+pub(super) use kept::Kept;
 
 /// How much is handed over at once: little enough that a large page is not in the connection's buffer as a whole.
 const FRAME_BYTES: usize = 64 * 1024;
@@ -51,8 +54,11 @@ const VARY: &str = "Accept, Accept-Encoding";
 const SERIES_OF_LARGE_PAGE: usize = 1000;
 
 /// An answer.
+#[derive(Clone, Debug)]
 struct Made {
     revision: u64,
+    /// Series that it lacks, since escaping made them like others.
+    hidden: usize,
     pieces: Vec<Bytes>,
     coding: Option<Coding>,
 }
@@ -92,7 +98,7 @@ pub(super) async fn page(
         && names.is_empty()
         && headers.contains_key(SCRAPE_TIMEOUT_HEADER);
     let coding = Coding::accepted(&list(&headers, &header::ACCEPT_ENCODING));
-    let Made { revision, pieces, coding } = Reader { is_operator, choice, coding, names }.made(&state).await;
+    let Made { revision, pieces, coding, .. } = Reader { is_operator, choice, coding, names }.made(&state).await;
     let done = move || {
         if is_scrape {
             state.metrics().scrape(started.elapsed());
@@ -132,6 +138,26 @@ fn wanted_names(query: &str) -> HashSet<String> {
 
 impl Reader {
     async fn made(self, state: &AppState) -> Made {
+        let asked = self.asked(state);
+        let kept = asked.as_ref().and_then(|asked| state.shared.kept.find(asked, Instant::now()));
+        if let Some(made) = kept {
+            return made;
+        }
+        let made = self.newly_made(state).await;
+        if let Some(asked) = asked {
+            state.shared.kept.keep(asked, &made, Instant::now());
+        }
+        made
+    }
+
+    /// What the answer depends on; `None` where it is for this reader alone.
+    fn asked(&self, state: &AppState) -> Option<Asked> {
+        let is_for_all = !self.is_operator && self.names.is_empty();
+        let (stored, counted) = (state.store().revision(), state.metrics().revision());
+        is_for_all.then_some(Asked { choice: self.choice, coding: self.coding, stored, counted })
+    }
+
+    async fn newly_made(self, state: &AppState) -> Made {
         if self.is_at_hand(state) {
             return self.packed(state);
         }
@@ -172,25 +198,25 @@ impl Reader {
     /// The page, compressed if it is not yet.
     fn packed(&self, state: &AppState) -> Made {
         let is_packed = self.kept_form().is_some() && self.packing() == Packing::Gzip;
-        let (revision, pieces) = self.page(state);
+        let (revision, hidden, pieces) = self.page(state);
         let compressed = self.coding.filter(|_| !is_packed).and_then(|coding| coding.apply(&pieces));
         match compressed {
-            Some((coding, compressed)) => Made { revision, pieces: vec![compressed], coding: Some(coding) },
-            None => Made { revision, pieces, coding: self.coding.filter(|_| is_packed) },
+            Some((coding, compressed)) => Made { revision, hidden, pieces: vec![compressed], coding: Some(coding) },
+            None => Made { revision, hidden, pieces, coding: self.coding.filter(|_| is_packed) },
         }
     }
 
-    /// The revision, and the page.
-    fn page(&self, state: &AppState) -> (u64, Vec<Bytes>) {
+    /// The revision, how many series are left out, and the page.
+    fn page(&self, state: &AppState) -> (u64, usize, Vec<Bytes>) {
         let escaping = self.choice.escaping;
         match self.choice.format {
             PageFormat::Text(_) => {
                 let stored = self.stored_text(state);
-                (stored.revision, page::pieces(&stored, self.own(state, stored.hidden)))
+                (stored.revision, stored.hidden, page::pieces(&stored, self.own(state, stored.hidden)))
             }
             PageFormat::OpenMetrics(_) => {
                 let stored = self.stored_openmetrics(state);
-                (stored.revision, page::openmetrics_pieces(&stored, self.own(state, stored.hidden)))
+                (stored.revision, stored.hidden, page::openmetrics_pieces(&stored, self.own(state, stored.hidden)))
             }
             PageFormat::Protobuf(form) => {
                 let stored = state.store().snapshot(escaping, |name| self.wants(name));
@@ -198,7 +224,7 @@ impl Reader {
                 page::for_each_family(&stored, self.own(state, stored.hidden), |head, metrics| {
                     protobuf::write_family(&mut out, head, metrics, escaping, form);
                 });
-                (stored.revision, vec![out.into()])
+                (stored.revision, stored.hidden, vec![out.into()])
             }
         }
     }

@@ -11,14 +11,17 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use protocol::endpoints::{PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, STALE_AFTER_HEADER};
+use protocol::{
+    GroupingKey,
+    endpoints::{PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, STALE_AFTER_HEADER},
+};
 
 use super::{AppState, error::HttpError, headers::text};
 use crate::{
     clock::{self, UnixSeconds},
     duration,
-    exposition::MetricFamily,
-    store::{Change, Times},
+    exposition::{MetricFamily, outline::Outlined},
+    store::{Change, Repeat, Times},
 };
 
 /// How far ahead of ours another clock may be, in seconds.
@@ -68,6 +71,13 @@ impl Terms {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The push as a repetition of the one before it, unless it takes place in the past.
+    pub(super) fn repeated(&self, key: &GroupingKey, outlined: &Outlined<'_>) -> Option<Repeat> {
+        let Outlined { outline, numbers, .. } = outlined;
+        let (key, numbers, stale_after) = (key.clone(), numbers.clone(), self.stale_after);
+        self.times.is_none().then_some(Repeat { key, outline: *outline, numbers, stale_after })
     }
 
     pub(super) fn put_on(self, change: Change) -> Change {

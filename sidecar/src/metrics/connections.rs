@@ -38,28 +38,35 @@ struct Counts {
     no_request: AtomicU64,
     no_reader: AtomicU64,
     large_heads: AtomicU64,
+    /// Raised by each of them.
+    changes: AtomicU64,
 }
 
 // === impl Connections ===
 
 impl Connections {
     pub(crate) fn open(&self) -> Open {
-        self.0.open.fetch_add(1, Relaxed);
+        self.0.raise(&self.0.open);
         Open(self.clone())
     }
 
     /// There was one more than there may be.
     pub(crate) fn refused(&self) {
-        self.0.refused.fetch_add(1, Relaxed);
+        self.0.raise(&self.0.refused);
     }
 
     pub(crate) fn timed_out(&self, waited: Awaited) {
-        self.0.timed_out(waited).fetch_add(1, Relaxed);
+        self.0.raise(self.0.timed_out(waited));
     }
 
     /// A request whose head was too large.
     pub(crate) fn large_head(&self) {
-        self.0.large_heads.fetch_add(1, Relaxed);
+        self.0.raise(&self.0.large_heads);
+    }
+
+    /// Raised by all that is counted here.
+    pub(super) fn changes(&self) -> u64 {
+        self.0.changes.load(Relaxed)
     }
 
     /// The families, sorted by name.
@@ -96,12 +103,18 @@ impl Drop for Open {
     fn drop(&mut self) {
         let Self(Connections(counts)) = self;
         counts.open.fetch_sub(1, Relaxed);
+        counts.changes.fetch_add(1, Relaxed);
     }
 }
 
 // === impl Counts ===
 
 impl Counts {
+    fn raise(&self, count: &AtomicU64) {
+        count.fetch_add(1, Relaxed);
+        self.changes.fetch_add(1, Relaxed);
+    }
+
     fn timed_out(&self, waited: Awaited) -> &AtomicU64 {
         match waited {
             Awaited::Head => &self.no_head,

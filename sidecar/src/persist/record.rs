@@ -36,6 +36,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     Push(Push),
+    Repeat(Repeated),
     Fail(Fail),
     Remove {
         keys: Vec<GroupingKey>,
@@ -60,6 +61,21 @@ pub(crate) struct Push {
     pub(crate) push_time: UnixSeconds,
     pub(crate) failure_time: UnixSeconds,
     /// The push time that the group had; [`UnixSeconds::NEVER`] if no push was accepted or there was no group.
+    pub(crate) before: UnixSeconds,
+}
+
+/// An accepted push that said the same as the one before it, with other numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Repeated {
+    pub(crate) key: GroupingKey,
+    pub(crate) stale_after: Option<Duration>,
+    /// The places of the group's families in the order of the numbers; nothing where that is their own.
+    pub(crate) places: Box<[u32]>,
+    /// One for each series of the group.
+    pub(crate) numbers: Vec<f64>,
+    pub(crate) push_time: UnixSeconds,
+    pub(crate) failure_time: UnixSeconds,
+    /// As of a push.
     pub(crate) before: UnixSeconds,
 }
 
@@ -103,6 +119,7 @@ enum Type {
     Remove = 3,
     Group = 4,
     End = 5,
+    Repeat = 6,
 }
 
 /// What a family starts with; a zero says that there are no more.

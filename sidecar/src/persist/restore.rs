@@ -145,7 +145,7 @@ fn read_records(
         match &entry.record {
             Record::End { groups: expected } => outcome.is_whole = *expected == groups,
             Record::Group(_) => groups += 1,
-            Record::Push(_) | Record::Fail(_) | Record::Remove { .. } => {}
+            Record::Push(_) | Record::Repeat(_) | Record::Fail(_) | Record::Remove { .. } => {}
         }
         take(entry);
     }

@@ -41,6 +41,8 @@ pub(super) enum Action {
 pub(super) struct Terms {
     pub(super) stale_after: Option<Duration>,
     pub(super) times: Option<Times>,
+    /// That of the body, if it is nothing but the numbers of the families.
+    pub(super) outline: Option<u64>,
 }
 
 /// When a group was pushed, as somebody knows who had it before.
@@ -223,6 +225,13 @@ impl Change {
     #[must_use]
     pub fn with_times(self, times: Times) -> Self {
         self.on_terms(|terms| terms.times = Some(times))
+    }
+
+    /// Of a push: its body has that outline and holds nothing but the numbers of its families, so that the next body
+    /// of that outline can be a [`Repeat`](super::Repeat).
+    #[must_use]
+    pub fn outlined(self, outline: u64) -> Self {
+        self.on_terms(|terms| terms.outline = Some(outline))
     }
 
     /// A push that was refused before it came here: the group gets its failure time, if it is there.

@@ -10,6 +10,7 @@ use super::{
     change::{Objection, Times},
     identity::{Identity, IdentityRule},
     labels::{exposed, forced, merged},
+    repeat::Known,
     rules::{Rules, Timestamps},
     series::{Maker, Series},
     slots::Ids,
@@ -35,6 +36,8 @@ pub(super) struct Group {
     pub(super) pushed_at: u64,
     /// How old it may grow, where the last accepted push said so.
     pub(super) stale_after: Option<Duration>,
+    /// What the next push may repeat.
+    pub(super) known: Option<Known>,
 }
 
 /// What one group has of a family.
@@ -190,6 +193,7 @@ impl Group {
             times_shown: [0, 0],
             pushed_at: 0,
             stale_after: None,
+            known: None,
         }
     }
 

@@ -25,6 +25,7 @@ use super::{
     groups::Groups,
     identity::Identity,
     limits::{self, Limits},
+    repeat::{Numbers, Outline},
     rules::Rules,
     series::Series,
     slots::Slots,
@@ -88,6 +89,14 @@ pub(super) enum Decision {
         families: Vec<PreparedFamily>,
         scope: Scope,
         /// Those of the group from then on.
+        times: Times,
+        stale_after: Option<Duration>,
+        outline: Option<u64>,
+    },
+    /// Other numbers for all series of a group.
+    Repeat {
+        key: Arc<GroupingKey>,
+        numbers: Numbers,
         times: Times,
         stale_after: Option<Duration>,
     },
@@ -199,7 +208,8 @@ impl Index {
             }
             Some(given) => Times { failure_time: known.failure_time.max(given.failure_time), ..given },
         };
-        Decision::Push { key, families: prepared.families, scope, times, stale_after: terms.stale_after }
+        let Terms { stale_after, outline, .. } = terms;
+        Decision::Push { key, families: prepared.families, scope, times, stale_after, outline }
     }
 
     /// The place of the family in its group, if the group has the same to say of series with the same labels.
@@ -217,9 +227,17 @@ impl Index {
 
     pub(super) fn commit(&mut self, decision: Decision) -> Verdict {
         match decision {
-            Decision::Push { key, families, scope, times, stale_after } => {
+            Decision::Push { key, families, scope, times, stale_after, outline } => {
                 self.revision += 1;
+                let outline = outline.map(|outline| Outline::new(outline, &families));
                 self.push(&key, families, scope, times, stale_after);
+                self.know(&key, outline);
+                Verdict::Done
+            }
+            Decision::Repeat { key, numbers, times, stale_after } => {
+                self.revision += 1;
+                self.push(&key, Vec::new(), Scope::Families, times, stale_after);
+                self.renumber(&key, &numbers, times);
                 Verdict::Done
             }
             Decision::Refuse { key, time, objections } => {

@@ -17,13 +17,14 @@ use super::{
     consistency,
     group::Prepared,
     index::{Decision, Index, OwnFamily},
+    repeat::Numbers,
     rules::{Rules, Timestamps},
     view::GroupView,
 };
 use crate::{
     clock::UnixSeconds,
     exposition::{Kind, Metric, MetricFamily, MetricRef},
-    persist::{Draft, Entry, Fail, Push, Record, StoredGroup, Tail},
+    persist::{Draft, Entry, Fail, Push, Record, Repeated, StoredGroup, Tail},
 };
 
 /// Carries out records, one after the other.
@@ -58,6 +59,10 @@ pub(super) fn record_of(decision: &Decision, draft: Option<Draft>, index: &Index
     match decision {
         Decision::Push { key, times: Times { push_time, failure_time }, .. } => {
             Some((draft?, Tail { push_time: *push_time, failure_time: *failure_time, before: before(key) }))
+        }
+        Decision::Repeat { key, numbers, times: Times { push_time, failure_time }, stale_after } => {
+            let tail = Tail { push_time: *push_time, failure_time: *failure_time, before: before(key) };
+            Some((Draft::repeat(key, *stale_after, &numbers.places, &numbers.values), tail))
         }
         Decision::Refuse { key, time: Some(time), .. } | Decision::Fail { key, time } => {
             let tail = Tail { failure_time: *time, before: before(key), ..Tail::default() };
@@ -121,8 +126,9 @@ impl Replay {
         let Entry { sequence, record } = entry;
         match record {
             Record::Push(push) if self.is_news(&push.key, sequence) => self.push(push),
+            Record::Repeat(repeated) if self.is_news(&repeated.key, sequence) => self.repeat(repeated),
             Record::Fail(fail) if self.is_news(&fail.key, sequence) => self.fail(fail),
-            Record::Push(_) | Record::Fail(_) | Record::End { .. } => {}
+            Record::Push(_) | Record::Repeat(_) | Record::Fail(_) | Record::End { .. } => {}
             Record::Remove { keys } => {
                 for key in keys.into_iter().filter(|key| self.is_news(key, sequence)).collect::<Vec<_>>() {
                     self.remove(Arc::new(key));
@@ -172,7 +178,22 @@ impl Replay {
         if is_whole || self.found(&key, before) {
             self.doubt(&families);
             let Prepared { families, .. } = Prepared::new(&key, families, &self.rules);
-            self.carry_out(Decision::Push { key, families, scope, times, stale_after });
+            self.carry_out(Decision::Push { key, families, scope, times, stale_after, outline: None });
+        }
+    }
+
+    /// What it repeats was found by its push time, so it has as many series.
+    fn repeat(&mut self, repeated: Repeated) {
+        let Repeated { key, stale_after, places, numbers, push_time, failure_time, before } = repeated;
+        let key = Arc::new(key);
+        if !self.found(&key, before) {
+            return;
+        }
+        let (numbers, times) = (Numbers::new(numbers).at(places), Times { push_time, failure_time });
+        if self.index.has_room_for(&key, &numbers) {
+            self.carry_out(Decision::Repeat { key, numbers, times, stale_after });
+        } else {
+            self.left_out += 1;
         }
     }
 
@@ -237,7 +258,7 @@ impl Replay {
         self.doubt(&families);
         let Prepared { families, .. } = Prepared::stored(key, families, &self.rules.identity);
         let (key, scope) = (Arc::clone(key), Scope::Families);
-        self.carry_out(Decision::Push { key, families, scope, times, stale_after });
+        self.carry_out(Decision::Push { key, families, scope, times, stale_after, outline: None });
     }
 
     fn doubt(&mut self, families: &[MetricFamily]) {

@@ -96,6 +96,12 @@ impl Store {
         index.groups.find(key).map(|group| GroupView::of(group, &index.slots))
     }
 
+    /// Raised by every change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.lock().index.revision
+    }
+
     /// How much is stored.
     #[must_use]
     pub fn counts(&self) -> Counts {

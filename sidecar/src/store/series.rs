@@ -104,6 +104,21 @@ impl Series {
         }
     }
 
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    /// The same series with another number, if it is a plain one. The number has no sign where it is zero.
+    pub(super) fn renumbered(&self, number: &str) -> Option<Self> {
+        let Self::Plain(text) = self else { return None };
+        let (labels, _) = split(text);
+        let mut text = String::with_capacity(labels.len() + 1 + number.len());
+        text.push_str(labels);
+        text.push(' ');
+        text.push_str(number);
+        Some(Self::Plain(text.into()))
+    }
+
     /// As whoever writes it down takes it.
     pub(super) fn metric(&self) -> MetricRef<'_> {
         match self {

@@ -14,6 +14,7 @@ use super::{
     index::{Decision, Index, OwnFamily, Request},
     logged::{draft_of, record_of},
     page::Pages,
+    repeat::{Numbers, Repeat},
     rules::Rules,
 };
 use crate::{
@@ -82,9 +83,28 @@ impl Store {
     pub fn submit(&self, change: Change, now: UnixSeconds) -> Verdict {
         let draft = if self.is_logged { draft_of(&change, self.rules.timestamps) } else { None };
         let request = Request::new(change, &self.rules);
-        let mut state = self.lock();
-        let before = state.index.next_staleness();
+        let state = self.lock();
         let decision = state.index.decide(request, now);
+        self.carry_out(state, decision, draft, now)
+    }
+
+    /// The same for a push that repeats the one before it; `None` if it does not, and has to be read and submitted.
+    pub fn repeat(&self, repeat: Repeat, now: UnixSeconds) -> Option<Verdict> {
+        let Repeat { key, outline, numbers, stale_after } = repeat;
+        let (key, numbers) = (Arc::new(key), Numbers::new(numbers));
+        let state = self.lock();
+        let decision = state.index.decide_repeat((key, outline), numbers, stale_after, now)?;
+        Some(self.carry_out(state, decision, None, now))
+    }
+
+    fn carry_out(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        decision: Decision,
+        draft: Option<Draft>,
+        now: UnixSeconds,
+    ) -> Verdict {
+        let before = state.index.next_staleness();
         let logged = state.write(&decision, draft);
         let is_due = state.log.as_mut().is_some_and(|log| log.take_due(now));
         let verdict = match logged {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use protocol::GroupingKey;
 
 use super::{
-    Entry, FAMILY, Fail, Push, Record, StoredGroup, TAIL_LENGTH, Tail, Type, bytes::Reader, encode::number_of, extra,
-    metric,
+    Entry, FAMILY, Fail, Push, Record, Repeated, StoredGroup, TAIL_LENGTH, Tail, Type, bytes::Reader,
+    encode::number_of, extra, metric,
 };
 use crate::{
     clock::UnixSeconds,
@@ -29,7 +29,7 @@ const KINDS: [Kind; 8] = [
     Kind::StateSet,
 ];
 
-const TYPES: [Type; 5] = [Type::Push, Type::Fail, Type::Remove, Type::Group, Type::End];
+const TYPES: [Type; 6] = [Type::Push, Type::Fail, Type::Remove, Type::Group, Type::End, Type::Repeat];
 
 /// Reads one whole record; `None` if it is none.
 pub(in crate::persist) fn decode(bytes: &[u8]) -> Option<Entry> {
@@ -54,6 +54,12 @@ fn record(reader: &mut Reader<'_>, tail: Tail) -> Option<Record> {
             let stale_after = limit(reader)?;
             let families = families(reader, |_| Some(()))?.into_iter().map(|((), family)| family).collect();
             Record::Push(Push { key, is_whole, stale_after, families, push_time, failure_time, before })
+        }
+        Type::Repeat => {
+            let (key, stale_after) = (key(reader)?, limit(reader)?);
+            let places = reader.several(|reader| u32::try_from(reader.number()?).ok())?.into();
+            let numbers = reader.several(Reader::float)?;
+            Record::Repeat(Repeated { key, stale_after, places, numbers, push_time, failure_time, before })
         }
         Type::Fail => Record::Fail(Fail { key: key(reader)?, failure_time, before }),
         Type::Remove => Record::Remove { keys: reader.several(key)? },

@@ -38,6 +38,18 @@ impl Draft {
         draft
     }
 
+    /// A push that brings numbers alone.
+    pub(crate) fn repeat(key: &GroupingKey, stale_after: Option<Duration>, places: &[u32], numbers: &[f64]) -> Self {
+        let mut draft = Self::of(Type::Repeat);
+        draft.put_key(key);
+        draft.put_limit(stale_after);
+        put_length(&mut draft.bytes, places.len());
+        places.iter().for_each(|place| put_number(&mut draft.bytes, (*place).into()));
+        put_length(&mut draft.bytes, numbers.len());
+        numbers.iter().for_each(|number| put_float(&mut draft.bytes, *number));
+        draft
+    }
+
     pub(crate) fn fail(key: &GroupingKey) -> Self {
         let mut draft = Self::of(Type::Fail);
         draft.put_key(key);

@@ -190,6 +190,22 @@ proptest! {
     }
 
     #[test]
+    fn a_repetition_reads_back(
+        key in key(),
+        places in prop::collection::vec(any::<u32>(), 0..4),
+        numbers in prop::collection::vec(number(), 0..4),
+        tail in times(),
+        seconds in prop::option::of(any::<u32>()),
+    ) {
+        let stale_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let read = read(Draft::repeat(&key, stale_after, &places, &numbers), &tail).map(|entry| entry.record);
+        let Tail { push_time, failure_time, before } = tail;
+        let places = places.into();
+        let expected = Repeated { key, stale_after, places, numbers, push_time, failure_time, before };
+        prop_assert_eq!(shown(&read), shown(&Some(Record::Repeat(expected))));
+    }
+
+    #[test]
     fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&bytes);
     }

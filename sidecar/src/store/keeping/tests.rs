@@ -3,6 +3,7 @@
 mod damage;
 mod identity;
 mod model;
+mod repeat;
 
 use std::{
     fs,
