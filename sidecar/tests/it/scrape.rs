@@ -81,9 +81,30 @@ fn only_whole_pages_at_the_scrape_listener_count_as_scrapes() {
     calls.scrape_listener("GET", "/metrics", &[]);
     calls.scrape_listener("GET", "/metrics?name[]=a", &timeout);
     calls.push_listener("GET", "/metrics", &timeout, "");
-    assert!(calls.page().contains("sidegate_scrapes_total 0\n"));
+    // A page of some families is made for its reader, and so is of this moment.
+    let scrapes = || calls.push_listener("GET", "/metrics?name[]=sidegate_scrapes_total", &[], "").text();
+    assert!(scrapes().contains("sidegate_scrapes_total 0\n"));
     calls.scrape_listener("GET", "/metrics", &timeout);
-    assert!(calls.page().contains("sidegate_scrapes_total 1\n"));
+    assert!(scrapes().contains("sidegate_scrapes_total 1\n"));
+}
+
+#[test]
+fn what_is_stored_and_counted_shows_in_the_very_next_answer() {
+    let calls = Calls::new();
+    let read = || calls.scrape_listener("GET", "/metrics", &[]).text();
+    // Each time the answer before is kept for who asks right after.
+    assert!(!read().contains("\nx{"));
+    for number in 1..4 {
+        calls.put("/metrics/job/j", &format!("x {number}\n"));
+        assert!(read().contains(&format!("\nx{{instance=\"\",job=\"j\"}} {number}\n")), "{}", read());
+        let counted =
+            format!("pushgateway_http_requests_total{{code=\"200\",handler=\"push\",method=\"put\"}} {number}\n");
+        assert!(read().contains(&counted), "{}", read());
+        calls.put("/metrics/job/j", "x\n");
+        let refused = format!("sidegate_pushes_refused_total{{reason=\"syntax\"}} {number}\n");
+        assert!(read().contains(&refused), "{}", read());
+    }
+    assert_eq!(read(), read());
 }
 
 #[test]

@@ -210,7 +210,8 @@ fn the_log_is_compacted_while_pushes_go_on() {
     let flag = kept.flag();
     let (gateway, to) = start(&[&flag]);
     let body = |round: usize| -> String {
-        (0..1500).map(|n| format!("x{{n=\"{n}\",pad=\"{}\"}} {round}\n", "p".repeat(100))).collect()
+        // Other labels each time: of a push that repeats the one before it only the numbers are written.
+        (0..1500).map(|n| format!("x{{n=\"{n}\",pad=\"{round}{}\"}} {round}\n", "p".repeat(100))).collect()
     };
     let largest = std::thread::scope(|scope| {
         let pushers: Vec<_> = (0..4)
