@@ -136,7 +136,7 @@ pub fn router(state: AppState) -> Router {
     };
     let routes = if page_is_here { routes } else { routes.path(telemetry_path, GET_ONLY, page) };
     let routes = if *allows_missing_job {
-        routes.template(&format!("{METRICS_PATH}/{{*key}}"), GROUPS, groups)
+        routes.groups(&format!("{METRICS_PATH}/{{*key}}"), GROUPS, groups)
     } else {
         below_job(routes, GROUPS, &groups)
     };
@@ -175,8 +175,8 @@ fn below_job(mut routes: Routes, allow: &'static str, groups: &MethodRouter<AppS
     for job in JOB_SPELLINGS {
         // A catch-all does not match nothing, and nothing is an empty job.
         let path = format!("{METRICS_PATH}/{job}/");
-        routes = routes.template(&path, allow, groups.clone());
-        routes = routes.template(&format!("{path}{{*key}}"), allow, groups.clone());
+        routes = routes.groups(&path, allow, groups.clone());
+        routes = routes.groups(&format!("{path}{{*key}}"), allow, groups.clone());
     }
     routes
 }

@@ -28,6 +28,8 @@ pub(super) const GET_ONLY: &str = "GET, OPTIONS";
 pub(super) struct Routes {
     prefix: Arc<str>,
     router: Router<AppState>,
+    /// Those below which all is data, so that nobody has to ask about another place.
+    groups: Router<AppState>,
     known: Known,
 }
 
@@ -37,7 +39,7 @@ impl Routes {
     /// No paths yet. Below `groups` nothing is ever redirected.
     pub(super) fn new(prefix: &Arc<str>, groups: &str) -> Self {
         let known = Known { groups: format!("{prefix}{groups}"), ..Known::default() };
-        Self { prefix: Arc::clone(prefix), router: Router::new(), known }
+        Self { prefix: Arc::clone(prefix), router: Router::new(), groups: Router::new(), known }
     }
 
     /// Serves a path of plain text. `allow` is the list of its methods and `OPTIONS`, sorted; every method outside it
@@ -49,9 +51,10 @@ impl Routes {
         self
     }
 
-    /// Serves all paths of a template such as `/metrics/job/{*key}`; they are no place to be redirected to.
-    pub(super) fn template(mut self, template: &str, allow: &'static str, methods: MethodRouter<AppState>) -> Self {
-        self.router = self.router.route(&format!("{}{template}", self.prefix), allowing(methods, allow));
+    /// Serves all paths of a template such as `/metrics/job/{*key}`, which are those of groups: they are no place to be
+    /// redirected to, nor from.
+    pub(super) fn groups(mut self, template: &str, allow: &'static str, methods: MethodRouter<AppState>) -> Self {
+        self.groups = self.groups.route(&format!("{}{template}", self.prefix), allowing(methods, allow));
         self
     }
 
@@ -82,7 +85,7 @@ impl Routes {
     /// The router; whatever it does not know is 404.
     pub(super) fn finish(self, state: AppState) -> Router {
         let redirects = from_fn_with_state(Arc::new(self.known), redirected);
-        self.router.fallback(async || HttpError::NotFound).layer(redirects).with_state(state)
+        self.router.fallback(async || HttpError::NotFound).layer(redirects).merge(self.groups).with_state(state)
     }
 }
 

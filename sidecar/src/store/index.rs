@@ -230,14 +230,14 @@ impl Index {
             Decision::Push { key, families, scope, times, stale_after, outline } => {
                 self.revision += 1;
                 let outline = outline.map(|outline| Outline::new(outline, &families));
-                self.push(&key, families, scope, times, stale_after);
-                self.know(&key, outline);
+                let group = self.push(&key, families, scope, times, stale_after);
+                self.know(group, outline);
                 Verdict::Done
             }
             Decision::Repeat { key, numbers, times, stale_after } => {
                 self.revision += 1;
-                self.push(&key, Vec::new(), Scope::Families, times, stale_after);
-                self.renumber(&key, &numbers, times);
+                let group = self.push(&key, Vec::new(), Scope::Families, times, stale_after);
+                self.renumber(group, &numbers, times);
                 Verdict::Done
             }
             Decision::Refuse { key, time, objections } => {
@@ -292,6 +292,7 @@ impl Index {
         self.groups.pushed_after(revision)
     }
 
+    /// Returns the number of the group.
     fn push(
         &mut self,
         key: &Arc<GroupingKey>,
@@ -299,11 +300,11 @@ impl Index {
         scope: Scope,
         times: Times,
         stale_after: Option<Duration>,
-    ) {
+    ) -> u32 {
         let number = self.group(key);
         let revision = self.revision;
         let Some(group) = self.groups.get_mut(number) else {
-            return;
+            return number;
         };
         self.staleness.take_out(&group.key, group);
         group.stale_after = stale_after;
@@ -338,6 +339,7 @@ impl Index {
             group.families = mine;
             self.staleness.put_in(&group.key, group);
         }
+        number
     }
 
     /// Takes out what is not kept of the families of a group, puts others in, and returns what it has then.

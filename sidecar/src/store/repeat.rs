@@ -35,6 +35,8 @@ pub struct Repeat {
 #[derive(Debug)]
 pub(super) struct Known {
     outline: u64,
+    /// How many series the group has.
+    series: usize,
     /// The places of the group's families, in the order pushed; nothing where that is their own.
     places: Box<[u32]>,
 }
@@ -103,7 +105,7 @@ impl Group {
         let places = pushed.names.iter().map(|name| u32::try_from(self.place_of(name)?).ok());
         let places: Vec<u32> = places.collect::<Option<_>>()?;
         let places = if places.is_sorted() { Box::default() } else { places.into() };
-        Some(Known { outline: pushed.outline, places })
+        Some(Known { outline: pushed.outline, series: self.series(), places })
     }
 
     /// Its families in the order of the places.
@@ -125,13 +127,13 @@ impl Index {
         now: UnixSeconds,
     ) -> Option<Decision> {
         let group = self.groups.find(&key)?;
-        let known = group.known.as_ref().filter(|known| known.outline == outline)?;
+        let is_same = |known: &&Known| known.outline == outline && known.series == numbers.values.len();
+        let known = group.known.as_ref().filter(is_same)?;
         let times = Times { push_time: group.next_push_time(now), failure_time: group.failure_time };
-        let numbers = numbers.at(known.places.clone());
-        self.has_room_for(&key, &numbers).then_some(Decision::Repeat { key, numbers, times, stale_after })
+        Some(Decision::Repeat { key, numbers: numbers.at(known.places.clone()), times, stale_after })
     }
 
-    /// Whether a group has a plain series for each of the numbers.
+    /// Whether a group has a plain series for each of the numbers, as one has whose push is being repeated.
     pub(super) fn has_room_for(&self, key: &GroupingKey, numbers: &Numbers) -> bool {
         let Some(group) = self.groups.find(key) else { return false };
         let mut ids = group.in_order(&numbers.places).flat_map(|family| family.series.as_slice());
@@ -140,22 +142,20 @@ impl Index {
     }
 
     /// Puts the numbers in their places.
-    pub(super) fn renumber(&mut self, key: &GroupingKey, numbers: &Numbers, times: Times) {
-        let Some(group) = self.groups.number(key).and_then(|number| self.groups.get_mut(number)) else {
+    pub(super) fn renumber(&mut self, group: u32, numbers: &Numbers, times: Times) {
+        let Some(group) = self.groups.get_mut(group) else {
             return;
         };
         group.families.iter_mut().for_each(|family| family.time = times.push_time);
         let ids = group.in_order(&numbers.places).flat_map(|family| family.series.as_slice());
         for (id, number) in ids.zip(numbers.shown()) {
-            if let Some(series) = self.slots.get(*id).series.renumbered(number) {
-                self.slots.replace(*id, series, self.revision);
-            }
+            self.slots.renumber(*id, number, self.revision);
         }
     }
 
     /// Remembers what the next push of a group may repeat.
-    pub(super) fn know(&mut self, key: &GroupingKey, pushed: Option<Outline>) {
-        if let Some(group) = self.groups.number(key).and_then(|number| self.groups.get_mut(number)) {
+    pub(super) fn know(&mut self, group: u32, pushed: Option<Outline>) {
+        if let Some(group) = self.groups.get_mut(group) {
             group.known = pushed.and_then(|pushed| group.known(&pushed, &self.slots));
         }
     }

@@ -108,15 +108,20 @@ impl Series {
         matches!(self, Self::Plain(_))
     }
 
-    /// The same series with another number, if it is a plain one. The number has no sign where it is zero.
-    pub(super) fn renumbered(&self, number: &str) -> Option<Self> {
-        let Self::Plain(text) = self else { return None };
-        let (labels, _) = split(text);
-        let mut text = String::with_capacity(labels.len() + 1 + number.len());
-        text.push_str(labels);
-        text.push(' ');
-        text.push_str(number);
-        Some(Self::Plain(text.into()))
+    /// Gives a plain series another number, which has no sign where it is zero. Returns whether it was another.
+    pub(super) fn renumber(&mut self, number: &str) -> bool {
+        let Self::Plain(text) = self else { return false };
+        let Some(blank) = memchr::memrchr(b' ', text.as_bytes()) else { return false };
+        if text.get(blank + 1..) == Some(number) {
+            return false;
+        }
+        // One of the same length needs no other place.
+        let mut other = String::from(std::mem::take(text));
+        other.truncate(blank + 1);
+        other.reserve_exact(number.len());
+        other.push_str(number);
+        *text = other.into();
+        true
     }
 
     /// As whoever writes it down takes it.

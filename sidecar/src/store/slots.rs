@@ -80,6 +80,14 @@ impl Slots {
         }
     }
 
+    /// Gives a plain series another number.
+    pub(super) fn renumber(&mut self, id: u32, number: &str, stamp: u64) {
+        let slot = self.slots.get_mut(id);
+        if slot.series.renumber(number) {
+            self.chunks.get_mut(slot.chunk).stamp = stamp;
+        }
+    }
+
     /// Notes that what a series shows has changed.
     pub(super) fn touch(&mut self, id: u32, stamp: u64) {
         let chunk = self.slots.get(id).chunk;

@@ -2,8 +2,6 @@
 //!
 //! *Never:* whether a key without a job is welcome.
 
-use std::collections::BTreeMap;
-
 use base64::{
     Engine as _,
     alphabet::URL_SAFE,
@@ -36,8 +34,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// What stands in a path as it is: all that RFC 3986 calls unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Labels by name, as a path gives them.
-type Labels = BTreeMap<String, String>;
+/// Labels as a path gives them.
+type Labels = Vec<(String, String)>;
 
 /// Reads a path that starts with the job, which may be empty.
 pub(super) fn read(path: &str, names: PathNames) -> Result<LabelSet, GroupingKeyError> {
@@ -56,7 +54,9 @@ pub(super) fn read_without_job(path: &str, names: PathNames) -> Result<LabelSet,
     }
     let mut labels = Labels::new();
     read_labels(&mut labels, after, names)?;
-    labels.entry(JOB_LABEL.to_owned()).or_default();
+    if labels.iter().all(|(name, _)| name != JOB_LABEL) {
+        labels.push((JOB_LABEL.to_owned(), String::new()));
+    }
     Ok(labels.into_iter().collect())
 }
 
@@ -102,7 +102,7 @@ fn read_job(fixed: &str, rest: &str, names: PathNames) -> Result<LabelSet, Group
         None => (rest, ""),
     };
     let job = value(JOB_LABEL, job, fixed != JOB_LABEL)?;
-    let mut labels = Labels::from([(JOB_LABEL.to_owned(), job)]);
+    let mut labels = vec![(JOB_LABEL.to_owned(), job)];
     read_labels(&mut labels, rest, names)?;
     Ok(labels.into_iter().collect())
 }
@@ -113,11 +113,13 @@ fn read_labels(labels: &mut Labels, written: &str, names: PathNames) -> Result<(
         let value_part = parts.next().ok_or_else(|| GroupingKeyError::OddParts(written.to_owned()))?;
         let (name, is_base64) = name(name_part, names)?;
         let value = value(&name, value_part, is_base64)?;
-        if labels.insert(name.clone(), value).is_some() {
-            return Err(GroupingKeyError::Duplicate(name));
-        }
+        labels.push((name, value));
     }
-    Ok(())
+    labels.sort_by(|(left, _), (right, _)| left.cmp(right));
+    match labels.windows(2).find(|pair| matches!(pair, [(left, _), (right, _)] if left == right)) {
+        Some([(name, _), ..]) => Err(GroupingKeyError::Duplicate(name.clone())),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The name that a part stands for, and whether its value is in base64.

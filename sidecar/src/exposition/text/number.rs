@@ -32,10 +32,42 @@ pub fn write_number(out: &mut impl Write, number: f64) -> fmt::Result {
     if (1e-4..1e6).contains(&size) {
         return write!(out, "{number}");
     }
-    let shortest = format!("{number:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let mut shortest = Shortest::default();
+    write!(shortest, "{number:e}")?;
+    let shortest = shortest.as_str();
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    write!(out, "{digits}e{sign}{exponent:0>2}")
+    out.write_str(digits)?;
+    out.write_char('e')?;
+    out.write_char(sign)?;
+    if exponent.len() < 2 {
+        out.write_char('0')?;
+    }
+    out.write_str(exponent)
+}
+
+/// Room for the longest number there is, with an exponent.
+#[derive(Default)]
+struct Shortest {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+// === impl Shortest ===
+
+impl Shortest {
+    fn as_str(&self) -> &str {
+        self.bytes.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl Write for Shortest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
