@@ -21,6 +21,7 @@
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
 //! | [`gc`] | the passes over all sidecars, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
+//! | [`events`] | Kubernetes Events about objects |
 //! | [`signing`] | the key that signs deletions |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
 //! | [`cache`], [`clock`], [`listen`], [`retry`], [`stop`] | watched objects, time, sockets, patience, the end |
@@ -39,6 +40,7 @@ pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod events;
 pub mod gc;
 #[cfg(test)]
 mod golden;
