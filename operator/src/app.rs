@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     config::Config,
     controller::{self, Context, GroupWatch},
+    events::Events,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -187,6 +188,7 @@ async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, grou
 async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, watch: GroupWatch) {
     let (pods, pod_writer) = cache();
     let reports = Arc::<Reports>::default();
+    let events = Events::to(&parts.client);
     let (wake, outcomes) = mpsc::channel(OUTCOMES);
     let ctx = Arc::new(Context {
         client: parts.client.clone(),
@@ -196,6 +198,7 @@ async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, w
         memory: controller::memory::Memory::default(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        events: events.clone(),
     });
     let collector = Collector {
         groups: groups.clone(),
@@ -206,12 +209,14 @@ async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, w
         wake,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        events: events.clone(),
     };
     tokio::join!(
         controller::run(ctx.clone(), watch, pod_writer, outcomes, parts.stop.clone()),
         collector.run(parts.config.collection_interval, parts.stop.clone()),
     );
     controller::flush(&ctx, groups).await;
+    events.settled().await;
 }
 
 async fn signing_key(parts: &Parts) -> Option<OperatorKey> {

@@ -42,6 +42,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     apply::{Outcome, apply},
+    ledger::Due,
     memory::Memory,
     observe::{observe, running_sidecars},
     plan::plan,
@@ -52,6 +53,7 @@ use self::{
 use crate::{
     cache::{Cache, CacheWriter},
     clock::Clock,
+    events::Events,
     gc::report::Reports,
     metrics::Metrics,
     monitors::Owner,
@@ -84,6 +86,8 @@ pub struct Context {
     pub clock: Clock,
     /// The numbers.
     pub metrics: Arc<Metrics>,
+    /// What is worth telling about an object.
+    pub events: Events,
 }
 
 /// A reconcile that is tried again.
@@ -120,7 +124,7 @@ pub async fn run(
     let known = stream::iter(groups.all()).map(|group| Ok((*group).clone()));
     let ended = Controller::for_stream(known.chain(touched), groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
-        .reconcile_on(wakes::from_pods(&ctx.client, pods))
+        .reconcile_on(wakes::from_pods(&ctx, pods))
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(futures::stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
@@ -148,8 +152,8 @@ pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
         ctx.memory.ledger(&known, |ledger| ledger.add(more));
         if ctx.memory.ledger(&known, |ledger| ledger.has_unwritten())
             && let Some(outcome) = ctx.memory.last_outcome(&known)
-            && let Err(error) = write_status(ctx, &group, |status, now, collected| {
-                status::next(status, &facts(ctx, &group, &outcome, collected), now)
+            && let Err(error) = write_status(ctx, &group, |status, now, due| {
+                status::next(status, &facts(ctx, &group, &outcome, due), now)
             })
             .await
         {
@@ -206,8 +210,8 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
     };
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
-    let written = write_status(ctx, group, |status, now, collected| {
-        status::next(status, &facts(ctx, group, &outcome, collected), now)
+    let written = write_status(ctx, group, |status, now, due| {
+        status::next(status, &facts(ctx, group, &outcome, due), now)
     });
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -264,14 +268,14 @@ impl GroupWatch {
     }
 }
 
-fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: i64) -> Facts<'a> {
+fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Due) -> Facts<'a> {
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
         sidecars: running_sidecars(&ctx.pods, group),
         monitors: outcome,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
-        collected,
+        due,
     }
 }
 

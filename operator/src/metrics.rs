@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::gc::policy::{Since, Source};
+
 /// The one controller there is.
 const CONTROLLER: &str = "pushgroup";
 
@@ -31,7 +33,9 @@ pub struct Metrics {
     webhook_requests: Family<WebhookCode, Counter>,
     webhook_latency: Family<WebhookName, Histogram>,
     injections: Family<InjectionResult, Counter>,
-    collected_groups: Counter,
+    collected_groups: Family<Removal, Counter>,
+    moved_on_groups: Counter,
+    unseen_groups: Counter,
     collection_failures: Family<Reason, Counter>,
     unreadable_samples: Counter,
 }
@@ -62,6 +66,12 @@ struct WebhookCode {
 struct InjectionResult {
     result: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Removal {
+    limit: &'static str,
+    since: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -103,9 +113,27 @@ impl Metrics {
         self.injections.get_or_create(&InjectionResult { result, reason }).inc();
     }
 
-    /// Groups were removed.
-    pub fn collected(&self, groups: u64) {
-        self.collected_groups.inc_by(groups);
+    /// A group was removed.
+    pub fn collected(&self, source: Source, since: Since) {
+        let limit = match source {
+            Source::StaleAfter => "stale_after",
+            Source::Rule => "rule",
+        };
+        let since = match since {
+            Since::Push => "push",
+            Since::Failure => "failure",
+        };
+        self.collected_groups.get_or_create(&Removal { limit, since }).inc();
+    }
+
+    /// A group that was too old was pushed again before it could be removed.
+    pub fn moved_on(&self) {
+        self.moved_on_groups.inc();
+    }
+
+    /// A pod ended with groups that no scrape had seen.
+    pub fn unseen(&self, groups: u32) {
+        self.unseen_groups.inc_by(u64::from(groups));
     }
 
     /// A sidecar could not be read, or did not delete.
@@ -139,7 +167,9 @@ impl Default for Metrics {
             webhook_requests: Family::default(),
             webhook_latency: Family::new_with_constructor(webhook_buckets),
             injections: Family::default(),
-            collected_groups: Counter::default(),
+            collected_groups: Family::default(),
+            moved_on_groups: Counter::default(),
+            unseen_groups: Counter::default(),
             collection_failures: Family::default(),
             unreadable_samples: Counter::default(),
         };
@@ -175,6 +205,16 @@ impl Metrics {
         );
         registry.register("sidegate_operator_injections", "Pods seen at admission", self.injections.clone());
         registry.register("sidegate_operator_collected_groups", "Stale groups removed", self.collected_groups.clone());
+        registry.register(
+            "sidegate_operator_moved_on_groups",
+            "Stale groups that were pushed again before they could be removed",
+            self.moved_on_groups.clone(),
+        );
+        registry.register(
+            "sidegate_operator_unseen_groups",
+            "Groups that no scrape had seen when their pod ended",
+            self.unseen_groups.clone(),
+        );
         registry.register(
             "sidegate_operator_collection_failures",
             "Sidecars that could not be read, or did not delete",
@@ -214,7 +254,10 @@ mod tests {
         metrics.reconciled(Duration::from_millis(3));
         metrics.reconcile_failed(Duration::from_secs(1));
         metrics.webhook_answered(200, Duration::from_millis(1));
-        metrics.collected(2);
+        metrics.collected(Source::StaleAfter, Since::Push);
+        metrics.collected(Source::Rule, Since::Failure);
+        metrics.moved_on();
+        metrics.unseen(3);
         metrics.collection_failed("timeout");
         metrics.unreadable(1);
         let page = metrics.page().unwrap();
@@ -225,7 +268,10 @@ mod tests {
             "controller_runtime_reconcile_time_seconds_count{controller=\"pushgroup\"} 2",
             "controller_runtime_webhook_requests_total{webhook=\"/mutate-pods\",code=\"200\"} 1",
             "controller_runtime_webhook_latency_seconds_count{webhook=\"/mutate-pods\"} 1",
-            "sidegate_operator_collected_groups_total 2",
+            "sidegate_operator_collected_groups_total{limit=\"stale_after\",since=\"push\"} 1",
+            "sidegate_operator_collected_groups_total{limit=\"rule\",since=\"failure\"} 1",
+            "sidegate_operator_moved_on_groups_total 1",
+            "sidegate_operator_unseen_groups_total 3",
             "sidegate_operator_collection_failures_total{reason=\"timeout\"} 1",
             "sidegate_operator_unreadable_samples_total 1",
         ] {

@@ -77,6 +77,10 @@ impl Memory {
     pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str) {
         let mut entries = self.entries();
         let entry = entries.entry(group.clone()).or_default();
+        if entry.uid.is_empty() {
+            // What has come before the first look stays.
+            uid.clone_into(&mut entry.uid);
+        }
         if entry.uid != uid {
             *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
         }

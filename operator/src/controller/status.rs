@@ -12,7 +12,9 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::apply::Outcome;
+mod all_seen;
+
+use super::{apply::Outcome, ledger::Due};
 use crate::gc::report::PassReport;
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -43,8 +45,8 @@ pub struct Facts<'a> {
     pub monitors: &'a Outcome,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
-    /// Collected groups that are not in the status yet.
-    pub collected: i64,
+    /// What is not in the totals yet.
+    pub due: &'a Due,
 }
 
 /// A condition without what the one before it gives.
@@ -61,8 +63,9 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
     let carried = PushGroupStatus {
         observed_generation: facts.generation,
         mode: Some(facts.mode.as_str().to_owned()),
-        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.collected)),
-        unseen_total: previous.unseen_total,
+        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.due.collected)),
+        unseen_total: Some(previous.unseen_total.unwrap_or_default().saturating_add(facts.due.unseen())),
+        last_unseen_time: all_seen::last_time(previous, &facts.due.endings),
         refused_total: previous.refused_total,
         ..PushGroupStatus::default()
     };
@@ -82,6 +85,7 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
                     condition(condition::READY, ready),
                     condition(condition::MONITORS_SYNCED, monitors),
                     condition(condition::COLLECTED, collected),
+                    condition(condition::ALL_SEEN, all_seen::all_seen(previous, &facts.due.endings, now)),
                 ],
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
                 groups: pass.map(|pass| count(pass.groups)).or(previous.groups),
@@ -162,11 +166,20 @@ fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
         return Verdict::yes(reason::NO_LIMIT, message.to_owned());
     }
     let message = if pass.dry_run {
-        "Every sidecar was looked at; dryRun: nothing is removed"
+        format!("Every sidecar was looked at; dryRun: nothing is removed{}", would_go(pass))
     } else {
-        "Every sidecar was looked at, and every stale group removed"
+        "Every sidecar was looked at, and every stale group removed".to_owned()
     };
-    Verdict::yes(reason::PASS_COMPLETE, message.to_owned())
+    Verdict::yes(reason::PASS_COMPLETE, message)
+}
+
+fn would_go(pass: &PassReport) -> String {
+    let more = pass.stale.saturating_sub(pass.would_go.len() as u64);
+    match (pass.stale, more) {
+        (0, _) => ", and nothing would be".to_owned(),
+        (stale, 0) => format!(", {stale} would be: {}", pass.would_go.join("; ")),
+        (stale, more) => format!(", {stale} would be: {}; and {more} more", pass.would_go.join("; ")),
+    }
 }
 
 /// The first condition that does not hold; one that is not known yet does not stand in the way.
@@ -220,8 +233,14 @@ impl Verdict {
     /// A condition of ours, read back.
     fn of_known(known: &Condition) -> Option<Self> {
         let statuses = ["True", "False", "Unknown"];
-        let reasons =
-            [reason::BAD_RULE, reason::PASS_INCOMPLETE, reason::NO_LIMIT, reason::PASS_COMPLETE, reason::NO_PASS_YET];
+        let reasons = [
+            reason::BAD_RULE,
+            reason::PASS_INCOMPLETE,
+            reason::NO_LIMIT,
+            reason::PASS_COMPLETE,
+            reason::NO_PASS_YET,
+            reason::GROUPS_UNSEEN,
+        ];
         Some(Self {
             status: statuses.into_iter().find(|status| *status == known.status)?,
             reason: reasons.into_iter().find(|reason| *reason == known.reason)?,

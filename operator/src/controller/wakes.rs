@@ -14,21 +14,33 @@ use crds::{
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Resource as _, ResourceExt as _,
     core::PartialObjectMeta,
     runtime::{WatchStreamExt as _, reflector::ObjectRef, watcher},
 };
 
-use super::Context;
+use super::{Context, ledger::Ending};
 use crate::{cache::CacheWriter, gc::targets::group_of};
 
 /// Watches injected pods, keeps them in a store, and names the group of each that changes.
-pub fn from_pods(client: &Client, pods: CacheWriter<Pod>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_pods(
+    ctx: &Arc<Context>,
+    pods: CacheWriter<Pod>,
+) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+    let ctx_of_stream = ctx.clone();
     let config = watcher::Config::default().labels(&format!("{INJECTED_LABEL}=true"));
-    let events = watcher(Api::<Pod>::all(client.clone()), config).default_backoff().modify(trim);
+    let events = watcher(Api::<Pod>::all(ctx.client.clone()), config).default_backoff().modify(trim);
     pods.fill(events)
         .touched_objects()
-        .filter_map(|pod| future::ready(told("pods", pod).and_then(|pod| group_of_pod(&pod))))
+        .filter_map(move |pod| {
+            let pod = told("pods", pod);
+            let group = pod.as_ref().and_then(group_of_pod);
+            // Right now: a pod that is deleted is gone a moment after its last word.
+            if let (Some(group), Some(ending)) = (&group, pod.as_ref().and_then(Ending::of)) {
+                ctx_of_stream.memory.ledger(group, |ledger| ledger.ended(ending));
+            }
+            future::ready(group)
+        })
 }
 
 /// Watches our Services; a change of one makes its group's objects due.
@@ -114,9 +126,23 @@ mod tests {
         assert_eq!(target(&trimmed), target(&whole));
         assert!(target(&trimmed).is_some());
         assert_eq!(group_of_pod(&trimmed), group_of_pod(&whole));
+        assert_eq!(Ending::of(&trimmed), None);
         assert_eq!(trimmed.labels().len(), 1);
         assert!(trimmed.spec.is_none() && trimmed.metadata.managed_fields.is_none());
         assert_eq!(trimmed.status.unwrap().init_container_statuses.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_trimmed_pod_keeps_its_last_word() {
+        let mut ended = pod();
+        let sidecars = ended.status.as_mut().unwrap().init_container_statuses.as_mut().unwrap();
+        sidecars[1].state = serde_json::from_value(json!({"terminated": {
+            "exitCode": 0, "message": "3 groups unseen", "finishedAt": "2026-01-01T00:00:00Z",
+        }}))
+        .unwrap();
+        trim(&mut ended);
+        let ending = Ending::of(&ended).unwrap();
+        assert_eq!(ending.to_string(), "Pod etl-1 ended with 3 groups that no scrape had seen");
     }
 
     #[test]

@@ -9,10 +9,12 @@ use std::{
 
 use jiff::Timestamp;
 
-/// The outcome of a pass for one `PushGroup`.
+use super::visit::FEW;
+
+/// What is known of the targets of one `PushGroup`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PassReport {
-    /// When it ended.
+    /// When it was put together.
     pub ended: Timestamp,
     /// Sidecars that were to be looked at.
     pub targets: u64,
@@ -22,7 +24,7 @@ pub struct PassReport {
     pub groups: u64,
     /// Groups that are too old and still there.
     pub stale: u64,
-    /// Groups removed.
+    /// Groups removed since the last report.
     pub collected: u64,
     /// The newest push seen, Unix seconds.
     pub newest_push: Option<f64>,
@@ -32,6 +34,10 @@ pub struct PassReport {
     pub has_limits: bool,
     /// Whether stale groups are only reported.
     pub dry_run: bool,
+    /// A few of the groups that would be removed, were it not for that, in words.
+    pub would_go: Vec<String>,
+    /// A few of the groups removed, in words.
+    pub removed: Vec<String>,
 }
 
 /// The reports of all `PushGroup`s, by UID.
@@ -60,6 +66,31 @@ impl PassReport {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
+        for (few, others) in [(&mut self.would_go, &other.would_go), (&mut self.removed, &other.removed)] {
+            few.extend(others.iter().take(FEW.saturating_sub(few.len())).cloned());
+        }
+    }
+
+    /// What was removed, and nothing else.
+    #[must_use]
+    pub fn removals(&self) -> Self {
+        Self { collected: self.collected, removed: self.removed.clone(), ..Self::default() }
+    }
+
+    /// What is known of one target after a visit: what the visit says, and of what it does not say, what was known
+    /// before. What was removed is not among it.
+    #[must_use]
+    pub fn after(&self, before: Self, is_failing: bool) -> Self {
+        let mut known = before;
+        known.add(self);
+        Self { targets: 1, failed: u64::from(is_failing), collected: 0, removed: Vec::new(), ..known }
+    }
+
+    /// Whether it says the same but for times.
+    #[must_use]
+    pub fn differs_in_times_alone(&self, other: &Self) -> bool {
+        let without_times = |report: &Self| Self { ended: Timestamp::default(), newest_push: None, ..report.clone() };
+        without_times(self) == without_times(other)
     }
 }
 
