@@ -123,6 +123,13 @@ impl Memory {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
     }
 
+    /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
+    pub fn forget_outcomes(&self) {
+        for entry in self.entries().values_mut() {
+            *entry = Entry { uid: entry.uid.clone(), ledger: std::mem::take(&mut entry.ledger), ..Entry::default() };
+        }
+    }
+
     /// The group is gone.
     pub fn forget(&self, group: &ObjectRef<PushGroup>) {
         self.entries().remove(group);

@@ -19,9 +19,11 @@ use super::*;
 use crate::{
     cache::Cache,
     clock::Clock,
-    controller::{Context, memory::Memory, observe::observe, plan::plan, record::write_status},
+    controller::{Context, observe::observe, plan::plan, record::write_status},
     gc::report::Reports,
+    leader::Term,
     monitors::tests::group,
+    scope::Scope,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -209,10 +211,12 @@ fn an_unknown_kind_is_told_from_a_namespace_that_is_gone() {
 fn context(server: &FakeServer) -> Context {
     Context {
         client: server.client(),
+        scope: Scope::All,
+        term: Term::of_test().1,
         pods: Cache::of(Vec::new()),
         reports: Arc::<Reports>::default(),
         keys: Vec::new(),
-        memory: Memory::default(),
+        memory: Arc::default(),
         clock: Clock::from_fn(|| NOW),
         metrics: Arc::default(),
     }
