@@ -5,6 +5,8 @@
 //!
 //! *Never:* which objects, what for.
 
+mod merge;
+
 use std::sync::Arc;
 
 use futures::{Stream, TryStreamExt as _};
@@ -17,6 +19,8 @@ use kube::{
     },
 };
 use tokio::sync::watch;
+
+pub use merge::watch_scope;
 
 /// Reads a cache.
 #[derive(Clone)]
@@ -116,6 +120,12 @@ impl<K> CacheWriter<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.writer.as_reader()
+    }
+
     /// Passes a watch on, having written down what it says.
     pub fn fill(
         self,

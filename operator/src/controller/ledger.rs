@@ -25,8 +25,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use protocol::last_word;
 
-/// How many counted pods are remembered one by one.
-const MOST_COUNTED: usize = 4096;
+/// How many pods that are counted, or are not yet, are remembered one by one.
+const MOST_PODS: usize = 4096;
 
 /// What is not known to be in the status.
 #[derive(Debug, Default)]
@@ -84,6 +84,16 @@ impl Ledger {
         if !self.counted.contains_key(&ending.uid) {
             self.noted.insert(ending.uid.clone(), ending);
         }
+        // Nobody takes them while another process leads, which counts them.
+        if MOST_PODS < self.noted.len() {
+            let earliest = self.noted.values().min_by_key(|ending| ending.finished).map(|ending| ending.uid.clone());
+            earliest.and_then(|uid| self.noted.remove(&uid));
+        }
+    }
+
+    /// Another process may have counted since: what the object says is to be learned anew.
+    pub fn may_be_behind(&mut self) {
+        self.counted_until = None;
     }
 
     /// Whether something is not in the status yet.
@@ -136,7 +146,7 @@ impl Ledger {
             self.noted.remove(&ending.uid);
             self.counted.insert(ending.uid.clone(), ending.finished);
         }
-        if MOST_COUNTED < self.counted.len() {
+        if MOST_PODS < self.counted.len() {
             self.forget_the_older_half();
         }
         due.endings

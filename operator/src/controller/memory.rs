@@ -127,6 +127,14 @@ impl Memory {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
     }
 
+    /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
+    pub fn forget_outcomes(&self) {
+        for entry in self.entries().values_mut() {
+            *entry = Entry { uid: entry.uid.clone(), ledger: std::mem::take(&mut entry.ledger), ..Entry::default() };
+            entry.ledger.may_be_behind();
+        }
+    }
+
     /// The group is gone.
     pub fn forget(&self, group: &ObjectRef<PushGroup>) {
         self.entries().remove(group);

@@ -122,6 +122,13 @@ impl Reports {
         self.entries().get_mut(uid).map(|entry| std::mem::take(&mut entry.collected)).unwrap_or_default()
     }
 
+    /// Another may have made passes since: only what was collected and not taken yet stays.
+    pub fn forget_passes(&self) {
+        for entry in self.entries().values_mut() {
+            entry.last = None;
+        }
+    }
+
     /// Forgets all `PushGroup`s but some.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.entries().retain(|uid, _| uids.contains(uid));
@@ -144,6 +151,8 @@ mod tests {
         reports.record("uid", report(2));
         reports.record("uid", report(3));
         assert_eq!(reports.last("uid").unwrap().collected, 3);
+        reports.forget_passes();
+        assert_eq!(reports.last("uid"), None);
         assert_eq!(reports.take_collected("uid"), 5);
         assert_eq!(reports.take_collected("uid"), 0);
         reports.keep_only(&HashSet::new());

@@ -37,7 +37,7 @@ use super::push_times::GroupAge;
 use crate::signing::{NoRandomness, OperatorKey, random};
 
 /// How long one request may take, its answer included.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest page that is read: 200 bytes for each of the groups that are taken from one.
 const LONGEST_PAGE: usize = 4 * 1024 * 1024;

@@ -22,14 +22,15 @@ use crate::{
     controller::{
         Context,
         ledger::{Due, Ending},
-        memory::Memory,
         observe::observe,
         plan::plan,
         record::write_status,
     },
     events::Events,
     gc::report::Reports,
+    leader::Term,
     monitors::tests::group,
+    scope::Scope,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -217,10 +218,12 @@ fn an_unknown_kind_is_told_from_a_namespace_that_is_gone() {
 fn context(server: &FakeServer) -> Context {
     Context {
         client: server.client(),
+        scope: Scope::All,
+        term: Term::of_test().1,
         pods: Cache::of(Vec::new()),
         reports: Arc::<Reports>::default(),
         keys: Vec::new(),
-        memory: Memory::default(),
+        memory: Arc::default(),
         clock: Clock::from_fn(|| NOW),
         metrics: Arc::default(),
         events: Events::to(&server.client()),

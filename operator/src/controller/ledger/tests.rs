@@ -99,6 +99,28 @@ fn what_an_earlier_process_has_counted_is_not_counted_again() {
 }
 
 #[test]
+fn what_another_process_counted_between_two_terms_is_not_counted_again() {
+    let mut ledger = begun();
+    assert_eq!(ledger.written().len(), 1);
+    ledger.may_be_behind();
+    ledger.ended(ending("b", 1, 60));
+    ledger.ended(ending("c", 1, 70));
+    let known = status(10, 4, Some(60));
+    assert_eq!(ledger.settle(&known, "9"), []);
+    assert_eq!(ledger.due(&known, None).endings, [ending("c", 1, 70)]);
+}
+
+#[test]
+fn pods_that_nobody_counts_are_remembered_up_to_a_limit() {
+    let mut ledger = Ledger::default();
+    for n in 0..10_000 {
+        ledger.ended(ending(&n.to_string(), 1, n));
+    }
+    assert_eq!(ledger.noted.len(), MOST_PODS);
+    assert!(ledger.noted.contains_key("9999"));
+}
+
+#[test]
 fn counted_pods_are_remembered_up_to_a_limit() {
     let mut ledger = Ledger::default();
     assert_eq!(ledger.settle(&status(0, 0, None), "1"), []);
@@ -111,7 +133,7 @@ fn counted_pods_are_remembered_up_to_a_limit() {
         counted += ledger.written().len();
     }
     assert_eq!(counted, 10_000);
-    assert!(ledger.counted.len() <= MOST_COUNTED);
+    assert!(ledger.counted.len() <= MOST_PODS);
     all().for_each(|ending| ledger.ended(ending));
     is_short_of(&ledger, 0, 0);
 }
