@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     config::Config,
     controller::{self, Context, GroupWatch},
+    gateway::Gateways,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -201,6 +202,7 @@ async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, w
         groups: groups.clone(),
         pods,
         client: SidecarClient::new(key),
+        gateways: Gateways::new(parts.client.clone()),
         port: SCRAPE_PORT,
         reports,
         wake,

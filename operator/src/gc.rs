@@ -1,5 +1,5 @@
-//! The passes over all sidecars: at each tick, every running sidecar of every `PushGroup` is read, what is too old is
-//! removed if it has not been pushed since, and the outcome goes to the controller.
+//! The passes over all sidecars and gateways: at each tick, every running sidecar of every `PushGroup`, or the gateway it
+//! names, is read, what is too old is removed if it has not been pushed since, and the outcome goes to the controller.
 //!
 //! Sidecars are asked a few at a time, each request has a timeout and each visit a deadline, so that a slow or lying one
 //! costs its own place in the row for that long and nothing else; one that goes on failing is left out for some ticks. A
@@ -11,6 +11,7 @@
 //!
 //! *Never:* the API server's objects; there is one writer of status, and it is the controller.
 
+mod classic;
 mod failing;
 pub mod policy;
 pub mod report;
@@ -32,13 +33,16 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use self::targets::CollectionTarget;
 use self::{
     failing::Failing,
     policy::Policy,
     report::{PassReport, Reports},
     visit::{End, Found, Visit, VisitError},
 };
-use crate::{cache::Cache, clock::Clock, metrics::Metrics, sidecar::client::SidecarClient, stop::Stop};
+use crate::{
+    cache::Cache, clock::Clock, gateway::Gateways, metrics::Metrics, sidecar::client::SidecarClient, stop::Stop,
+};
 
 /// How many sidecars are asked at a time.
 const AT_A_TIME: usize = 16;
@@ -51,6 +55,8 @@ pub struct Collector {
     pub pods: Cache<Pod>,
     /// Asks sidecars.
     pub client: SidecarClient,
+    /// Asks gateways.
+    pub gateways: Gateways,
     /// The port sidecars listen at.
     pub port: u16,
     /// Where outcomes go.
@@ -99,13 +105,13 @@ impl Collector {
     }
 
     async fn pass(&self, memory: &mut Memory, stop: &Stop) {
-        let groups: Vec<_> = self.groups.filter(|group| group.spec.selector.is_some());
+        let groups: Vec<_> = self.groups.all();
         let mut targets = targets::by_group(&self.pods.all());
         let mut reports = HashMap::new();
         let mut visits = Vec::new();
         let mut pods = HashSet::new();
         for group in groups {
-            let (Some(uid), Some(namespace)) = (group.uid(), group.namespace()) else { continue };
+            let (Some(uid), Some(_)) = (group.uid(), group.namespace()) else { continue };
             let policy = compiled(&mut memory.policies, &uid, &group);
             let mut report = PassReport {
                 bad_rule: policy.as_ref().err().cloned(),
@@ -114,12 +120,14 @@ impl Collector {
                 ..PassReport::default()
             };
             let policy = policy.ok();
-            for target in targets.remove(&(namespace, group.name_any())).unwrap_or_default() {
-                let rests = memory.failing.rests(&target.uid);
+            for target in targets::of_group(&group, &mut targets) {
+                let rests = memory.failing.rests(target.id());
                 let visit = Visit { uid: uid.clone(), group: group.clone(), policy: policy.clone(), target };
-                pods.insert(visit.target.uid.clone());
+                pods.insert(visit.target.id().to_owned());
                 if !rests {
                     visits.push(visit);
+                } else if let CollectionTarget::Gateway(_) = visit.target {
+                    report.stands(self.reports.last(&uid));
                 } else if self.is_there(&visit) {
                     report.targets += 1;
                     report.failed += 1;
@@ -136,7 +144,7 @@ impl Collector {
         let mut found = stream::iter(visits).map(|visit| self.visit(visit, stop)).buffer_unordered(AT_A_TIME);
         while let Some(Found { visit, report: mut one, end }) = found.next().await {
             match end {
-                End::Whole => memory.failing.answered(&visit.target.uid),
+                End::Whole => memory.failing.answered(visit.target.id()),
                 End::Failed(error) => self.failed(&visit, &error, &mut memory.failing, &mut one),
                 End::CutShort => {
                     cut_short.insert(visit.uid.clone());
@@ -165,19 +173,20 @@ impl Collector {
             report.targets = 0;
             return;
         }
-        let in_a_row = failing.failed(&visit.target.uid, 0 < report.collected);
-        report.failed = u64::from(1 < in_a_row);
+        let in_a_row = failing.failed(visit.target.id(), 0 < report.collected || error.is_cheap());
+        // A gateway has no end of its own that would be taken for a failure.
+        let is_gateway = matches!(visit.target, CollectionTarget::Gateway(_));
+        report.failed = u64::from(is_gateway || 1 < in_a_row);
         self.metrics.collection_failed(error.reason());
-        tracing::warn!(
-            pod = visit.target.pod, address = %visit.target.address, %error, in_a_row, "cannot collect from a sidecar"
-        );
+        tracing::warn!(target = %visit.target, %error, in_a_row, "cannot collect");
     }
 
     /// Whether the pod is still the one that was to be visited, and not about to go.
     fn is_there(&self, visit: &Visit) -> bool {
-        let pod = ObjectRef::new(&visit.target.pod).within(&visit.group.namespace().unwrap_or_default());
+        let CollectionTarget::Sidecar(target) = &visit.target else { return self.is_asked_for(visit) };
+        let pod = ObjectRef::new(&target.pod).within(&visit.group.namespace().unwrap_or_default());
         let still = self.pods.get(&pod).filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        still.and_then(|pod| targets::target(&pod)).as_ref() == Some(&visit.target)
+        still.and_then(|pod| targets::target(&pod)).as_ref() == Some(target)
     }
 }
 

@@ -8,7 +8,7 @@
 //! API server ─▶ injection            controller: observe ─ plan ─ apply ◀─report─ gc: read ─ decide ─ delete
 //!  (a pod)      decide ─ container ─ patch        │                                  │
 //!                                                 ▼                                  ▼
-//!                              Service, monitor, trust, status                  sidecars
+//!                              Service, monitor, trust, status            sidecars, gateways
 //! ```
 //!
 //! | Module | Owns |
@@ -19,8 +19,9 @@
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
-//! | [`gc`] | the passes over all sidecars, and what is stale |
+//! | [`gc`] | the passes over all sidecars and gateways, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
+//! | [`gateway`] | talking to a Pushgateway that exists already |
 //! | [`signing`] | the key that signs deletions |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
 //! | [`cache`], [`clock`], [`listen`], [`retry`], [`stop`] | watched objects, time, sockets, patience, the end |
@@ -39,6 +40,7 @@ pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod gateway;
 pub mod gc;
 #[cfg(test)]
 mod golden;

@@ -32,6 +32,24 @@ pub struct PassReport {
     pub has_limits: bool,
     /// Whether stale groups are only reported.
     pub dry_run: bool,
+    /// How the gateway answered, where there is one.
+    pub gateway: Option<GatewayState>,
+}
+
+/// How a gateway answered when it was last visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayState {
+    /// It was read, and all was done there.
+    Done,
+    /// It was read, and not all could be done; why.
+    Unfinished(String),
+    /// It could not be read.
+    Unreachable {
+        /// The reason of the condition.
+        reason: &'static str,
+        /// What was expected and found, and what helps.
+        message: String,
+    },
 }
 
 /// The reports of all `PushGroup`s, by UID.
@@ -49,6 +67,13 @@ struct Entry {
 // === impl PassReport ===
 
 impl PassReport {
+    /// Takes over what the last report says of a gateway that is not asked this time.
+    pub fn stands(&mut self, last: Option<Self>) {
+        if let Some(last) = last {
+            self.add(&Self { collected: 0, ..last });
+        }
+    }
+
     /// Adds what was found in one sidecar.
     pub fn add(&mut self, other: &Self) {
         self.targets += other.targets;
@@ -60,6 +85,7 @@ impl PassReport {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
+        self.gateway = other.gateway.clone().or_else(|| self.gateway.take());
     }
 }
 

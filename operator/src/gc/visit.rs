@@ -17,12 +17,13 @@ use tokio::{
 };
 
 use super::{
-    Collector,
+    Collector, classic,
     policy::{Policy, expired},
     report::PassReport,
-    targets::Target,
+    targets::{CollectionTarget, Target},
 };
 use crate::{
+    gateway::client::GatewayError,
     sidecar::{
         client::{Removal, SidecarError},
         push_times::{self, GroupAge, MOST_GROUPS, Reading},
@@ -43,7 +44,7 @@ pub(super) struct Visit {
     pub(super) group: Arc<PushGroup>,
     /// None if it does not compile.
     pub(super) policy: Option<Arc<Policy>>,
-    pub(super) target: Target,
+    pub(super) target: CollectionTarget,
 }
 
 /// What a visit found and did.
@@ -69,6 +70,12 @@ pub(super) enum End {
 pub(super) enum VisitError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error("{groups} stale groups were not removed, the last of them because: {last}")]
+    GatewayKeeps { groups: u64, last: GatewayError },
+    #[error("{0} stale groups are left for the next look: here each is read again before it is removed")]
+    MoreToDo(u64),
     #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
     TooLong,
     #[error("expected at most {MOST_GROUPS} groups on a page, left out {0} samples")]
@@ -89,11 +96,20 @@ impl Collector {
             return Found { visit, report, end: End::CutShort };
         }
         report.targets = 1;
-        let end = match timeout(LONGEST_VISIT, self.collect(&visit, stop, &mut report)).await {
+        let collecting = async {
+            match &visit.target {
+                CollectionTarget::Sidecar(target) => self.collect(&visit, target, stop, &mut report).await,
+                CollectionTarget::Gateway(target) => self.collect_gateway(&visit, target, stop, &mut report).await,
+            }
+        };
+        let end = match timeout(LONGEST_VISIT, collecting).await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(VisitError::TooLong),
         };
+        if let CollectionTarget::Gateway(_) = visit.target {
+            report.gateway = classic::state(&end);
+        }
         Found { visit, report, end }
     }
 
@@ -101,8 +117,14 @@ impl Collector {
     ///
     /// # Cancel safety
     /// The report says what was done; a group that is just being removed may be gone and not counted.
-    async fn collect(&self, visit: &Visit, stop: &Stop, report: &mut PassReport) -> Result<End, VisitError> {
-        let address = SocketAddr::new(visit.target.address, self.port);
+    async fn collect(
+        &self,
+        visit: &Visit,
+        target: &Target,
+        stop: &Stop,
+        report: &mut PassReport,
+    ) -> Result<End, VisitError> {
+        let address = SocketAddr::new(target.address, self.port);
         let page = self.client.read(address).await?;
         let skew = skew(page.date, self.clock.now());
         let reading = spawn_blocking(move || push_times::read(&page.text)).await?;
@@ -110,19 +132,20 @@ impl Collector {
         report.groups = reading.groups.len() as u64;
         report.newest_push = newest(&reading.groups);
 
-        let end = self.remove_stale(visit, &reading.groups, skew, stop, report).await?;
+        let end = self.remove_stale(visit, target, &reading.groups, skew, stop, report).await?;
         if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
     }
 
     async fn remove_stale(
         &self,
         visit: &Visit,
+        target: &Target,
         groups: &[GroupAge],
         skew: SignedDuration,
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
-        let Visit { target, policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
+        let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
         let address = SocketAddr::new(target.address, self.port);
         let stale = expired(groups, policy, self.at_the_target(skew));
         report.stale = stale.len() as u64;
@@ -159,17 +182,17 @@ impl Collector {
     }
 
     /// Whether the `PushGroup` is still the one whose limits these are.
-    fn is_asked_for(&self, visit: &Visit) -> bool {
+    pub(super) fn is_asked_for(&self, visit: &Visit) -> bool {
         let then = &visit.group.metadata;
         let now = self.groups.get(&ObjectRef::from_obj(&*visit.group));
         now.is_some_and(|now| now.metadata.uid == then.uid && now.metadata.generation == then.generation)
     }
 
-    fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
+    pub(super) fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
         let samples = reading.unreadable + reading.left_out;
         if 0 < samples {
             tracing::warn!(
-                pod = visit.target.pod,
+                target = %visit.target,
                 samples,
                 "skipped push times that do not read exactly or are too many"
             );
@@ -177,7 +200,7 @@ impl Collector {
         }
     }
 
-    fn at_the_target(&self, skew: SignedDuration) -> Timestamp {
+    pub(super) fn at_the_target(&self, skew: SignedDuration) -> Timestamp {
         let now = self.clock.now();
         now.checked_add(skew).unwrap_or(now)
     }
@@ -190,20 +213,36 @@ impl VisitError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Sidecar(error) | Self::NotRemoved { last: error, .. } => error.reason(),
+            Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
+            Self::MoreToDo(_) => "more_to_do",
             Self::TooLong => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
             Self::Reader(_) => "reader",
         }
     }
+
+    /// Whether it cost so little that the next tick may ask again.
+    pub(super) fn is_cheap(&self) -> bool {
+        match self {
+            Self::Gateway(error) => error.is_about_the_secret(),
+            Self::Sidecar(_)
+            | Self::NotRemoved { .. }
+            | Self::GatewayKeeps { .. }
+            | Self::MoreToDo(_)
+            | Self::TooLong
+            | Self::LeftOut(_)
+            | Self::Reader(_) => false,
+        }
+    }
 }
 
 /// What to add to our time for the sidecar's; nothing while they agree as well as can be told.
-fn skew(date: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+pub(super) fn skew(date: Option<Timestamp>, now: Timestamp) -> SignedDuration {
     let skew = date.map(|date| date.duration_since(now)).unwrap_or_default();
     if skew.abs() <= SKEW { SignedDuration::ZERO } else { skew }
 }
 
-fn newest(groups: &[GroupAge]) -> Option<f64> {
+pub(super) fn newest(groups: &[GroupAge]) -> Option<f64> {
     groups.iter().map(|group| group.push_time).filter(|time| 0.0 < *time).reduce(f64::max)
 }
 

@@ -181,7 +181,7 @@ fn body_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String
     if error.is::<LengthLimitError>() { "it is longer".to_owned() } else { error.to_string() }
 }
 
-fn parse_date(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
