@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     controller::{self, Context, memory::Memory, wakes::Wakes},
     events::Events,
+    gateway::Gateways,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -255,6 +256,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         groups: kept.groups.clone(),
         pods: kept.pods.clone(),
         client: SidecarClient::new(key.clone()),
+        gateways: Gateways::new(parts.client.clone()),
         port: SCRAPE_PORT,
         reports: kept.reports.clone(),
         wake,

@@ -7,6 +7,7 @@
 //! *Never:* contents of objects, which are `plan`'s; sidecars, which are `gc`'s.
 
 pub mod apply;
+pub mod gateway;
 pub mod ledger;
 pub mod memory;
 pub mod observe;
@@ -18,10 +19,7 @@ pub mod wakes;
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{
-    PushGroup,
-    scrape::{MonitorKind, Scrape},
-};
+use crds::PushGroup;
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -37,10 +35,11 @@ use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     apply::{Outcome, apply},
+    gateway::GatewayMonitor,
     ledger::Due,
     memory::Memory,
     observe::{observe, running_sidecars},
-    plan::plan,
+    plan::{plan, plan_for_gateway},
     record::write_status,
     status::{Facts, Mode},
     wakes::Wakes,
@@ -184,18 +183,12 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
-    // A gateway has no sidecars to scrape; it may have had, before somebody took the selector away.
-    let without_monitor = Scrape { kind: MonitorKind::None, ..Scrape::default() };
-    let owner = match Mode::of(&group.spec) {
-        Mode::Gateway => Owner { scrape: &without_monitor, ..owner },
-        Mode::Pod => owner,
-    };
     let generation = group.metadata.generation;
     let remembered = ctx.memory.fresh_outcome(&known, owner.uid, generation, ctx.clock.now());
     let is_remembered = remembered.is_some();
     let outcome = match remembered {
         Some(outcome) => outcome,
-        None => sync(ctx, &known, &owner, generation).await,
+        None => sync(ctx, &known, &owner, group).await,
     };
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
@@ -209,22 +202,35 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
             Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
-        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
+        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::ServiceUnfit(_) | Outcome::Foreign(_) => {
             Ok(Action::requeue(outcome.good_for(owner.uid)))
         }
     }
 }
 
 /// Makes the objects what they should be.
-async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, generation: Option<i64>) -> Outcome {
+async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, group: &PushGroup) -> Outcome {
     // Before reading: a change that comes meanwhile is then seen as one.
     ctx.memory.begin(known, owner.uid);
-    let outcome = match observe(&ctx.client, owner).await {
-        Ok(existing) => apply(&ctx.client, owner, plan(owner, &existing, &ctx.keys)).await,
+    let outcome = match make(ctx, owner, group).await {
+        Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
     };
-    ctx.memory.synced(known, generation, ctx.clock.now(), outcome.clone());
+    ctx.memory.synced(known, group.metadata.generation, ctx.clock.now(), outcome.clone());
     outcome
+}
+
+async fn make(ctx: &Context, owner: &Owner<'_>, group: &PushGroup) -> Result<Outcome, kube::Error> {
+    let existing = observe(&ctx.client, owner).await?;
+    let plan = match Mode::of(&group.spec) {
+        Mode::Pod => plan(owner, &existing, &ctx.keys),
+        Mode::Gateway => match gateway::monitor(&ctx.client, owner, group).await? {
+            GatewayMonitor::NotWanted => plan_for_gateway(owner, &existing, &ctx.keys, None),
+            GatewayMonitor::Wanted(monitor) => plan_for_gateway(owner, &existing, &ctx.keys, Some(*monitor)),
+            GatewayMonitor::Unfit(what) => return Ok(Outcome::ServiceUnfit(what)),
+        },
+    };
+    Ok(apply(&ctx.client, owner, plan).await)
 }
 
 fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Due) -> Facts<'a> {
@@ -235,5 +241,6 @@ fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Du
         monitors: outcome,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
+        by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),
     }
 }

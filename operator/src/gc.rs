@@ -1,4 +1,4 @@
-//! Collection: each running sidecar is read when something there can first be too old, what is too old is removed if it
+//! Collection: each running sidecar, and each gateway, is read when something there can first be too old, what is too old is removed if it
 //! has not been pushed since, and what was found and done goes to the controller.
 //!
 //! There is no tick: `agenda` knows who is due when, and this waits for that, for the ends of visits, and for changes of
@@ -11,6 +11,7 @@
 //! *Never:* the API server's objects; there is one writer of status, and it is the controller.
 
 mod agenda;
+mod classic;
 mod failing;
 pub mod policy;
 pub mod report;
@@ -43,6 +44,7 @@ use crate::{
     cache::Cache,
     clock::Clock,
     events::{Events, Kind},
+    gateway::Gateways,
     metrics::Metrics,
     sidecar::client::SidecarClient,
     stop::Stop,
@@ -62,6 +64,8 @@ pub struct Collector {
     pub pods: Cache<Pod>,
     /// Asks sidecars.
     pub client: SidecarClient,
+    /// Asks gateways.
+    pub gateways: Gateways,
     /// The port sidecars listen at.
     pub port: u16,
     /// Where outcomes go.
@@ -141,7 +145,7 @@ impl Collector {
 
     /// Sees which objects there are.
     fn look_at_objects(&self, agenda: &mut Agenda, now: Instant) {
-        let groups = self.groups.filter(|group| group.spec.selector.is_some());
+        let groups = self.groups.all();
         let mut sidecars = targets::by_group(&self.pods.all());
         let groups = groups.into_iter().map(|group| {
             let targets = targets::of_group(&group, &mut sidecars);
@@ -167,7 +171,7 @@ impl Collector {
                 agenda.ended(&visit, &report, look, Went::Gone, now);
             }
             End::Failed(error) => {
-                let in_a_row = agenda.ended(&visit, &report, look, Went::Badly, now);
+                let in_a_row = agenda.ended(&visit, &report, look, Went::Badly { is_cheap: error.is_cheap() }, now);
                 self.metrics.collection_failed(error.reason());
                 tracing::warn!(target = %visit.target, %error, in_a_row, "cannot collect");
             }

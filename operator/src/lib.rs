@@ -8,7 +8,7 @@
 //! API server ─▶ injection            controller: observe ─ plan ─ apply ◀─report─ gc: read ─ decide ─ delete
 //!  (a pod)      decide ─ container ─ patch        │                                  │
 //!                                                 ▼                                  ▼
-//!                              Service, monitor, trust, status                  sidecars
+//!                              Service, monitor, trust, status            sidecars, gateways
 //! ```
 //!
 //! | Module | Owns |
@@ -20,9 +20,10 @@
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
-//! | [`gc`] | the passes over all sidecars, and what is stale |
+//! | [`gc`] | the passes over all sidecars and gateways, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
 //! | [`events`] | Kubernetes Events about objects |
+//! | [`gateway`] | talking to a Pushgateway that exists already |
 //! | [`signing`] | the key that signs deletions |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
 //! | [`api_client`], [`scope`] | requests to the API server: counted, fenced; in which namespaces |
@@ -44,6 +45,7 @@ pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod events;
+pub mod gateway;
 pub mod gc;
 #[cfg(test)]
 mod golden;

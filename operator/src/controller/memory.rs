@@ -93,7 +93,11 @@ impl Memory {
         let entry = entries.entry(group.clone()).or_default();
         entry.failed_applies = match outcome {
             Outcome::Failed(_) => entry.failed_applies.saturating_add(1),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => 0,
+            Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_) => 0,
         };
         entry.synced = Some(Synced { generation, at, outcome });
     }
@@ -153,12 +157,20 @@ impl Entry {
         let Some(synced) = &self.synced else { return Duration::ZERO };
         let good_for = match &synced.outcome {
             Outcome::Failed(_) => retry::pause(self.failed_applies),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) if self.touched => {
+            Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_)
+                if self.touched =>
+            {
                 Duration::ZERO
             }
-            outcome @ (Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_)) => {
-                outcome.good_for(&self.uid)
-            }
+            outcome @ (Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_)) => outcome.good_for(&self.uid),
         };
         // A clock that was set back makes all of it old.
         let age = Duration::try_from(now.duration_since(synced.at));

@@ -103,7 +103,10 @@ pub(super) enum Went {
     /// All was done.
     Well,
     /// Not all could be done.
-    Badly,
+    Badly {
+        /// Whether it cost next to nothing.
+        is_cheap: bool,
+    },
     /// There was nobody to ask any more.
     Gone,
     /// It was cut short: what it found is not all there is.
@@ -298,9 +301,9 @@ impl Agenda {
                 let next = next_look(look.first_staleness, freshness, id, entry.looks);
                 next.saturating_sub(now.saturating_duration_since(look.at))
             }
-            Went::Badly => {
+            Went::Badly { is_cheap } => {
                 in_a_row = entry.failures.failed();
-                entry.failures.pause(id, 0 < report.collected)
+                entry.failures.pause(id, is_cheap || 0 < report.collected)
             }
             Went::Gone => entry.failures.pause(id, false),
             Went::CutShort => SOON,
@@ -308,9 +311,12 @@ impl Agenda {
         let is_first = entry.looks == 0;
         entry.looks = entry.looks.saturating_add(1);
         let known = match went {
-            Went::Well | Went::Badly => {
+            Went::Well | Went::Badly { .. } => {
                 let before = entry.known.take().filter(|_| look.is_none()).unwrap_or_default();
-                Some(report.after(before, entry.failures.counts()))
+                // A gateway has no end of its own that would be taken for a failure.
+                let is_gateway = matches!(entry.target, CollectionTarget::Gateway(_));
+                let counts = entry.failures.counts() || (is_gateway && entry.failures.is_failing());
+                Some(report.after(before, counts))
             }
             Went::Gone => None,
             Went::CutShort => entry.known.take(),

@@ -34,10 +34,28 @@ pub struct PassReport {
     pub has_limits: bool,
     /// Whether stale groups are only reported.
     pub dry_run: bool,
+    /// How the gateway answered, where there is one.
+    pub gateway: Option<GatewayState>,
     /// A few of the groups that would be removed, were it not for that, in words.
     pub would_go: Vec<String>,
     /// A few of the groups removed, in words.
     pub removed: Vec<String>,
+}
+
+/// How a gateway answered when it was last visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayState {
+    /// It was read, and all was done there.
+    Done,
+    /// It was read, and not all could be done; why.
+    Unfinished(String),
+    /// It could not be read.
+    Unreachable {
+        /// The reason of the condition.
+        reason: &'static str,
+        /// What was expected and found, and what helps.
+        message: String,
+    },
 }
 
 /// The reports of all `PushGroup`s, by UID.
@@ -55,7 +73,7 @@ struct Entry {
 // === impl PassReport ===
 
 impl PassReport {
-    /// Adds what was found in one sidecar.
+    /// Adds what was found in one target.
     pub fn add(&mut self, other: &Self) {
         self.targets += other.targets;
         self.failed += other.failed;
@@ -66,6 +84,7 @@ impl PassReport {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
+        self.gateway = other.gateway.clone().or_else(|| self.gateway.take());
         for (few, others) in [(&mut self.would_go, &other.would_go), (&mut self.removed, &other.removed)] {
             few.extend(others.iter().take(FEW.saturating_sub(few.len())).cloned());
         }

@@ -160,6 +160,7 @@ impl Passes {
             groups,
             pods: Cache::of(pods),
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
+            gateways: Gateways::new(client.clone()),
             port: port(),
             reports: Arc::default(),
             wake,

@@ -18,13 +18,14 @@ use tokio::{
 };
 
 use super::{
-    Collector,
+    Collector, classic,
     policy::{Expired, Policy, expired, first_staleness},
     report::PassReport,
     target_clock::{TargetClock, WrongClock},
     targets::{CollectionTarget, Target},
 };
 use crate::{
+    gateway::client::GatewayError,
     sidecar::{
         client::{Removal, Seen, SidecarError},
         push_times::{self, GroupAge, MOST_GROUPS, Reading},
@@ -83,6 +84,12 @@ pub(super) enum VisitError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
     #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error("{groups} stale groups were not removed, the last of them because: {last}")]
+    GatewayKeeps { groups: u64, last: GatewayError },
+    #[error("{0} stale groups are left for the next look: here each is read again before it is removed")]
+    MoreToDo(u64),
+    #[error(transparent)]
     Clock(#[from] WrongClock),
     #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
     TooLong,
@@ -109,8 +116,9 @@ impl Collector {
                 CollectionTarget::Sidecar(target) => {
                     self.collect(&visit, target, stop, &mut report, &mut look).await
                 }
-                // No agenda has one yet.
-                CollectionTarget::Gateway(_) => Ok(End::Whole),
+                CollectionTarget::Gateway(target) => {
+                    self.collect_gateway(&visit, target, stop, &mut report, &mut look).await
+                }
             }
         };
         let end = match timeout(LONGEST_VISIT, collecting).await {
@@ -118,6 +126,9 @@ impl Collector {
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(VisitError::TooLong),
         };
+        if let CollectionTarget::Gateway(_) = visit.target {
+            report.gateway = classic::state(&end);
+        }
         Found { visit, report, look, end }
     }
 
@@ -240,10 +251,27 @@ impl VisitError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Sidecar(error) | Self::NotRemoved { last: error, .. } => error.reason(),
+            Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
+            Self::MoreToDo(_) => "more_to_do",
             Self::Clock(_) => "clock",
             Self::TooLong => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
             Self::Reader(_) => "reader",
+        }
+    }
+
+    /// Whether it cost so little that the target may be asked again soon.
+    pub(super) fn is_cheap(&self) -> bool {
+        match self {
+            Self::Gateway(error) => error.is_about_the_secret(),
+            Self::Sidecar(_)
+            | Self::NotRemoved { .. }
+            | Self::GatewayKeeps { .. }
+            | Self::MoreToDo(_)
+            | Self::Clock(_)
+            | Self::TooLong
+            | Self::LeftOut(_)
+            | Self::Reader(_) => false,
         }
     }
 }

@@ -241,7 +241,7 @@ fn expect_status(answer: &Response<Incoming>, expected: StatusCode) -> Result<()
     Err(SidecarError::Status { expected: expected.as_u16(), found: answer.status().as_u16() })
 }
 
-fn parse_date(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 

@@ -19,7 +19,8 @@ fn pass() -> PassReport {
 static NOTHING_DUE: Due = Due { collected: 0, endings: Vec::new() };
 
 fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
-    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, due: &NOTHING_DUE }
+    let due = &NOTHING_DUE;
+    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, due, by_url: false }
 }
 
 /// The conditions as `Type=Status Reason`.
@@ -166,13 +167,4 @@ fn a_push_of_the_future_is_not_the_newest() {
     let future = Some(Time(NOW + SignedDuration::from_hours(1)));
     let wrong = PushGroupStatus { newest_push_time: future, ..PushGroupStatus::default() };
     assert_eq!(pushed(&wrong, -10.0), Some(1_789_999_990), "one that was written is put right");
-}
-
-#[test]
-fn a_gateway_says_that_it_is_not_built() {
-    let monitors = Outcome::NotWanted;
-    let facts = Facts { mode: Mode::Gateway, ..facts(&monitors, None) };
-    let status = next(&PushGroupStatus::default(), &facts, NOW);
-    assert_eq!(conditions(&status), ["Ready=False GatewayNotBuilt"]);
-    assert_eq!((status.mode.as_deref(), status.sidecars), (Some("Gateway"), None));
 }
