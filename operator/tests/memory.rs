@@ -46,6 +46,7 @@ fn pod(n: usize) -> Value {
         })
     };
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let conditions = ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition);
     let fields: serde_json::Map<_, _> = (0..40).map(|n| (format!("f:field{n}"), json!({"f:more": {}}))).collect();
     json!({
         "metadata": {
@@ -72,7 +73,7 @@ fn pod(n: usize) -> Value {
         "status": {
             "phase": "Running", "podIP": format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255), "hostIP": "10.0.0.1",
             "podIPs": [{"ip": "10.0.0.1"}], "startTime": "2026-01-01T00:00:00Z", "qosClass": "Burstable",
-            "conditions": ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition),
+            "conditions": conditions,
             "initContainerStatuses": [status("sidegate")],
             "containerStatuses": [status("app"), status("helper")],
         },

@@ -21,7 +21,13 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
 use super::*;
-use crate::{cache::cache, sidecar::push_times, signing::OperatorKey, stop};
+use crate::{
+    cache::cache,
+    leader::{LONGEST_WRITE, Term},
+    sidecar::push_times,
+    signing::OperatorKey,
+    stop,
+};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -389,6 +395,24 @@ async fn check_cut_short(
 #[tokio::test]
 async fn a_pass_that_is_stopped_tells_only_what_it_removed() {
     check_cut_short("127.19.14.1", async |sender, _, _| sender.request()).await;
+}
+
+#[tokio::test]
+async fn a_pass_whose_term_may_end_within_a_request_removes_nothing_more() {
+    let gate = Arc::new(Semaphore::new(0));
+    let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };
+    let fake = serve("127.19.14.4", &[("a", 4000), ("b", 4000)], fake).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.14.4")]);
+    let (terms, term) = Term::of_test();
+    let stop = passes.stop.clone().within(term);
+    let during = async {
+        fake.removing.notified().await;
+        let until = tokio::time::Instant::now() + LONGEST_WRITE;
+        terms.send_modify(|held| held.as_mut().unwrap().until = until);
+        gate.add_permits(2);
+    };
+    tokio::join!(passes.collector.pass(&mut passes.memory, &stop), during);
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use crds::status::condition;
 use e2e::{
     cluster::Cluster,
     install::{self, SIDEGATE_NAMESPACE},
@@ -27,7 +28,7 @@ const OPERATOR: &str = "sidegate-operator";
 const LEASE: &str = "sidegate-operator";
 
 /// How many groups there are to collect when the leader is killed: enough for a pass of seconds.
-const MANY: usize = 1_000;
+const MANY: usize = 200;
 
 /// The cluster and what is in it.
 struct Disturbed {
@@ -125,7 +126,7 @@ impl Disturbed {
     }
 
     async fn until_gone(&self, job: &str) -> anyhow::Result<()> {
-        wait::until(&format!("{job} to be collected"), STEP, || async {
+        wait::until(&format!("{job} to be collected"), STEP * 3, || async {
             let page = self.sandbox.page("app").await?;
             ensure!(page.contains("job=\"young\""), "the fresh group is gone: {page}");
             Ok((!page.contains(&format!("job=\"{job}\""))).then_some(()))
@@ -209,7 +210,7 @@ impl Disturbed {
         let sidecar = format!("http://{sidecar}:19091/metrics");
         // Longer than a leader leads without renewal.
         self.limits("13s", false)?;
-        self.sandbox.condition("all", "Collected", "True").await?;
+        self.sandbox.condition("all", condition::COLLECTED, "True").await?;
         workload::push(&self.sandbox, "app", "job/old-silence", "some_metric 1")?;
         self.cluster.signal("etcd", "STOP")?;
         let silence = async {
