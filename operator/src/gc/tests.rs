@@ -27,6 +27,7 @@ use super::*;
 use crate::{
     cache::cache,
     events::tests::{Asked, server},
+    leader::{LONGEST_WRITE, Term},
     sidecar::push_times,
     signing::OperatorKey,
     stop,
@@ -459,6 +460,25 @@ async fn a_visit_that_is_stopped_tells_only_what_it_removed() {
         false
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_pass_whose_term_may_end_within_a_request_removes_nothing_more() {
+    let gate = Arc::new(Semaphore::new(0));
+    let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };
+    let fake = serve("127.19.14.4", &[("a", 4000), ("b", 4000)], fake).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.14.4")]);
+    let (terms, term) = Term::of_test();
+    let Passes { collector, agenda, stop, .. } = &mut passes;
+    let stop = stop.clone().within(term);
+    let during = async {
+        fake.removing.notified().await;
+        let until = tokio::time::Instant::now() + LONGEST_WRITE;
+        terms.send_modify(|held| held.as_mut().unwrap().until = until);
+        gate.add_permits(2);
+    };
+    collector.collect_until(agenda, &stop, during).await;
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
 }
 
 #[tokio::test]

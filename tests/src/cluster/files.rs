@@ -7,6 +7,10 @@ use std::fs;
 use serde_json::json;
 
 use super::{Plan, pki};
+use crate::install::SIDEGATE_NAMESPACE;
+
+/// Name of the audit log, among the logs.
+pub(super) const AUDIT_LOG: &str = "audit";
 
 /// Writes them into the cluster's folder.
 pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
@@ -19,6 +23,7 @@ pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
     fs::write(state.join("containerd.toml"), containerd(plan))?;
     fs::write(state.join("cni/10-pods.conflist"), cni(plan))?;
     fs::write(state.join("kubelet.json"), kubelet(plan))?;
+    fs::write(state.join("audit.json"), audit())?;
     Ok(())
 }
 
@@ -93,6 +98,20 @@ fn kubelet(plan: &Plan) -> String {
         "resolvConf": "",
         "podLogsDir": state.join("podlogs"),
         "maxPods": 250,
+    })
+    .to_string()
+}
+
+/// Of all requests, the operator's.
+fn audit() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "userGroups": [format!("system:serviceaccounts:{SIDEGATE_NAMESPACE}")]},
+            {"level": "None"},
+        ],
     })
     .to_string()
 }

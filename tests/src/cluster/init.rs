@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{API_SERVER, NODE_ADDRESS, Plan, null_stdio, relay};
+use super::{API_SERVER, NODE_ADDRESS, Plan, files, null_stdio, relay};
 use crate::wait;
 
 /// Stands in the cluster's folder once the API server answers and everything else was started.
@@ -100,6 +100,8 @@ fn api_server(plan: &Plan) -> anyhow::Result<()> {
             // Webhooks are called at the endpoints of their Service: there is no proxy for its address.
             "--enable-aggregator-routing",
             "--kubelet-preferred-address-types=InternalIP",
+            "--audit-policy-file=audit.json",
+            &format!("--audit-log-path=log/{}", files::AUDIT_LOG),
         ],
     )
 }
