@@ -12,7 +12,7 @@ use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use crds::PushGroup;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Client};
 use protocol::endpoints::SCRAPE_PORT;
 use tokio::{
@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     config::Config,
     controller::{self, Context, GroupWatch},
+    discovery::Discovery,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -35,6 +36,7 @@ use crate::{
     },
     listen::{self, BindError},
     metrics::Metrics,
+    monitors::monitoring::Monitoring,
     readiness::Readiness,
     retry,
     sidecar::client::SidecarClient,
@@ -107,15 +109,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     });
 
     let mut running: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
-    let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone() };
+    let ((groups, writer), (pods, pod_writer)) = (cache(), cache());
+    let discovery = Discovery::new(groups.clone(), pods.clone());
+    let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone(), discovery };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
 
-    let (groups, writer) = cache();
     let serving = serve_webhook(parts.clone(), webhook_listener, Groups::new(groups.clone(), parts.client.clone()));
     running.spawn(async move { ("the webhook", serving.await) });
 
-    let working = reconcile_and_collect(parts.clone(), groups, writer);
+    let working = reconcile_and_collect(parts.clone(), (groups, writer), (pods, pod_writer));
     running.spawn(async move {
         working.await;
         ("reconciling and collecting", Ok(()))
@@ -168,7 +171,11 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
 }
 
 /// Gets the signing key, then reconciles and collects; both share the caches.
-async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, group_writer: CacheWriter<PushGroup>) {
+async fn reconcile_and_collect(
+    parts: Arc<Parts>,
+    (groups, group_writer): (Cache<PushGroup>, CacheWriter<PushGroup>),
+    pods: (Cache<Pod>, CacheWriter<Pod>),
+) {
     let mut watch = GroupWatch::new(&parts.client, groups.clone(), group_writer);
     let known = async {
         if groups.until_known().await {
@@ -178,14 +185,19 @@ async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, grou
     let working = async {
         // Admission needs the groups and no key: a damaged Secret is not to stop it.
         if let Some(key) = watch.fill_until(signing_key(&parts)).await {
-            work_with(&parts, key, &groups, watch).await;
+            work_with(&parts, key, &groups, watch, pods).await;
         }
     };
     tokio::join!(known, working);
 }
 
-async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, watch: GroupWatch) {
-    let (pods, pod_writer) = cache();
+async fn work_with(
+    parts: &Parts,
+    key: OperatorKey,
+    groups: &Cache<PushGroup>,
+    watch: GroupWatch,
+    (pods, pod_writer): (Cache<Pod>, CacheWriter<Pod>),
+) {
     let reports = Arc::<Reports>::default();
     let (wake, outcomes) = mpsc::channel(OUTCOMES);
     let ctx = Arc::new(Context {
@@ -194,6 +206,7 @@ async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, w
         reports: reports.clone(),
         keys: vec![key.public()],
         memory: controller::memory::Memory::default(),
+        monitoring: Monitoring::default(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
     });

@@ -9,6 +9,7 @@
 pub mod apply;
 pub mod ledger;
 pub mod memory;
+pub mod monitor_wakes;
 pub mod observe;
 pub mod plan;
 pub mod readable;
@@ -41,7 +42,7 @@ use protocol::trust::PublicKey;
 use tokio::{sync::mpsc, time::Instant};
 
 use self::{
-    apply::{Outcome, apply},
+    apply::{Applying, Outcome, apply},
     memory::Memory,
     observe::{observe, running_sidecars},
     plan::plan,
@@ -54,7 +55,11 @@ use crate::{
     clock::Clock,
     gc::report::Reports,
     metrics::Metrics,
-    monitors::Owner,
+    monitors::{
+        Owner,
+        api::{PodMonitor, ServiceMonitor},
+        monitoring::Monitoring,
+    },
     retry,
     stop::Stop,
 };
@@ -80,6 +85,8 @@ pub struct Context {
     pub keys: Vec<PublicKey>,
     /// What was applied when, and with what outcome.
     pub memory: Memory,
+    /// What is known of monitoring in the cluster.
+    pub monitoring: Monitoring,
     /// The time.
     pub clock: Clock,
     /// The numbers.
@@ -122,6 +129,12 @@ pub async fn run(
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes::from_pods(&ctx.client, pods))
         .reconcile_on(wakes::from_services(&ctx))
+        .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, &groups, "servicemonitors"))
+        .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, &groups, "podmonitors"))
+        .reconcile_on(monitor_wakes::from_trust(&ctx, &groups))
+        .reconcile_on(monitor_wakes::from_prometheuses(&ctx, &groups))
+        .reconcile_on(monitor_wakes::from_prometheus_agents(&ctx, &groups))
+        .reconcile_on(monitor_wakes::from_namespaces(&ctx, &groups))
         .reconcile_on(futures::stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
         .run(reconcile, |group, _, ctx| error_policy(&group, &ctx), ctx.clone());
@@ -216,9 +229,11 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
             Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
-        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
-            Ok(Action::requeue(outcome.good_for(owner.uid)))
-        }
+        Outcome::Applied
+        | Outcome::AppliedByEndpoints
+        | Outcome::NotWanted
+        | Outcome::ApiAbsent
+        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid))),
     }
 }
 
@@ -227,7 +242,10 @@ async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, ge
     // Before reading: a change that comes meanwhile is then seen as one.
     ctx.memory.begin(known, owner.uid);
     let outcome = match observe(&ctx.client, owner).await {
-        Ok(existing) => apply(&ctx.client, owner, plan(owner, &existing, &ctx.keys)).await,
+        Ok(existing) => {
+            let with = Applying { client: &ctx.client, undeclared: &ctx.monitoring.undeclared, now: ctx.clock.now() };
+            apply(with, owner, plan(owner, &existing, &ctx.keys)).await
+        }
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
     };
     ctx.memory.synced(known, generation, ctx.clock.now(), outcome.clone());
@@ -270,6 +288,8 @@ fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: 
         generation: group.metadata.generation,
         sidecars: running_sidecars(&ctx.pods, group),
         monitors: outcome,
+        takers: Owner::of(group).and_then(|owner| owner.monitored()).map(|monitor| ctx.monitoring.takers(&monitor)),
+        has_timestamps: Owner::of(group).is_some_and(|owner| owner.has_timestamps),
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         collected,
     }

@@ -89,7 +89,11 @@ impl Memory {
         let entry = entries.entry(group.clone()).or_default();
         entry.failed_applies = match outcome {
             Outcome::Failed(_) => entry.failed_applies.saturating_add(1),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => 0,
+            Outcome::Applied
+            | Outcome::AppliedByEndpoints
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::Foreign(_) => 0,
         };
         entry.synced = Some(Synced { generation, at, outcome });
     }
@@ -141,12 +145,20 @@ impl Entry {
         let Some(synced) = &self.synced else { return Duration::ZERO };
         let good_for = match &synced.outcome {
             Outcome::Failed(_) => retry::pause(self.failed_applies),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) if self.touched => {
+            Outcome::Applied
+            | Outcome::AppliedByEndpoints
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::Foreign(_)
+                if self.touched =>
+            {
                 Duration::ZERO
             }
-            outcome @ (Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_)) => {
-                outcome.good_for(&self.uid)
-            }
+            outcome @ (Outcome::Applied
+            | Outcome::AppliedByEndpoints
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::Foreign(_)) => outcome.good_for(&self.uid),
         };
         // A clock that was set back makes all of it old.
         let age = Duration::try_from(now.duration_since(synced.at));
@@ -179,7 +191,7 @@ mod tests {
         let fresh =
             |uid, generation, second| memory.fresh_outcome(&group(), uid, Some(generation), at(second)).is_some();
         assert!(fresh("uid", 1, 101));
-        assert!(!fresh("uid", 1, 100 + 90));
+        assert!(!fresh("uid", 1, 100 + 900));
         assert!(!fresh("uid", 1, 99), "a clock that was set back");
         assert!(!fresh("uid", 2, 101));
         assert!(!fresh("other", 1, 101));

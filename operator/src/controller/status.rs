@@ -5,6 +5,10 @@
 //!
 //! *Never:* the API server, how the facts came about.
 
+mod honor_labels_overridden;
+mod monitors_synced;
+mod selected_by_prometheus;
+
 use crds::{
     PushGroupSpec, PushGroupStatus,
     status::{condition, reason},
@@ -12,8 +16,12 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use self::{
+    honor_labels_overridden::honor_labels_overridden, monitors_synced::monitors_synced,
+    selected_by_prometheus::selected_by_prometheus,
+};
 use super::apply::Outcome;
-use crate::gc::report::PassReport;
+use crate::{gc::report::PassReport, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
 const TIMES_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -41,6 +49,10 @@ pub struct Facts<'a> {
     pub sidecars: Option<u64>,
     /// How applying went.
     pub monitors: &'a Outcome,
+    /// Who takes the monitor; `None` where there is to be none.
+    pub takers: Option<Takers>,
+    /// Whether the sidecars expose pushed timestamps.
+    pub has_timestamps: bool,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
     /// Collected groups that are not in the status yet.
@@ -73,16 +85,24 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
             PushGroupStatus { conditions: vec![condition(condition::READY, ready)], ..carried }
         }
         Mode::Pod => {
-            let (monitors, collected) = (monitors_synced(facts.monitors), collected(previous, facts));
+            let (monitors, collected) = (monitors_synced(facts), collected(previous, facts));
             let ready = ready(&monitors, &collected);
             let pass = facts.pass.as_ref();
             let newest = pass.and_then(|pass| whole_seconds(pass.newest_push?));
             PushGroupStatus {
-                conditions: vec![
-                    condition(condition::READY, ready),
-                    condition(condition::MONITORS_SYNCED, monitors),
-                    condition(condition::COLLECTED, collected),
-                ],
+                conditions: [
+                    Some((condition::READY, ready)),
+                    Some((condition::MONITORS_SYNCED, monitors)),
+                    Some((condition::COLLECTED, collected)),
+                    // Others than Prometheus read monitors too, so that these two say nothing about `Ready`.
+                    selected_by_prometheus(previous, facts).map(|verdict| (condition::SELECTED_BY_PROMETHEUS, verdict)),
+                    honor_labels_overridden(previous, facts)
+                        .map(|verdict| (condition::HONOR_LABELS_OVERRIDDEN, verdict)),
+                ]
+                .into_iter()
+                .flatten()
+                .map(|(type_, verdict)| condition(type_, verdict))
+                .collect(),
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
                 groups: pass.map(|pass| count(pass.groups)).or(previous.groups),
                 stale_groups: pass.map(|pass| count(pass.stale)).or(previous.stale_groups),
@@ -121,33 +141,13 @@ pub fn worth_writing(previous: &PushGroupStatus, next: &PushGroupStatus, now: Ti
     times(previous) != times(next) && told.is_none_or(|told| TIMES_EVERY <= now.duration_since(told.0))
 }
 
-fn monitors_synced(outcome: &Outcome) -> Verdict {
-    match outcome {
-        Outcome::Applied => Verdict::yes(reason::APPLIED, "The monitor is as asked for".to_owned()),
-        Outcome::NotWanted => Verdict::yes(reason::NOT_WANTED, "No monitor is asked for".to_owned()),
-        Outcome::ApiAbsent => Verdict::no(
-            reason::MONITORING_API_ABSENT,
-            "The API server does not know the kind of monitor: install the Prometheus Operator's CRDs, \
-             or set spec.scrape.kind to None"
-                .to_owned(),
-        ),
-        Outcome::Foreign(what) => {
-            Verdict::no(reason::FOREIGN_OBJECT, format!("{what} exists and is not ours: remove or rename it"))
-        }
-        Outcome::Failed(what) => Verdict::no(reason::APPLY_FAILED, format!("Cannot apply {what}")),
-    }
-}
-
 fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     let Some(pass) = &facts.pass else {
         // After a restart of ours, what was true a moment ago stands until the first pass.
-        let known = previous.conditions.iter().find(|known| known.type_ == condition::COLLECTED);
-        let known = known.filter(|known| known.observed_generation == facts.generation);
-        return known.and_then(Verdict::of_known).unwrap_or(Verdict {
-            status: "Unknown",
-            reason: reason::NO_PASS_YET,
-            message: "No sidecar was looked at yet".to_owned(),
-        });
+        let reasons =
+            [reason::BAD_RULE, reason::PASS_INCOMPLETE, reason::NO_LIMIT, reason::PASS_COMPLETE, reason::NO_PASS_YET];
+        return Verdict::before(previous, facts, condition::COLLECTED, &reasons)
+            .unwrap_or_else(|| Verdict::unknown(reason::NO_PASS_YET, "No sidecar was looked at yet".to_owned()));
     };
     if let Some(rule) = &pass.bad_rule {
         return Verdict::no(reason::BAD_RULE, format!("Nothing is collected: {rule}"));
@@ -217,14 +217,20 @@ impl Verdict {
         Self { status: "False", reason, message }
     }
 
-    /// A condition of ours, read back.
-    fn of_known(known: &Condition) -> Option<Self> {
+    fn unknown(reason: &'static str, message: String) -> Self {
+        Self { status: "Unknown", reason, message }
+    }
+
+    /// What a condition of ours said of this generation, if it has one of its reasons.
+    fn before(previous: &PushGroupStatus, facts: &Facts<'_>, type_: &str, reasons: &[&'static str]) -> Option<Self> {
+        let known = previous.conditions.iter().find(|known| known.type_ == type_)?;
+        if known.observed_generation != facts.generation {
+            return None;
+        }
         let statuses = ["True", "False", "Unknown"];
-        let reasons =
-            [reason::BAD_RULE, reason::PASS_INCOMPLETE, reason::NO_LIMIT, reason::PASS_COMPLETE, reason::NO_PASS_YET];
         Some(Self {
             status: statuses.into_iter().find(|status| *status == known.status)?,
-            reason: reasons.into_iter().find(|reason| *reason == known.reason)?,
+            reason: reasons.iter().copied().find(|reason| *reason == known.reason)?,
             message: known.message.clone(),
         })
     }
