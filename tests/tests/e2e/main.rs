@@ -10,7 +10,10 @@
 mod cluster;
 mod collection;
 mod crd;
+mod discovery;
+mod drift;
 mod injection;
+mod labels;
 mod monitors;
 mod rights;
 mod workload;
@@ -38,8 +41,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Conclusion {
-    let tests =
-        [monitors::TESTS, cluster::TESTS, collection::TESTS, crd::TESTS, injection::TESTS, rights::TESTS].concat();
+    let tests = [
+        monitors::TESTS,
+        labels::TESTS,
+        discovery::TESTS,
+        drift::TESTS,
+        cluster::TESTS,
+        collection::TESTS,
+        crd::TESTS,
+        injection::TESTS,
+        rights::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|test| {
         let module = test.module.trim_start_matches("e2e::");
         Trial::ignorable_test(format!("{module}::{}", test.name), move || carry_out(test))

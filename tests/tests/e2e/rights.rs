@@ -13,7 +13,14 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
         sandbox.kubectl.run(&arguments).is_ok_and(|answer| answer.trim() == "yes")
     };
     let namespace = &sandbox.namespace;
-    for (verb, what) in [("list", "pods"), ("patch", "services"), ("patch", "configmaps/sidegate-trust")] {
+    for (verb, what) in [
+        ("list", "pods"),
+        ("patch", "services"),
+        ("patch", "configmaps/sidegate-trust"),
+        ("watch", "configmaps/sidegate-trust"),
+        ("watch", "servicemonitors.monitoring.coreos.com"),
+        ("list", "prometheuses.monitoring.coreos.com"),
+    ] {
         ensure!(may(verb, what, namespace), "the operator cannot {verb} {what}");
     }
     for (verb, what) in [
@@ -22,7 +29,11 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
         ("create", "pods"),
         ("patch", "pods"),
         ("delete", "pods"),
+        ("list", "configmaps"),
         ("get", "configmaps/other"),
+        ("patch", "namespaces"),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io"),
+        ("patch", "prometheuses.monitoring.coreos.com"),
         ("patch", "configmaps/other"),
         ("patch", "pushgroups"),
         ("create", "deployments"),
