@@ -64,8 +64,12 @@ pub struct PushGroupStatus {
 pub mod condition {
     /// The summary: everything this object asks for is in place.
     pub const READY: &str = "Ready";
-    /// The Service and the monitor are as they should be.
+    /// The Service, the monitor and the ConfigMap `sidegate-trust` are as they should be.
     pub const MONITORS_SYNCED: &str = "MonitorsSynced";
+    /// Some Prometheus takes the monitor.
+    pub const SELECTED_BY_PROMETHEUS: &str = "SelectedByPrometheus";
+    /// A Prometheus that takes the monitor changes what was pushed: labels, or timestamps.
+    pub const HONOR_LABELS_OVERRIDDEN: &str = "HonorLabelsOverridden";
     /// Every sidecar, or the gateway, could be asked, and every stale group removed.
     pub const COLLECTED: &str = "Collected";
     /// No pod has ended of late with groups that no scrape had seen.
@@ -122,4 +126,26 @@ pub mod reason {
     pub const GIVEN_BY_URL: &str = "GivenByUrl";
     /// The Service of `spec.gateway.service` does not fit a ServiceMonitor.
     pub const SERVICE_UNFIT: &str = "ServiceUnfit";
+    /// More pods than Prometheus finds by Endpoints.
+    pub const TOO_MANY_MEMBERS: &str = "TooManyMembers";
+    /// Some Prometheus takes the monitor.
+    pub const SELECTED: &str = "Selected";
+    /// No Prometheus takes the monitor.
+    pub const NOT_SELECTED: &str = "NotSelected";
+    /// There is no Prometheus object.
+    pub const NO_PROMETHEUS: &str = "NoPrometheus";
+    /// The API server does not know Prometheus objects.
+    pub const PROMETHEUS_API_ABSENT: &str = "PrometheusApiAbsent";
+    /// The operator may not look at Prometheus objects, or at namespaces.
+    pub const PROMETHEUS_NOT_READABLE: &str = "PrometheusNotReadable";
+    /// Prometheus objects were not looked at yet.
+    pub const NOT_LOOKED_AT_YET: &str = "NotLookedAtYet";
+    /// What was pushed arrives as pushed.
+    pub const AS_PUSHED: &str = "AsPushed";
+    /// A Prometheus has `overrideHonorLabels`.
+    pub const OVERRIDE_HONOR_LABELS: &str = "OverrideHonorLabels";
+    /// A Prometheus has `overrideHonorTimestamps`.
+    pub const OVERRIDE_HONOR_TIMESTAMPS: &str = "OverrideHonorTimestamps";
+    /// A Prometheus has an `enforcedNamespaceLabel` other than `namespace`.
+    pub const ENFORCED_NAMESPACE_LABEL: &str = "EnforcedNamespaceLabel";
 }

@@ -31,6 +31,7 @@ use crate::{
     clock::Clock,
     config::Config,
     controller::{self, Context, memory::Memory, wakes::Wakes},
+    discovery::Discovery,
     events::Events,
     gateway::Gateways,
     gc::{Collector, report::Reports},
@@ -41,6 +42,7 @@ use crate::{
     leader::{self, LONGEST_WRITE, Term},
     listen::{self, BindError},
     metrics::Metrics,
+    monitors::monitoring::Monitoring,
     readiness::Readiness,
     retry,
     sidecar::client::{SidecarClient, TIMEOUT},
@@ -126,11 +128,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         Arc::new(Parts { config, client, clock: Clock::system(), metrics, readiness: Readiness::default(), stop });
 
     let mut running: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
-    let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone() };
+    let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
+    let discovery = Discovery::new(groups.clone(), pods.clone());
+    let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone(), discovery };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
 
-    let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
     let kept =
         Kept { wakes: Wakes::new(groups.clone()), groups, pods, reports: Arc::default(), memory: Arc::default() };
     let serving =
@@ -250,6 +253,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         reports: kept.reports.clone(),
         keys: vec![key.public()],
         memory: kept.memory.clone(),
+        monitoring: Monitoring::default(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
         events: events.clone(),

@@ -10,6 +10,7 @@ pub mod apply;
 pub mod gateway;
 pub mod ledger;
 pub mod memory;
+pub mod monitor_wakes;
 pub mod observe;
 pub mod plan;
 pub mod readable;
@@ -34,7 +35,7 @@ use protocol::trust::PublicKey;
 use tokio::{sync::mpsc, time::Instant};
 
 use self::{
-    apply::{Outcome, apply},
+    apply::{Applying, Outcome, apply},
     gateway::GatewayMonitor,
     ledger::Due,
     memory::Memory,
@@ -45,8 +46,20 @@ use self::{
     wakes::Wakes,
 };
 use crate::{
-    cache::Cache, clock::Clock, events::Events, gc::report::Reports, leader::Term, metrics::Metrics, monitors::Owner,
-    retry, scope::Scope, stop::Stop,
+    cache::Cache,
+    clock::Clock,
+    events::Events,
+    gc::report::Reports,
+    leader::Term,
+    metrics::Metrics,
+    monitors::{
+        Owner,
+        api::{PodMonitor, ServiceMonitor},
+        monitoring::Monitoring,
+    },
+    retry,
+    scope::Scope,
+    stop::Stop,
 };
 
 /// How many groups are reconciled at a time.
@@ -74,6 +87,8 @@ pub struct Context {
     pub keys: Vec<PublicKey>,
     /// What was applied when, and with what outcome.
     pub memory: Arc<Memory>,
+    /// What is known of monitoring in the cluster.
+    pub monitoring: Monitoring,
     /// The time.
     pub clock: Clock,
     /// The numbers.
@@ -110,6 +125,12 @@ pub async fn run(
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes.listen())
         .reconcile_on(wakes::from_services(&ctx))
+        .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, groups, "servicemonitors"))
+        .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, groups, "podmonitors"))
+        .reconcile_on(monitor_wakes::from_trust(&ctx, groups))
+        .reconcile_on(monitor_wakes::from_prometheuses(&ctx, groups))
+        .reconcile_on(monitor_wakes::from_prometheus_agents(&ctx, groups))
+        .reconcile_on(monitor_wakes::from_namespaces(&ctx, groups))
         .reconcile_on(stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
         .run(reconcile, |group, _, ctx| error_policy(&group, &ctx), ctx.clone());
@@ -202,9 +223,12 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
             Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
-        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::ServiceUnfit(_) | Outcome::Foreign(_) => {
-            Ok(Action::requeue(outcome.good_for(owner.uid)))
-        }
+        Outcome::Applied
+        | Outcome::AppliedByEndpoints
+        | Outcome::NotWanted
+        | Outcome::ApiAbsent
+        | Outcome::ServiceUnfit(_)
+        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid))),
     }
 }
 
@@ -230,15 +254,20 @@ async fn make(ctx: &Context, owner: &Owner<'_>, group: &PushGroup) -> Result<Out
             GatewayMonitor::Unfit(what) => return Ok(Outcome::ServiceUnfit(what)),
         },
     };
-    Ok(apply(&ctx.client, owner, plan).await)
+    let with = Applying { client: &ctx.client, undeclared: &ctx.monitoring.undeclared, now: ctx.clock.now() };
+    Ok(apply(with, owner, plan).await)
 }
 
 fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Due) -> Facts<'a> {
+    let owner = Owner::of(group);
+    let monitored = owner.and_then(|owner| owner.monitored(group.spec.monitor_kind()));
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
         sidecars: running_sidecars(&ctx.pods, group),
         monitors: outcome,
+        takers: monitored.map(|monitor| ctx.monitoring.takers(&monitor)),
+        has_timestamps: owner.is_some_and(|owner| owner.has_timestamps),
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
         by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),

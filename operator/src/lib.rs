@@ -19,15 +19,17 @@
 //! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
-//! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
+//! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects, and which Prometheus takes them |
 //! | [`gc`] | the passes over all sidecars and gateways, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
 //! | [`events`] | Kubernetes Events about objects |
 //! | [`gateway`] | talking to a Pushgateway that exists already |
 //! | [`signing`] | the key that signs deletions |
+//! | [`discovery`] | sidecars as a plain Prometheus discovers them |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
 //! | [`api_client`], [`scope`] | requests to the API server: counted, fenced; in which namespaces |
-//! | [`cache`], [`clock`], [`listen`], [`retry`], [`stop`] | watched objects, time, sockets, patience, the end |
+//! | [`cache`], [`optional`] | watched objects; kinds that may not be there |
+//! | [`clock`], [`listen`], [`retry`], [`stop`] | time, sockets, patience, the end |
 //!
 //! Invariants: pure centres (`decide`, `container`, `patch`, `plan`, `status`, `policy`, `issue`) take `now` and do no
 //! I/O; there is one writer of each object, by one field manager each; collection never writes to the API server and
@@ -44,6 +46,7 @@ pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod discovery;
 pub mod events;
 pub mod gateway;
 pub mod gc;
@@ -54,6 +57,7 @@ pub mod leader;
 pub mod listen;
 pub mod metrics;
 pub mod monitors;
+pub mod optional;
 pub mod readiness;
 pub mod retry;
 pub mod scope;

@@ -1,28 +1,37 @@
 //! The objects by which Prometheus finds the sidecars of a group: a headless Service with a ServiceMonitor, or a
 //! PodMonitor. All of a group's objects have one name and the group as their owner.
 //!
-//! The tenant boundary is in the monitor: its last relabeling pins `namespace`, whatever a pod pushes.
+//! The tenant boundary is in the monitor: its last relabelings pin `namespace`, whatever a pod pushes and whatever
+//! relabelings come before; the CRD lets no relabeling say where a target is.
 //!
 //! *Never:* applying, who else has an object of that name.
 
 pub mod api;
 pub mod gateway_monitor;
+pub mod monitoring;
 pub mod pod_monitor;
+pub mod prometheus;
+pub mod selection;
 pub mod service;
 pub mod service_monitor;
+pub mod undeclared;
 
 use std::collections::BTreeMap;
 
 use crds::{
     PushGroup,
     names::{MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL},
-    scrape::{Relabeling, Scrape},
+    scrape::{MonitorKind, Relabeling, Scrape},
+    sidecar::Timestamps,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, api::ObjectMeta};
 use protocol::endpoints::{METRICS_PATH, SCRAPE_PORT_NAME};
 
-use self::api::Endpoint;
+use self::{
+    api::{Endpoint, Limits},
+    selection::Monitored,
+};
 
 /// Of a `PushGroup`, what its objects are made from.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +44,8 @@ pub struct Owner<'a> {
     pub uid: &'a str,
     /// How it wants to be scraped.
     pub scrape: &'a Scrape,
+    /// Whether its sidecars expose pushed timestamps.
+    pub has_timestamps: bool,
 }
 
 // === impl Owner ===
@@ -45,7 +56,8 @@ impl<'a> Owner<'a> {
     pub fn of(group: &'a PushGroup) -> Option<Self> {
         let metadata = &group.metadata;
         let (name, namespace) = (metadata.name.as_deref()?, metadata.namespace.as_deref()?);
-        Some(Self { name, namespace, uid: metadata.uid.as_deref()?, scrape: &group.spec.scrape })
+        let has_timestamps = group.spec.sidecar.timestamps == Some(Timestamps::Honor);
+        Some(Self { name, namespace, uid: metadata.uid.as_deref()?, scrape: &group.spec.scrape, has_timestamps })
     }
 
     /// The name of its objects; with a name of at most 50 characters it is a DNS label.
@@ -65,6 +77,18 @@ impl<'a> Owner<'a> {
             controller: controller.then_some(true),
             block_owner_deletion: None,
         }
+    }
+
+    /// What a Prometheus decides by whether to take the group's monitor of a kind; `None` where there is to be none.
+    #[must_use]
+    pub fn monitored(&self, kind: MonitorKind) -> Option<Monitored> {
+        let kind = match kind {
+            MonitorKind::ServiceMonitor => selection::Kind::ServiceMonitor,
+            MonitorKind::PodMonitor => selection::Kind::PodMonitor,
+            MonitorKind::None => return None,
+        };
+        let labels = self.metadata(&self.scrape.labels).labels.unwrap_or_default();
+        Some(Monitored { kind, namespace: self.namespace.to_owned(), labels })
     }
 
     /// Labels of its objects, by which a monitor selects the Service.
@@ -94,20 +118,47 @@ impl<'a> Owner<'a> {
 
     /// How each sidecar is scraped, by either kind of monitor.
     fn endpoint(&self) -> Endpoint {
-        let mut metric_relabelings = self.scrape.metric_relabelings.clone();
-        metric_relabelings.push(Relabeling {
+        let scrape = self.scrape;
+        Endpoint {
+            port: SCRAPE_PORT_NAME.to_owned(),
+            path: METRICS_PATH.to_owned(),
+            interval: scrape.interval.to_string(),
+            scrape_timeout: scrape.scrape_timeout.as_ref().map(ToString::to_string),
+            honor_labels: true,
+            honor_timestamps: self.has_timestamps,
+            // Or a group that was removed would be seen for five minutes yet.
+            track_timestamps_staleness: self.has_timestamps.then_some(true),
+            // A target's own namespace needs no pin where nobody relabels it.
+            relabelings: match scrape.relabelings.as_slice() {
+                [] => Vec::new(),
+                relabelings => self.pinned(relabelings),
+            },
+            metric_relabelings: self.pinned(&scrape.metric_relabelings),
+            ..Endpoint::default()
+        }
+    }
+
+    /// Relabelings, and at last the namespace, whatever they did to it.
+    fn pinned(&self, relabelings: &[Relabeling]) -> Vec<Relabeling> {
+        let pin = Relabeling {
             action: Some("replace".to_owned()),
             target_label: Some("namespace".to_owned()),
             replacement: Some(self.namespace.to_owned()),
             ..Relabeling::default()
-        });
-        Endpoint {
-            port: SCRAPE_PORT_NAME.to_owned(),
-            path: METRICS_PATH.to_owned(),
-            interval: self.scrape.interval.to_string(),
-            honor_labels: true,
-            metric_relabelings,
-            ..Endpoint::default()
+        };
+        relabelings.iter().cloned().chain([pin]).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        let scrape = self.scrape;
+        Limits {
+            sample_limit: scrape.sample_limit,
+            target_limit: scrape.target_limit,
+            label_limit: scrape.label_limit,
+            label_name_length_limit: scrape.label_name_length_limit,
+            label_value_length_limit: scrape.label_value_length_limit,
+            keep_dropped_targets: scrape.keep_dropped_targets,
+            body_size_limit: scrape.body_size_limit.clone(),
         }
     }
 }
@@ -131,7 +182,10 @@ pub(crate) mod tests {
                 "scrape": {
                     "interval": "30s",
                     "labels": {"release": "stack", "app.kubernetes.io/managed-by": "somebody"},
+                    "relabelings": [{"targetLabel": "namespace", "replacement": "stolen"}],
                     "metricRelabelings": [{"action": "labeldrop", "regex": "tmp_.*"}],
+                    "sampleLimit": 1000,
+                    "bodySizeLimit": "10MB",
                 },
             },
         }))
@@ -145,6 +199,31 @@ pub(crate) mod tests {
         golden::check("service.yaml", &service::build(&owner));
         golden::check("service-monitor.yaml", &service_monitor::build(&owner));
         golden::check("pod-monitor.yaml", &pod_monitor::build(&owner));
+    }
+
+    #[test]
+    fn timestamps_are_honored_where_sidecars_expose_them() {
+        let mut group = group();
+        let times = |group: &PushGroup| {
+            let endpoint = Owner::of(group).unwrap().endpoint();
+            (endpoint.honor_timestamps, endpoint.track_timestamps_staleness)
+        };
+        assert_eq!(times(&group), (false, None));
+        group.spec.sidecar.timestamps = Some(Timestamps::Strip);
+        assert_eq!(times(&group), (false, None));
+        group.spec.sidecar.timestamps = Some(Timestamps::Honor);
+        assert_eq!(times(&group), (true, Some(true)));
+    }
+
+    #[test]
+    fn no_relabeling_comes_after_the_one_that_pins_the_namespace() {
+        let group = group();
+        let endpoint = Owner::of(&group).unwrap().endpoint();
+        for relabelings in [&endpoint.relabelings, &endpoint.metric_relabelings] {
+            let last = relabelings.last().unwrap();
+            assert_eq!((last.target_label.as_deref(), last.replacement.as_deref()), (Some("namespace"), Some("data")));
+            assert_eq!((last.regex.as_deref(), last.source_labels.as_slice()), (None, &[][..]), "it always matches");
+        }
     }
 
     #[test]

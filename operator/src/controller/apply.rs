@@ -1,31 +1,55 @@
 //! Server-side apply of a plan; one field manager for each concern.
 //!
+//! What is there already is applied by its UID and by force, so that drift is repaired; what is not is applied without
+//! force, so that an object which somebody makes at the same moment is not overwritten. Fields of a monitor's spec that
+//! others added are taken out: an apply leaves them alone, and each of them changes what is scraped.
+//!
 //! *Never:* why.
 
 use std::{fmt::Debug, time::Duration};
 
-use crds::names::{MONITORS_MANAGER, TRUST_MANAGER};
+use crds::{
+    names::{MONITORS_MANAGER, TRUST_MANAGER},
+    scrape::DiscoveryRole,
+};
+use jiff::Timestamp;
+use json_patch::{PatchOperation, RemoveOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Service},
 };
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::plan::{Desired, Kind, Plan};
 use crate::monitors::{
     Owner,
-    api::{PodMonitor, ServiceMonitor},
+    api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
+    undeclared::Undeclared,
 };
+
+/// What applying needs.
+#[derive(Clone, Copy)]
+pub struct Applying<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// What its monitors do not have.
+    pub undeclared: &'a Undeclared,
+    /// The time.
+    pub now: Timestamp,
+}
 
 /// How applying a plan went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All of it was applied.
     Applied,
+    /// All of it was applied; Prometheus finds pods by Endpoints, which end at 1,000 addresses.
+    AppliedByEndpoints,
     /// No monitor is wanted.
     NotWanted,
     /// The API server does not know the kind of monitor.
@@ -39,33 +63,36 @@ pub enum Outcome {
 }
 
 /// Applies a plan, as much of it as can be.
-pub async fn apply(client: &Client, owner: &Owner<'_>, plan: Plan) -> Outcome {
-    let (mut failed, mut absent) = (Vec::new(), false);
-    let nothing_wanted = plan.apply.is_empty() && plan.foreign.is_empty();
-
-    let trust_manager = format!("{TRUST_MANAGER}/{}", owner.name);
-    if let Err(error) = apply_one::<ConfigMap>(client, owner, &trust_manager, &plan.trust).await {
-        failed.push(format!("ConfigMap: {error}"));
-    }
+pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome {
+    let (mut failed, mut absent, mut by_endpoints, mut is_wanted) = (Vec::new(), false, false, false);
     for desired in &plan.apply {
+        is_wanted |= desired.kind() != Kind::ConfigMap;
         let applied = match desired {
-            Desired::Service(object) => apply_one::<Service>(client, owner, MONITORS_MANAGER, object).await,
-            Desired::ServiceMonitor(object) => {
-                apply_one::<ServiceMonitor>(client, owner, MONITORS_MANAGER, object).await
+            Desired::ConfigMap(object) => {
+                let manager = format!("{TRUST_MANAGER}/{}", owner.name);
+                apply_one::<ConfigMap>(with.client, owner, &manager, object).await
             }
-            Desired::PodMonitor(object) => apply_one::<PodMonitor>(client, owner, MONITORS_MANAGER, object).await,
+            Desired::Service(object) => apply_one::<Service>(with.client, owner, MONITORS_MANAGER, object).await,
+            Desired::ServiceMonitor(object) => {
+                apply_monitor::<ServiceMonitor>(with, owner, object).await.map(|applied| {
+                    by_endpoints = applied.spec.service_discovery_role != Some(DiscoveryRole::EndpointSlice);
+                })
+            }
+            Desired::PodMonitor(object) => apply_monitor::<PodMonitor>(with, owner, object).await.map(drop),
         };
-        match applied {
-            Ok(()) => {}
-            Err(error) if desired.kind() != Kind::Service && is_unknown_kind(&error) => absent = true,
-            Err(error) => failed.push(format!("{}: {error}", desired.kind().as_str())),
+        match (desired.kind(), applied) {
+            (_, Ok(())) => {}
+            (Kind::ServiceMonitor | Kind::PodMonitor, Err(error)) if is_unknown_kind(&error) => absent = true,
+            (kind, Err(error)) => failed.push(format!("{}: {error}", kind.as_str())),
         }
     }
     for (kind, uid) in plan.remove {
+        let name = kind.name(owner);
         let removed = match kind {
-            Kind::Service => remove::<Service>(client, owner, uid).await,
-            Kind::ServiceMonitor => remove::<ServiceMonitor>(client, owner, uid).await,
-            Kind::PodMonitor => remove::<PodMonitor>(client, owner, uid).await,
+            Kind::ConfigMap => remove::<ConfigMap>(with.client, owner, &name, uid).await,
+            Kind::Service => remove::<Service>(with.client, owner, &name, uid).await,
+            Kind::ServiceMonitor => remove::<ServiceMonitor>(with.client, owner, &name, uid).await,
+            Kind::PodMonitor => remove::<PodMonitor>(with.client, owner, &name, uid).await,
         };
         if let Err(error) = removed {
             failed.push(format!("{}: {error}", kind.as_str()));
@@ -76,13 +103,14 @@ pub async fn apply(client: &Client, owner: &Owner<'_>, plan: Plan) -> Outcome {
         return Outcome::Failed(failed.join("; "));
     }
     if !plan.foreign.is_empty() {
-        let kinds: Vec<_> = plan.foreign.iter().map(|kind| kind.as_str()).collect();
-        return Outcome::Foreign(format!("{} {}", kinds.join(" and "), owner.object_name()));
+        let objects = plan.foreign.iter().map(|kind| format!("{} {}", kind.as_str(), kind.name(owner)));
+        return Outcome::Foreign(objects.collect::<Vec<_>>().join(" and "));
     }
-    match (absent, nothing_wanted) {
-        (true, _) => Outcome::ApiAbsent,
-        (false, true) => Outcome::NotWanted,
-        (false, false) => Outcome::Applied,
+    match (absent, is_wanted, by_endpoints) {
+        (true, ..) => Outcome::ApiAbsent,
+        (false, false, _) => Outcome::NotWanted,
+        (false, true, true) => Outcome::AppliedByEndpoints,
+        (false, true, false) => Outcome::Applied,
     }
 }
 
@@ -92,18 +120,70 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
     let name = object.meta().name.clone().unwrap_or_default();
-    api.patch(&name, &PatchParams::apply(manager).force(), &Patch::Apply(object)).await?;
+    api.patch(&name, &params(manager, object), &Patch::Apply(object)).await?;
     Ok(())
 }
 
-async fn remove<K>(client: &Client, owner: &Owner<'_>, uid: String) -> Result<(), kube::Error>
+/// Applies as much of a monitor as its CRD has; what was applied.
+async fn apply_monitor<K>(with: Applying<'_>, owner: &Owner<'_>, monitor: &K) -> Result<K, kube::Error>
+where
+    K: Monitor + Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Serialize + Debug,
+{
+    let (kind, mut monitor) = (K::kind(&()), monitor.clone());
+    for field in NEWER_FIELDS.into_iter().filter(|field| with.undeclared.has(&kind, *field, with.now)) {
+        monitor.leave_out(field);
+    }
+    // The answer is wanted as it is, with fields that our own types do not have.
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::<DynamicObject>::namespaced_with(with.client.clone(), owner.namespace, &resource);
+    let name = monitor.meta().name.clone().unwrap_or_default();
+    let mut refusals = NEWER_FIELDS.len();
+    let live = loop {
+        match api.patch(&name, &params(MONITORS_MANAGER, &monitor), &Patch::Apply(&monitor)).await {
+            Ok(live) => break live,
+            Err(kube::Error::Api(status)) if 0 < refusals => {
+                let Some(field) = with.undeclared.learn(&kind, &status.message, with.now) else {
+                    return Err(kube::Error::Api(status));
+                };
+                refusals -= 1;
+                monitor.leave_out(field);
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let wanted = serde_json::to_value(&monitor).map_err(kube::Error::SerdeError)?;
+    let added = fields_added(&wanted, &live.data);
+    if !added.0.is_empty() {
+        tracing::info!(kind = %kind, namespace = owner.namespace, name, %added, "takes out what others added to a monitor");
+        let params = PatchParams { field_manager: Some(MONITORS_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch(&name, &params, &Patch::<()>::Json(added)).await?;
+    }
+    Ok(monitor)
+}
+
+/// By force where the object is known to be ours.
+fn params<K: Resource>(manager: &str, object: &K) -> PatchParams {
+    let params = PatchParams::apply(manager);
+    if object.meta().uid.is_some() { params.force() } else { params }
+}
+
+/// What takes out of a spec the fields that are not wanted.
+fn fields_added(wanted: &Value, live: &Value) -> json_patch::Patch {
+    let spec = |object: &Value| object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+    let wanted = spec(wanted);
+    let added = spec(live).into_iter().map(|(field, _)| field).filter(|field| !wanted.contains_key(field));
+    let remove = |field: String| RemoveOperation { path: PointerBuf::from_tokens(["spec", field.as_str()]) };
+    json_patch::Patch(added.map(|field| PatchOperation::Remove(remove(field))).collect())
+}
+
+async fn remove<K>(client: &Client, owner: &Owner<'_>, name: &str, uid: String) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
     let only_this = Preconditions { uid: Some(uid), resource_version: None };
     let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
-    match api.delete(&owner.object_name(), &params).await {
+    match api.delete(name, &params).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         removed => removed.map(|_| ()),
     }
@@ -123,13 +203,14 @@ impl Outcome {
     #[must_use]
     pub fn good_for(&self, uid: &str) -> Duration {
         let whole = match self {
-            // Drift of monitors, whose kinds may be unknown and so are not watched.
-            Self::Applied | Self::NotWanted => Duration::from_secs(60),
-            // Cheap to ask, and somebody may be installing it right now.
-            Self::ApiAbsent => Duration::from_secs(4),
-            Self::Foreign(_) => Duration::from_secs(30),
+            // Our objects are watched; this is for what a watch may miss.
+            Self::Applied | Self::AppliedByEndpoints | Self::NotWanted => Duration::from_secs(600),
+            // The watch of the kind tells when it appears.
+            Self::ApiAbsent => Duration::from_secs(60),
             // The Service of somebody else, which is not watched.
             Self::ServiceUnfit(_) => Duration::from_secs(8),
+            // Of others' objects no watch tells that they are gone.
+            Self::Foreign(_) => Duration::from_secs(15),
             // When it is tried again is for the failures in a row to say.
             Self::Failed(_) => Duration::ZERO,
         };

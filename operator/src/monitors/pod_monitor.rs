@@ -17,6 +17,7 @@ pub fn build(owner: &Owner<'_>) -> PodMonitor {
         spec: PodMonitorSpec {
             selector: LabelSelector { match_labels: Some(owner.pod_labels()), ..LabelSelector::default() },
             pod_metrics_endpoints: vec![owner.endpoint()],
+            limits: owner.limits(),
         },
     }
 }

@@ -20,6 +20,7 @@ pub fn build(owner: &Owner<'_>) -> Service {
     Service {
         metadata: owner.metadata(&std::collections::BTreeMap::new()),
         spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             selector: Some(owner.pod_labels()),

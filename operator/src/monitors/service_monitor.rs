@@ -17,6 +17,8 @@ pub fn build(owner: &Owner<'_>) -> ServiceMonitor {
         spec: ServiceMonitorSpec {
             selector: LabelSelector { match_labels: Some(owner.labels()), ..LabelSelector::default() },
             endpoints: vec![owner.endpoint()],
+            service_discovery_role: Some(owner.scrape.service_discovery_role),
+            limits: owner.limits(),
         },
     }
 }

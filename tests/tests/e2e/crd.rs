@@ -102,7 +102,152 @@ const WRONG: &[Wrong] = &[
     Wrong {
         name: "interval",
         spec: "scrape: {interval: 0s}",
-        sentence: "spec.scrape.interval: Invalid value: expected an interval longer than zero",
+        sentence: "spec.scrape.interval: Invalid value: expected hours, minutes and seconds such as 15s or 1m30s",
+    },
+    Wrong {
+        name: "interval-in-days",
+        spec: "scrape: {interval: 1d}",
+        sentence: "spec.scrape.interval: Invalid value: expected hours, minutes and seconds such as 15s or 1m30s",
+    },
+    Wrong {
+        name: "interval-too-long",
+        spec: "scrape: {interval: 24h1ms}",
+        sentence: "spec.scrape.interval: Invalid value: expected hours, minutes and seconds such as 15s or 1m30s",
+    },
+    Wrong {
+        name: "scrape-timeout",
+        spec: "scrape: {interval: 1m, scrapeTimeout: 61s}",
+        sentence: "spec.scrape: Invalid value: expected a scrapeTimeout of at most the interval",
+    },
+    Wrong {
+        name: "scrape-timeout-and-default-interval",
+        spec: "scrape: {scrapeTimeout: 16s}",
+        sentence: "spec.scrape: Invalid value: expected a scrapeTimeout of at most the interval",
+    },
+    Wrong {
+        name: "scrape-timeout-of-nothing",
+        spec: "scrape: {scrapeTimeout: 0s}",
+        sentence: "spec.scrape.scrapeTimeout: Invalid value: expected hours, minutes and seconds such as 15s or 1m30s",
+    },
+    Wrong {
+        name: "label-key",
+        spec: "scrape: {labels: {\"my label\": x}}",
+        sentence: "spec.scrape.labels: Invalid value: expected names of labels as keys",
+    },
+    Wrong {
+        name: "label-key-prefix",
+        spec: "scrape: {labels: {\"a/b/c\": x}}",
+        sentence: "spec.scrape.labels: Invalid value: expected names of labels as keys",
+    },
+    Wrong {
+        name: "label-value",
+        spec: "scrape: {labels: {release: \"my stack\"}}",
+        sentence: "spec.scrape.labels: Invalid value: expected values of labels",
+    },
+    Wrong {
+        name: "label-value-too-long",
+        spec: "scrape: {labels: {release: \"1234567890123456789012345678901234567890123456789012345678901234\"}}",
+        sentence: "spec.scrape.labels.release: Too long",
+    },
+    Wrong {
+        name: "action",
+        spec: "scrape: {metricRelabelings: [{action: remove, regex: x}]}",
+        sentence: "spec.scrape.metricRelabelings[0].action: Unsupported value: \"remove\"",
+    },
+    Wrong {
+        name: "regex",
+        spec: "scrape: {metricRelabelings: [{action: drop, regex: \"a(\"}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: error parsing regexp: missing closing )",
+    },
+    Wrong {
+        name: "regex-of-another-engine",
+        spec: "scrape: {relabelings: [{action: keep, sourceLabels: [pod], regex: \"(?!x)\"}]}",
+        sentence: "spec.scrape.relabelings[0]: Invalid value: error parsing regexp: invalid or unsupported Perl syntax",
+    },
+    Wrong {
+        name: "environment-variable",
+        spec: "scrape: {metricRelabelings: [{targetLabel: a, replacement: \"$(POD_NAME)\"}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: $(NAME) stands for an environment variable",
+    },
+    Wrong {
+        name: "no-target-label",
+        spec: "scrape: {metricRelabelings: [{sourceLabels: [a]}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: expected a targetLabel",
+    },
+    Wrong {
+        name: "target-label",
+        spec: "scrape: {metricRelabelings: [{sourceLabels: [a], targetLabel: a-b}]}",
+        sentence: "spec.scrape.metricRelabelings[0].targetLabel: Invalid value: should match",
+    },
+    Wrong {
+        name: "target-label-with-variable",
+        spec: "scrape: {metricRelabelings: [{sourceLabels: [a], targetLabel: \"${1}\"}]}",
+        sentence: "spec.scrape.metricRelabelings[0].targetLabel: Invalid value: should match",
+    },
+    Wrong {
+        name: "source-label",
+        spec: "scrape: {metricRelabelings: [{sourceLabels: [\"a.b\"], targetLabel: c}]}",
+        sentence: "spec.scrape.metricRelabelings[0].sourceLabels[0]: Invalid value: should match",
+    },
+    Wrong {
+        name: "no-modulus",
+        spec: "scrape: {relabelings: [{action: hashmod, sourceLabels: [pod], targetLabel: __tmp_shard}]}",
+        sentence: "spec.scrape.relabelings[0]: Invalid value: expected a modulus of at least 1 for the action hashmod",
+    },
+    Wrong {
+        name: "modulus",
+        spec: "scrape: {relabelings: [{action: HashMod, sourceLabels: [pod], targetLabel: __tmp_shard, modulus: 0}]}",
+        sentence: "spec.scrape.relabelings[0].modulus: Invalid value: should be greater than or equal to 1",
+    },
+    Wrong {
+        name: "lowercase",
+        spec: "scrape: {metricRelabelings: [{action: lowercase, sourceLabels: [a], targetLabel: b, replacement: x}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: lowercase and uppercase take no replacement",
+    },
+    Wrong {
+        name: "keepequal",
+        spec: "scrape: {metricRelabelings: [{action: keepequal, sourceLabels: [a], targetLabel: b, regex: x}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: keepequal and dropequal take sourceLabels and targetLabel",
+    },
+    Wrong {
+        name: "labeldrop",
+        spec: "scrape: {metricRelabelings: [{action: LabelDrop, regex: x, sourceLabels: [a]}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: labeldrop and labelkeep take a regex, and nothing else",
+    },
+    Wrong {
+        name: "labelkeep",
+        spec: "scrape: {metricRelabelings: [{action: labelkeep}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: labeldrop and labelkeep take a regex, and nothing else",
+    },
+    Wrong {
+        name: "labelmap",
+        spec: "scrape: {metricRelabelings: [{action: labelmap, regex: \"a_(.+)\", replacement: \"a-$1\"}]}",
+        sentence: "spec.scrape.metricRelabelings[0]: Invalid value: expected a label's name as replacement of labelmap",
+    },
+    Wrong {
+        name: "address",
+        spec: "scrape: {relabelings: [{targetLabel: __address__, replacement: \"10.0.0.1:80\"}]}",
+        sentence: "spec.scrape.relabelings: Invalid value: expected no targetLabel that starts with __",
+    },
+    Wrong {
+        name: "labelmap-of-a-target",
+        spec: "scrape: {relabelings: [{action: LabelMap, regex: \"__meta_kubernetes_pod_label_(.+)\"}]}",
+        sentence: "spec.scrape.relabelings: Invalid value: labelmap is for metricRelabelings",
+    },
+    Wrong {
+        name: "sample-limit",
+        spec: "scrape: {sampleLimit: -1}",
+        sentence: "spec.scrape.sampleLimit: Invalid value: should be greater than or equal to 0",
+    },
+    Wrong {
+        name: "body-size-limit",
+        spec: "scrape: {bodySizeLimit: 10 MB}",
+        sentence: "spec.scrape.bodySizeLimit: Invalid value: expected a size such as 500KB or 10MB",
+    },
+    Wrong {
+        name: "service-discovery-role",
+        spec: "scrape: {serviceDiscoveryRole: Pod}",
+        sentence: "spec.scrape.serviceDiscoveryRole: Unsupported value: \"Pod\"",
     },
     Wrong {
         name: "hold-open",
@@ -182,7 +327,17 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     kind: PodMonitor
     interval: 30s
     labels: {release: kube-prometheus-stack}
+    scrapeTimeout: 10s
+    relabelings: [{sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}]
     metricRelabelings: [{sourceLabels: [__name__], regex: "go_.*", action: drop}]
+    serviceDiscoveryRole: Endpoints
+    sampleLimit: 10000
+    targetLimit: 500
+    labelLimit: 30
+    labelNameLengthLimit: 100
+    labelValueLengthLimit: 500
+    keepDroppedTargets: 10
+    bodySizeLimit: 10MB
   sidecar:
     resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi, cpu: 1}}
     holdOpen: 45s

@@ -11,7 +11,10 @@ mod cluster;
 mod collection;
 mod conduct;
 mod crd;
+mod discovery;
+mod drift;
 mod injection;
+mod labels;
 mod monitors;
 mod rights;
 mod workload;
@@ -42,6 +45,9 @@ fn run(arguments: &Arguments) -> Conclusion {
     let tests = [
         monitors::TESTS,
         conduct::TESTS,
+        labels::TESTS,
+        discovery::TESTS,
+        drift::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,

@@ -154,6 +154,8 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
     let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
     ensure!(found.reason == reason::MONITORING_API_ABSENT, "{found:?}");
     sandbox.condition("all", condition::READY, "False").await?;
+    let found = sandbox.condition("all", condition::SELECTED_BY_PROMETHEUS, "Unknown").await?;
+    ensure!(found.reason == reason::PROMETHEUS_API_ABSENT, "{found:?}");
     // The rest works: the Service is there, and a pushed group is counted.
     sandbox.api::<Service>().get("sidegate-all").await?;
     sandbox.apply(&workload::opted_in("app"))?;
@@ -166,7 +168,10 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
     install::monitoring_crds(&sandbox.kubectl, &parts)?;
     sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
     sandbox.group_ready("all").await?;
-    monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
+    let monitor = monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
+    ensure!(monitor.data["spec"]["serviceDiscoveryRole"] == "EndpointSlice", "{:?}", monitor.data);
+    who_takes_the_monitor_is_told(&sandbox).await?;
+    a_crd_without_the_newer_fields_is_enough(&sandbox, &parts).await?;
     let restarts = sandbox.kubectl.run(&[
         "--namespace",
         install::SIDEGATE_NAMESPACE,
@@ -177,4 +182,83 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
     ])?;
     ensure!(restarts.trim() == "0", "the operator was restarted: {restarts}");
     wait::throughout(Duration::from_secs(1), || async { sandbox.group_ready("all").await }).await
+}
+
+/// There is no Prometheus Operator in this cluster: what is told is told from the objects.
+async fn who_takes_the_monitor_is_told(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let told = async |status: &str, reason: &str, part: &str| {
+        sandbox
+            .group_until("all", &format!("{status} {reason} with {part:?}"), |group| {
+                let conditions = &group.status.as_ref()?.conditions;
+                let found = conditions.iter().find(|found| found.type_ == condition::SELECTED_BY_PROMETHEUS)?;
+                let is_current = found.observed_generation == group.metadata.generation;
+                let fits = found.status == status && found.reason == reason && found.message.contains(part);
+                (is_current && fits).then_some(())
+            })
+            .await
+    };
+    let prometheus = |namespaces: &str| {
+        sandbox.apply(&format!(
+            "{{apiVersion: monitoring.coreos.com/v1, kind: Prometheus, metadata: {{name: stack}}, spec: {{\
+             serviceMonitorSelector: {{matchLabels: {{release: stack}}}}, \
+             serviceMonitorNamespaceSelector: {{{namespaces}}}}}}}"
+        ))
+    };
+    told("False", reason::NO_PROMETHEUS, "There is no Prometheus object").await?;
+    prometheus("")?;
+    let name = format!("Prometheus {}/stack", sandbox.namespace);
+    told(
+        "False",
+        reason::NOT_SELECTED,
+        &format!("{name} wants release=stack (found none) as labels of the ServiceMonitor"),
+    )
+    .await?;
+    let labelled = workload::push_group("all", "").replace("interval: 2s", "interval: 2s, labels: {release: stack}");
+    sandbox.apply(&labelled)?;
+    told("True", reason::SELECTED, &name).await?;
+    prometheus("matchLabels: {team: etl}")?;
+    let wanted = format!("wants team=etl (found none) as labels of the namespace {}", sandbox.namespace);
+    told("False", reason::NOT_SELECTED, &wanted).await?;
+    sandbox.kubectl.run(&["label", "namespace", &sandbox.namespace, "team=etl"])?;
+    told("True", reason::SELECTED, &name).await?;
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "prometheus", "stack"])?;
+    told("False", reason::NO_PROMETHEUS, "There is no Prometheus object").await
+}
+
+/// As an older Prometheus Operator has it; then without any, and with the newest again.
+async fn a_crd_without_the_newer_fields_is_enough(sandbox: &Sandbox, parts: &Parts) -> anyhow::Result<()> {
+    let kubectl = |arguments: &[&str]| sandbox.kubectl.run(arguments);
+    let (crd, field) = ("servicemonitors.monitoring.coreos.com", "properties/spec/properties/serviceDiscoveryRole");
+    let older = format!("[{{\"op\": \"remove\", \"path\": \"/spec/versions/0/schema/openAPIV3Schema/{field}\"}}]");
+    kubectl(&["patch", "crd", crd, "--type=json", "--patch", &older])?;
+    let role = async || {
+        let monitor = monitors(sandbox, "ServiceMonitor").get("sidegate-all").await?;
+        anyhow::Ok((monitor.metadata.uid, monitor.data["spec"]["serviceDiscoveryRole"].as_str().map(str::to_owned)))
+    };
+    // The API server goes by the older schema a moment later.
+    wait::until("a monitor without the field", STEP, || async {
+        kubectl(&[
+            "--namespace",
+            &sandbox.namespace,
+            "delete",
+            "servicemonitor",
+            "sidegate-all",
+            "--ignore-not-found",
+        ])?;
+        let remade =
+            wait::until("the monitor to be made again", Duration::from_secs(20), || async { Ok(Some(role().await?)) });
+        Ok(remade.await?.1.is_none().then_some(()))
+    })
+    .await?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+
+    kubectl(&["delete", "crd", crd])?;
+    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+    ensure!(found.reason == reason::MONITORING_API_ABSENT, "{found:?}");
+    install::monitoring_crds(&sandbox.kubectl, parts)?;
+    wait::until("a monitor with the field", STEP, || async {
+        Ok((role().await?.1.as_deref() == Some("EndpointSlice")).then_some(()))
+    })
+    .await?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await.map(drop)
 }

@@ -33,7 +33,14 @@ type Right = String;
 async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyhow::Result<()> {
     let may = |verb: &str, what: &str, namespace: &str| may(&sandbox.kubectl, verb, what, namespace);
     let namespace = &sandbox.namespace;
-    for (verb, what) in [("list", "pods"), ("patch", "services"), ("patch", "configmaps/sidegate-trust")] {
+    for (verb, what) in [
+        ("list", "pods"),
+        ("patch", "services"),
+        ("patch", "configmaps/sidegate-trust"),
+        ("watch", "configmaps/sidegate-trust"),
+        ("watch", "servicemonitors.monitoring.coreos.com"),
+        ("list", "prometheuses.monitoring.coreos.com"),
+    ] {
         ensure!(may(verb, what, namespace), "the operator cannot {verb} {what}");
     }
     for (verb, what) in [
@@ -42,7 +49,11 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
         ("create", "pods"),
         ("patch", "pods"),
         ("delete", "pods"),
+        ("list", "configmaps"),
         ("get", "configmaps/other"),
+        ("patch", "namespaces"),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io"),
+        ("patch", "prometheuses.monitoring.coreos.com"),
         ("patch", "configmaps/other"),
         ("patch", "pushgroups"),
         ("create", "deployments"),
@@ -84,7 +95,18 @@ async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone
         rules(&kubectl, &[namespace, SIDEGATE_NAMESPACE, get_role[0], get_role[1], OPERATOR])?,
         rules(&kubectl, &[namespace, "listed", get_role[0], get_role[1], &groups])?,
     ];
-    ensure!(rights[0].len() == 1, "expected one right for the whole cluster, found {:?}", rights[0]);
+    let not_of_namespaces = [
+        &format!("get mutatingwebhookconfigurations/{OPERATOR}"),
+        &format!("patch mutatingwebhookconfigurations/{OPERATOR}"),
+        "list prometheuses",
+        "watch prometheuses",
+        "list prometheusagents",
+        "watch prometheusagents",
+        "list namespaces",
+        "watch namespaces",
+    ];
+    let of_cluster: BTreeSet<_> = rights[0].iter().map(String::as_str).collect();
+    ensure!(of_cluster == BTreeSet::from(not_of_namespaces), "the rights for the whole cluster are {of_cluster:?}");
     ensure!(!may(&kubectl, "list", "pods", "other") && may(&kubectl, "list", "pods", "also-listed"));
 
     for sandbox in [&other, &also_listed] {

@@ -30,6 +30,7 @@ crate::tests![
     promtool_accepts_what_is_named_as_measurements,
     promtool_accepts_what_was_pushed_unchecked,
     promtool_accepts_random_pages,
+    promtool_accepts_the_configuration_that_the_readme_shows,
 ];
 
 /// What readers may ask for, and how promtool reads that.
@@ -145,6 +146,24 @@ fn promtool_accepts_random_pages() -> anyhow::Result<()> {
         page.map(drop).map_err(|error| TestCaseError::fail(format!("{error:#}")))
     });
     outcome.map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn promtool_accepts_the_configuration_that_the_readme_shows() -> anyhow::Result<()> {
+    let readme = std::fs::read_to_string(e2e::binaries::repository().join("README.md"))?;
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<&str> = blocks.filter(|block| block.contains("scrape_configs:")).collect();
+    ensure!(
+        examples.iter().any(|example| example.contains("http_sd_configs") && example.contains("honor_labels: true"))
+    );
+    let folder = std::env::temp_dir().join(format!("sidegate-readme-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    for example in examples {
+        let file = folder.join("prometheus.yml");
+        std::fs::write(&file, example)?;
+        let output = Command::new(promtool()?).args(["check", "config"]).arg(&file).output()?;
+        ensure!(output.status.success(), "{}{example}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(std::fs::remove_dir_all(folder)?)
 }
 
 fn page_of(pushes: &[Push]) -> anyhow::Result<Gateway> {

@@ -29,7 +29,7 @@ use crate::{
     events::Events,
     gc::report::Reports,
     leader::Term,
-    monitors::tests::group,
+    monitors::{monitoring::Monitoring, tests::group},
     scope::Scope,
 };
 
@@ -41,6 +41,8 @@ struct Insides {
     objects: BTreeMap<String, Value>,
     calls: Vec<String>,
     knows_monitors: bool,
+    /// A field that the CRDs do not have.
+    lacks: Option<&'static str>,
     refuses_objects: bool,
     /// Answers that are lost after the work is done.
     lose: usize,
@@ -75,7 +77,8 @@ impl FakeServer {
     fn answer(&self, method: &Method, path: &str, query: Option<&str>, body: Value) -> (u16, Value) {
         let mut api = self.0.lock().unwrap();
         let manager = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")));
-        api.calls.push(format!("{method} {} {}", path, manager.unwrap_or("-")));
+        let force = if query.is_some_and(|query| query.contains("force=true")) { " force" } else { "" };
+        api.calls.push(format!("{method} {} {}{force}", path, manager.unwrap_or("-")));
         if api.refuses_objects && !path.starts_with(GROUP) {
             let call = api.calls.len();
             let refused = json!({"kind": "Status", "status": "Failure", "message": format!("no {call}"), "code": 403});
@@ -83,6 +86,10 @@ impl FakeServer {
         }
         if path.contains("monitoring.coreos.com") && !api.knows_monitors {
             return (404, json!("404 page not found"));
+        }
+        if let Some(field) = api.lacks.filter(|field| body.to_string().contains(field)) {
+            let message = format!("failed to create typed patch object: .spec.{field}: field not declared in schema");
+            return (500, json!({"kind": "Status", "status": "Failure", "message": message, "code": 500}));
         }
         let key = path.trim_end_matches("/status").to_owned();
         let not_found = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
@@ -143,7 +150,9 @@ const TRUST: &str = "/api/v1/namespaces/data/configmaps/sidegate-trust";
 async fn sync(server: &FakeServer, group: &PushGroup) -> Outcome {
     let (client, owner) = (server.client(), Owner::of(group).unwrap());
     let existing = observe(&client, &owner).await.unwrap();
-    apply(&client, &owner, plan(&owner, &existing, &[[7; 32]])).await
+    let undeclared = Undeclared::default();
+    let with = Applying { client: &client, undeclared: &undeclared, now: NOW };
+    apply(with, &owner, plan(&owner, &existing, &[[7; 32]])).await
 }
 
 #[tokio::test]
@@ -154,6 +163,7 @@ async fn a_plan_is_applied_in_order_each_by_its_manager() {
     assert_eq!(
         server.calls(),
         [
+            format!("GET {TRUST} -"),
             format!("GET {SERVICE} -"),
             format!("GET {SERVICE_MONITOR} -"),
             format!("GET {POD_MONITOR} -"),
@@ -191,6 +201,64 @@ async fn a_foreign_service_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_foreign_config_map_is_not_overwritten_and_hinders_nothing_else() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    let theirs = json!({"metadata": {"name": "sidegate-trust", "uid": "1"}, "data": {"mine": "yes"}});
+    server.put(TRUST, theirs.clone());
+    assert_eq!(sync(&server, &group()).await, Outcome::Foreign("ConfigMap sidegate-trust".to_owned()));
+    assert_eq!(server.object(TRUST), Some(theirs));
+    assert!(server.object(SERVICE).is_some() && server.object(SERVICE_MONITOR).is_some());
+}
+
+#[tokio::test]
+async fn only_what_is_ours_already_is_applied_by_force() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    sync(&server, &group()).await;
+    let forced = || server.calls().into_iter().filter(|call| call.contains("force")).count();
+    assert_eq!(forced(), 0);
+    for path in [TRUST, SERVICE, SERVICE_MONITOR] {
+        let mut object = server.object(path).unwrap();
+        object["metadata"]["uid"] = json!("7");
+        server.put(path, object);
+    }
+    sync(&server, &group()).await;
+    assert_eq!(forced(), 3);
+    assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], "7");
+}
+
+#[tokio::test]
+async fn what_the_crd_does_not_have_is_left_out_and_remembered() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    server.0.lock().unwrap().lacks = Some("serviceDiscoveryRole");
+    let (client, group, undeclared) = (server.client(), group(), Undeclared::default());
+    let owner = Owner::of(&group).unwrap();
+    let sync = async || {
+        let existing = observe(&client, &owner).await.unwrap();
+        let with = Applying { client: &client, undeclared: &undeclared, now: NOW };
+        let outcome = apply(with, &owner, plan(&owner, &existing, &[])).await;
+        (outcome, server.calls().iter().filter(|call| call.starts_with(&format!("PATCH {SERVICE_MONITOR}"))).count())
+    };
+    assert_eq!(sync().await, (Outcome::AppliedByEndpoints, 2));
+    assert_eq!(server.object(SERVICE_MONITOR).unwrap()["spec"].get("serviceDiscoveryRole"), None);
+    assert_eq!(sync().await, (Outcome::AppliedByEndpoints, 1));
+    server.0.lock().unwrap().lacks = None;
+    undeclared.forget();
+    assert_eq!(sync().await, (Outcome::Applied, 1));
+}
+
+#[test]
+fn what_others_added_to_a_spec_is_taken_out() {
+    let wanted = json!({"spec": {"endpoints": [], "sampleLimit": 5}});
+    let live = json!({"spec": {"endpoints": [1], "sampleLimit": 6, "jobLabel": "x", "a/b": 1}});
+    let patch = serde_json::to_value(fields_added(&wanted, &live)).unwrap();
+    assert_eq!(patch, json!([{"op": "remove", "path": "/spec/a~1b"}, {"op": "remove", "path": "/spec/jobLabel"}]));
+    assert!(fields_added(&wanted, &wanted).0.is_empty());
+}
+
+#[tokio::test]
 async fn a_change_of_kind_removes_what_is_not_wanted() {
     let server = FakeServer::default();
     server.0.lock().unwrap().knows_monitors = true;
@@ -224,6 +292,7 @@ fn context(server: &FakeServer) -> Context {
         reports: Arc::<Reports>::default(),
         keys: Vec::new(),
         memory: Arc::default(),
+        monitoring: Monitoring::default(),
         clock: Clock::from_fn(|| NOW),
         metrics: Arc::default(),
         events: Events::to(&server.client()),
@@ -265,7 +334,7 @@ async fn collected_groups_are_added_to_the_status_once() {
     collect(&ctx, &group, 2);
     write(&ctx, &group).await.unwrap();
     assert_eq!(total(&server), Some(7));
-    assert_eq!(server.calls().last().unwrap(), &format!("PATCH {GROUP}/status sidegate-status"));
+    assert_eq!(server.calls().last().unwrap(), &format!("PATCH {GROUP}/status sidegate-status force"));
     // The watch still shows the old object.
     write(&ctx, &group).await.unwrap();
     assert_eq!(total(&server), Some(7));

@@ -14,7 +14,7 @@ use crate::gc::report::{GatewayState, PassReport};
 /// Whether the gateway could be read when it was last looked at.
 pub(super) fn gateway_reachable(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     match facts.pass.as_ref().and_then(|pass| pass.gateway.as_ref()) {
-        None => Verdict::that_stands(previous, condition::GATEWAY_REACHABLE, facts.generation),
+        None => Verdict::that_stands(previous, facts, condition::GATEWAY_REACHABLE, Verdict::no_pass_yet()),
         Some(GatewayState::Done | GatewayState::Unfinished(_)) => {
             Verdict::yes(reason::GATEWAY_REACHED, "The gateway was read".to_owned())
         }
@@ -25,13 +25,13 @@ pub(super) fn gateway_reachable(previous: &PushGroupStatus, facts: &Facts<'_>) -
 /// Whether everything that is stale there was removed.
 pub(super) fn gateway_collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     let Some(pass) = &facts.pass else {
-        return Verdict::that_stands(previous, condition::COLLECTED, facts.generation);
+        return Verdict::that_stands(previous, facts, condition::COLLECTED, Verdict::no_pass_yet());
     };
     if let Some(verdict) = bad_rule(pass) {
         return verdict;
     }
     match &pass.gateway {
-        None => Verdict::that_stands(previous, condition::COLLECTED, facts.generation),
+        None => Verdict::that_stands(previous, facts, condition::COLLECTED, Verdict::no_pass_yet()),
         Some(GatewayState::Unreachable { .. }) => {
             let message = "The gateway could not be read: see the condition GatewayReachable";
             Verdict::no(reason::PASS_INCOMPLETE, message.to_owned())
@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use crate::controller::{
         apply::Outcome,
+        ledger::Due,
         status::{Mode, next},
     };
 
@@ -92,8 +93,10 @@ mod tests {
             generation: Some(3),
             sidecars: None,
             monitors: &monitors,
+            takers: None,
+            has_timestamps: false,
             pass,
-            collected: 0,
+            due: &Due::default(),
             by_url,
         };
         next(previous, &facts, NOW)

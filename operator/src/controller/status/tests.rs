@@ -1,7 +1,16 @@
 //! Conditions and counts, from facts to status.
 
+use serde_json::json;
+
 use super::*;
-use crate::controller::ledger::Ending;
+use crate::{
+    controller::ledger::Ending,
+    monitors::{
+        Owner,
+        monitoring::Monitoring,
+        selection::{Selection, tests::prometheus},
+    },
+};
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 700_000_000);
 
@@ -19,8 +28,17 @@ fn pass() -> PassReport {
 static NOTHING_DUE: Due = Due { collected: 0, endings: Vec::new() };
 
 fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
-    let due = &NOTHING_DUE;
-    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, due, by_url: false }
+    Facts {
+        mode: Mode::Pod,
+        generation: Some(3),
+        sidecars: Some(2),
+        monitors,
+        takers: None,
+        has_timestamps: false,
+        pass,
+        due: &NOTHING_DUE,
+        by_url: false,
+    }
 }
 
 /// The conditions as `Type=Status Reason`.
@@ -167,4 +185,102 @@ fn a_push_of_the_future_is_not_the_newest() {
     let future = Some(Time(NOW + SignedDuration::from_hours(1)));
     let wrong = PushGroupStatus { newest_push_time: future, ..PushGroupStatus::default() };
     assert_eq!(pushed(&wrong, -10.0), Some(1_789_999_990), "one that was written is put right");
+}
+
+#[test]
+fn a_thousand_pods_are_too_many_for_endpoints() {
+    let reason = |outcome: Outcome, sidecars| {
+        let facts = Facts { sidecars: Some(sidecars), ..facts(&outcome, Some(pass())) };
+        conditions(&next(&PushGroupStatus::default(), &facts, NOW)).swap_remove(1)
+    };
+    assert_eq!(reason(Outcome::AppliedByEndpoints, 900), "MonitorsSynced=True Applied");
+    assert_eq!(reason(Outcome::AppliedByEndpoints, 901), "MonitorsSynced=False TooManyMembers");
+    assert_eq!(reason(Outcome::Applied, 901), "MonitorsSynced=True Applied");
+}
+
+/// The two conditions about Prometheuses, with their messages; the group has pushed timestamps.
+fn about_takers(previous: &PushGroupStatus, takers: Takers) -> [String; 2] {
+    let monitors = Outcome::Applied;
+    let facts = Facts { takers: Some(takers), has_timestamps: true, ..facts(&monitors, Some(pass())) };
+    let conditions = next(previous, &facts, NOW).conditions;
+    assert_eq!(conditions[0].status, "True", "others than Prometheus may read the monitor");
+    let told = |type_: &str| {
+        let found = conditions.iter().find(|condition| condition.type_ == type_).unwrap();
+        format!("{} {}: {}", found.status, found.reason, found.message)
+    };
+    [told(condition::SELECTED_BY_PROMETHEUS), told(condition::HONOR_LABELS_OVERRIDDEN)]
+}
+
+fn asked(spec: serde_json::Value) -> Takers {
+    let group = crate::monitors::tests::group();
+    Monitoring::of(vec![prometheus(spec)]).takers(&Owner::of(&group).unwrap().monitored(group.spec.scrape.kind).unwrap())
+}
+
+#[test]
+fn whoever_takes_the_monitor_is_named_with_what_it_overrides() {
+    let with = |more: serde_json::Value| {
+        let mut spec = json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        about_takers(&PushGroupStatus::default(), asked(spec))
+    };
+    assert_eq!(
+        with(json!({})),
+        ["True Selected: Taken by Prometheus monitoring/main", "False AsPushed: What was pushed arrives as pushed"]
+    );
+    assert_eq!(
+        with(json!({"overrideHonorLabels": true, "overrideHonorTimestamps": true}))[1],
+        "True OverrideHonorLabels: Prometheus monitoring/main has overrideHonorLabels: pushed job and instance arrive \
+         as exported_job and exported_instance"
+    );
+    assert_eq!(
+        with(json!({"overrideHonorTimestamps": true}))[1],
+        "True OverrideHonorTimestamps: Prometheus monitoring/main has overrideHonorTimestamps: pushed timestamps are \
+         replaced by the time of the scrape"
+    );
+    assert_eq!(
+        with(json!({"enforcedNamespaceLabel": "tenant"}))[1],
+        "True EnforcedNamespaceLabel: Prometheus monitoring/main has enforcedNamespaceLabel tenant: a pushed tenant is \
+         replaced by the namespace"
+    );
+    assert_eq!(
+        with(json!({"enforcedNamespaceLabel": "namespace"}))[1],
+        "False AsPushed: What was pushed arrives as pushed"
+    );
+}
+
+#[test]
+fn a_monitor_that_nobody_takes_says_why() {
+    let nobody = "Unknown NotSelected: No Prometheus is known to take the monitor";
+    let found = |takers: Takers| {
+        let [selected, overridden] = about_takers(&PushGroupStatus::default(), takers);
+        assert_eq!(overridden, nobody);
+        selected
+    };
+    assert_eq!(
+        found(asked(json!({"serviceMonitorSelector": {"matchLabels": {"release": "other"}}}))),
+        "False NotSelected: Prometheus monitoring/main wants release=other (found release=stack) as labels of the \
+         ServiceMonitor"
+    );
+    let many = Selection { refusals: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), ..Selection::default() };
+    assert_eq!(found(Takers::Asked(many)), "False NotSelected: a; b; c; and 2 more");
+    let none = "False NoPrometheus: There is no Prometheus object that could take the monitor";
+    assert_eq!(found(Takers::Asked(Selection::default())), none);
+    assert!(found(Takers::Absent).starts_with("Unknown PrometheusApiAbsent: The API server does not know Prometheus"));
+    assert!(
+        found(Takers::Forbidden).starts_with("Unknown PrometheusNotReadable: The operator may not list Prometheuses")
+    );
+}
+
+#[test]
+fn what_was_known_of_prometheuses_stands_until_they_are_listed_again() {
+    let monitors = Outcome::Applied;
+    let at_first = about_takers(&PushGroupStatus::default(), Takers::NotListed);
+    assert!(at_first.iter().all(|told| told.starts_with("Unknown NotLookedAtYet: ")), "{at_first:?}");
+    let takers = Some(asked(json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}})));
+    let known = next(&PushGroupStatus::default(), &Facts { takers, ..facts(&monitors, Some(pass())) }, NOW);
+    let restarted = Facts { takers: Some(Takers::NotListed), ..facts(&monitors, Some(pass())) };
+    assert!(!worth_writing(&known, &next(&known, &restarted, NOW), NOW));
+    let changed = Facts { generation: Some(4), ..restarted };
+    let conditions = conditions(&next(&known, &changed, NOW));
+    assert!(conditions.contains(&"SelectedByPrometheus=Unknown NotLookedAtYet".to_owned()), "{conditions:?}");
 }

@@ -1,0 +1,58 @@
+//! `HonorLabelsOverridden`: whether a Prometheus that takes the monitor changes what was pushed.
+//!
+//! *Never:* who takes the monitor.
+
+use crds::{
+    PushGroupStatus,
+    status::{condition, reason},
+};
+
+use super::{Facts, Verdict};
+use crate::monitors::{
+    monitoring::Takers,
+    prometheus::{Common, Scraper},
+};
+
+/// The label that our own monitors pin to the same value.
+const PINNED: &str = "namespace";
+
+pub(super) fn honor_labels_overridden(previous: &PushGroupStatus, facts: &Facts<'_>) -> Option<Verdict> {
+    let takers = match facts.takers.as_ref()? {
+        Takers::NotListed => return Some(Verdict::that_stands(
+            previous,
+            facts,
+            condition::HONOR_LABELS_OVERRIDDEN,
+            Verdict::prometheuses_not_listed_yet(),
+        )),
+        Takers::Asked(selection) => selection.takers.as_slice(),
+        Takers::Absent | Takers::Forbidden => &[],
+    };
+    if takers.is_empty() {
+        let message = "No Prometheus is known to take the monitor";
+        return Some(Verdict::unknown(reason::NOT_SELECTED, message));
+    }
+    let one_that = |does: fn(&Common) -> bool| takers.iter().find(|taker| does(&taker.common));
+    let overridden = |reason, taker: &Scraper, what: &str| Verdict {
+        status: "True",
+        reason,
+        message: format!("{taker} has {what}"),
+    };
+    Some(if let Some(taker) = one_that(|common| common.override_honor_labels) {
+        let what = "overrideHonorLabels: pushed job and instance arrive as exported_job and exported_instance";
+        overridden(reason::OVERRIDE_HONOR_LABELS, taker, what)
+    } else if let Some(taker) = one_that(|common| common.override_honor_timestamps).filter(|_| facts.has_timestamps) {
+        let what = "overrideHonorTimestamps: pushed timestamps are replaced by the time of the scrape";
+        overridden(reason::OVERRIDE_HONOR_TIMESTAMPS, taker, what)
+    } else if let Some(taker) = one_that(|common| enforced(common).is_some()) {
+        let label = enforced(&taker.common).unwrap_or_default();
+        let what = format!("enforcedNamespaceLabel {label}: a pushed {label} is replaced by the namespace");
+        overridden(reason::ENFORCED_NAMESPACE_LABEL, taker, &what)
+    } else {
+        Verdict::no(reason::AS_PUSHED, "What was pushed arrives as pushed".to_owned())
+    })
+}
+
+/// A label of pushes that is written over.
+fn enforced(common: &Common) -> Option<&str> {
+    common.enforced_namespace_label.as_deref().filter(|label| !label.is_empty() && *label != PINNED)
+}

@@ -1,0 +1,192 @@
+//! The objects of a group stay as they should be, whatever others do to them, and others' objects stay as they are.
+
+use anyhow::{Context as _, ensure};
+use crds::status::{condition, reason};
+use e2e::{
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use crate::workload;
+
+crate::world::tests![
+    what_others_change_in_our_objects_is_repaired,
+    objects_that_others_remove_are_made_again,
+    an_object_of_somebody_else_is_left_alone_until_it_is_gone,
+    a_config_map_of_somebody_else_is_left_alone_until_it_is_gone,
+    groups_of_a_namespace_share_the_config_map_and_the_last_takes_it_along,
+    a_change_of_kind_changes_the_objects,
+];
+
+/// The name that all but the ConfigMap have.
+const NAME: &str = "sidegate-all";
+
+fn monitors(sandbox: &Sandbox, kind: &str) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", kind));
+    Api::namespaced_with(sandbox.client.clone(), &sandbox.namespace, &kind)
+}
+
+/// What of the objects is ours to say.
+async fn objects(sandbox: &Sandbox) -> anyhow::Result<Value> {
+    let monitor = monitors(sandbox, "ServiceMonitor").get(NAME).await?;
+    let service = sandbox.api::<Service>().get(NAME).await?.spec.unwrap_or_default();
+    let trust = sandbox.api::<ConfigMap>().get("sidegate-trust").await?;
+    Ok(json!({
+        "labels": monitor.metadata.labels,
+        "owners": monitor.metadata.owner_references,
+        "monitor": monitor.data["spec"],
+        "selector": service.selector,
+        "not ready": service.publish_not_ready_addresses,
+        "trust": trust.data,
+    }))
+}
+
+fn patch(sandbox: &Sandbox, what: &str, patch: &Value) -> anyhow::Result<()> {
+    let arguments = ["--namespace", &sandbox.namespace, "patch", what, "--type=merge", "--patch", &patch.to_string()];
+    sandbox.kubectl.run(&arguments).map(drop)
+}
+
+async fn repaired(sandbox: &Sandbox, expected: &Value) -> anyhow::Result<()> {
+    wait::until("the objects to be as before", STEP, || async {
+        let found = objects(sandbox).await?;
+        (found == *expected).then_some(Some(())).with_context(|| format!("expected {expected}, found {found}"))
+    })
+    .await
+}
+
+async fn what_others_change_in_our_objects_is_repaired(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    let before = objects(&sandbox).await?;
+    let monitor = format!("servicemonitor/{NAME}");
+    for (what, change) in [
+        (monitor.as_str(), json!({"spec": {"endpoints": [{"port": "other", "honorLabels": false}]}})),
+        // An apply leaves alone what it does not name.
+        (&monitor, json!({"spec": {"sampleLimit": 1, "namespaceSelector": {"any": true}, "jobLabel": "app"}})),
+        (&monitor, json!({"metadata": {"ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null}}})),
+        (
+            &format!("service/{NAME}"),
+            json!({"spec": {"selector": {"app": "other"}, "publishNotReadyAddresses": false}}),
+        ),
+        ("configmap/sidegate-trust", json!({"data": {"operator-keys": "stolen"}})),
+    ] {
+        patch(&sandbox, what, &change)?;
+        if change.get("metadata").is_some() {
+            // Nothing says any more that it is ours: it is somebody's now.
+            let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+            ensure!(found.reason == reason::FOREIGN_OBJECT && found.message.contains(NAME), "{found:?}");
+            sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", what])?;
+        }
+        repaired(&sandbox, &before).await.with_context(|| change.to_string())?;
+    }
+    sandbox.group_ready("all").await
+}
+
+async fn objects_that_others_remove_are_made_again(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    let before = objects(&sandbox).await?;
+    for what in [format!("servicemonitor/{NAME}"), format!("service/{NAME}"), "configmap/sidegate-trust".to_owned()] {
+        sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", &what])?;
+        repaired(&sandbox, &before).await.context(what)?;
+    }
+    Ok(())
+}
+
+async fn an_object_of_somebody_else_is_left_alone_until_it_is_gone(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&format!(
+        "{{apiVersion: monitoring.coreos.com/v1, kind: ServiceMonitor, metadata: {{name: {NAME}}}, \
+         spec: {{selector: {{matchLabels: {{mine: \"yes\"}}}}, endpoints: []}}}}"
+    ))?;
+    sandbox.apply(&workload::push_group("all", ""))?;
+    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+    ensure!(found.reason == reason::FOREIGN_OBJECT, "{found:?}");
+    ensure!(found.message == format!("ServiceMonitor {NAME} exists and is not ours: remove or rename it"), "{found:?}");
+    let theirs = monitors(&sandbox, "ServiceMonitor").get(NAME).await?;
+    ensure!(theirs.data["spec"]["selector"]["matchLabels"]["mine"] == "yes", "{:?}", theirs.data);
+    ensure!(theirs.metadata.owner_references.is_none(), "{:?}", theirs.metadata);
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "servicemonitor", NAME])?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    sandbox.group_ready("all").await
+}
+
+async fn a_config_map_of_somebody_else_is_left_alone_until_it_is_gone(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: sidegate-trust}, data: {mine: \"yes\"}}")?;
+    sandbox.apply(&workload::push_group("all", ""))?;
+    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
+    ensure!(found.reason == reason::FOREIGN_OBJECT, "{found:?}");
+    ensure!(found.message == "ConfigMap sidegate-trust exists and is not ours: remove or rename it", "{found:?}");
+    // The rest of the group's objects are there.
+    monitors(&sandbox, "ServiceMonitor").get(NAME).await?;
+    let theirs = sandbox.api::<ConfigMap>().get("sidegate-trust").await?;
+    ensure!(theirs.data.unwrap_or_default().keys().eq(["mine"]) && theirs.metadata.owner_references.is_none());
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "configmap", "sidegate-trust"])?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    ensure!(!sandbox.api::<ConfigMap>().get("sidegate-trust").await?.data.unwrap_or_default().contains_key("mine"));
+    Ok(())
+}
+
+async fn groups_of_a_namespace_share_the_config_map_and_the_last_takes_it_along(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    for name in ["all", "other"] {
+        sandbox.apply(&workload::push_group(name, ""))?;
+        sandbox.group_ready(name).await?;
+    }
+    let trust = sandbox.api::<ConfigMap>();
+    let owners = async || {
+        let object = trust.get_opt("sidegate-trust").await?;
+        let owners = object.and_then(|object| object.metadata.owner_references).unwrap_or_default();
+        let mut names: Vec<String> = owners.into_iter().map(|owner| owner.name).collect();
+        names.sort();
+        anyhow::Ok(names)
+    };
+    ensure!(owners().await? == ["all", "other"]);
+    for (name, left) in [("other", vec!["all"]), ("all", vec![])] {
+        sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", name])?;
+        wait::until(&format!("the owners to be {left:?}"), STEP, || async {
+            let found = owners().await?;
+            (found == left).then_some(Some(())).with_context(|| format!("found {found:?}"))
+        })
+        .await?;
+    }
+    wait::until("nothing to be left", STEP, || async {
+        let what = "configmap/sidegate-trust";
+        let left = sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "get", what, "--ignore-not-found"])?;
+        let labelled =
+            ["get", "services,servicemonitors,podmonitors", "--selector=sidegate.dev/pushgroup", "--output=name"];
+        let objects = sandbox.kubectl.run(&[&["--namespace", &sandbox.namespace][..], &labelled].concat())?;
+        Ok((left.is_empty() && objects.is_empty()).then_some(()))
+    })
+    .await
+}
+
+async fn a_change_of_kind_changes_the_objects(sandbox: Sandbox) -> anyhow::Result<()> {
+    let of_kind =
+        |kind: &str| workload::push_group("all", "").replace("interval: 2s", &format!("interval: 2s, kind: {kind}"));
+    for (kind, expected) in [
+        ("ServiceMonitor", [true, true, false]),
+        ("PodMonitor", [false, false, true]),
+        ("None", [false, false, false]),
+        ("ServiceMonitor", [true, true, false]),
+    ] {
+        sandbox.apply(&of_kind(kind))?;
+        wait::until(&format!("the objects of {kind}"), STEP, || async {
+            let found = [
+                sandbox.api::<Service>().get_opt(NAME).await?.is_some(),
+                monitors(&sandbox, "ServiceMonitor").get_opt(NAME).await?.is_some(),
+                monitors(&sandbox, "PodMonitor").get_opt(NAME).await?.is_some(),
+            ];
+            Ok((found == expected).then_some(()))
+        })
+        .await?;
+        sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    }
+    Ok(())
+}

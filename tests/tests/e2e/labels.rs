@@ -1,0 +1,213 @@
+//! Labels in the real Prometheus: what was pushed, what the target has, and what becomes of both.
+
+use anyhow::{Context as _, ensure};
+use crds::status::{condition, reason};
+use e2e::{
+    install,
+    prometheus::{Prometheus, Series},
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
+
+use crate::workload;
+
+crate::world::tests![
+    a_pushed_instance_is_kept_and_without_one_a_series_has_none,
+    a_prometheus_that_overrides_honor_labels_exports_them_and_the_condition_says_so,
+    a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after,
+    whatever_the_api_server_takes_is_scraped,
+];
+
+/// Asks until the answer is as expected.
+async fn until<T>(
+    prometheus: &Prometheus,
+    expression: &str,
+    expected: impl Fn(&[Series]) -> Option<T>,
+) -> anyhow::Result<T> {
+    wait::until(&format!("Prometheus to know {expression}"), STEP * 2, || async {
+        let series = prometheus.query(expression).await?;
+        expected(&series).map(Some).with_context(|| format!("it has {series:?}"))
+    })
+    .await
+}
+
+fn one(series: &[Series]) -> Option<Series> {
+    if let [series] = series { Some(series.clone()) } else { None }
+}
+
+/// A group with a pod in which two groups are pushed, with `instance` and without.
+async fn pushed(sandbox: &Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    workload::push(sandbox, "app", "job/backup/instance/db-1/namespace/stolen", "with_instance 1")?;
+    workload::push(sandbox, "app", "job/backup", "without_instance 2")
+}
+
+async fn a_pushed_instance_is_kept_and_without_one_a_series_has_none(sandbox: Sandbox) -> anyhow::Result<()> {
+    pushed(&sandbox).await?;
+    let (prometheus, namespace) = (Prometheus::installed(sandbox.client.clone()), &sandbox.namespace);
+    let with = until(&prometheus, &format!("with_instance{{namespace=\"{namespace}\"}}"), one).await?;
+    ensure!(with.label("instance") == "db-1" && with.label("job") == "backup", "{with:?}");
+    ensure!(with.label("pod") == "app" && with.label("container") == "sidegate", "{with:?}");
+    let without = until(&prometheus, &format!("without_instance{{namespace=\"{namespace}\"}}"), one).await?;
+    ensure!(without.label("job") == "backup" && !without.labels.contains_key("instance"), "{without:?}");
+    for series in [with, without] {
+        ensure!(!series.labels.keys().any(|label| ["exported_job", "exported_instance"].contains(&label.as_str())));
+    }
+    ensure!(prometheus.query("{namespace=\"stolen\"}").await?.is_empty(), "a pod chose its namespace itself");
+    let selected = sandbox.condition("all", condition::SELECTED_BY_PROMETHEUS, "True").await?;
+    ensure!(selected.message.contains("Prometheus monitoring/main"), "{selected:?}");
+    sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "False").await.map(drop)
+}
+
+async fn a_prometheus_that_overrides_honor_labels_exports_them_and_the_condition_says_so(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    let namespace = &sandbox.namespace;
+    pushed(&sandbox).await?;
+    sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "False").await?;
+    let overriding = format!(
+        r#"
+apiVersion: monitoring.coreos.com/v1
+kind: Prometheus
+metadata: {{name: overriding, namespace: monitoring}}
+spec:
+  image: localhost/prometheus:dev
+  imagePullPolicy: IfNotPresent
+  version: v3.15.0
+  replicas: 1
+  serviceAccountName: prometheus
+  overrideHonorLabels: true
+  serviceMonitorSelector: {{}}
+  serviceMonitorNamespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}
+  terminationGracePeriodSeconds: 1
+  securityContext: {{runAsUser: 65534, runAsNonRoot: true, fsGroup: 65534}}
+"#
+    );
+    sandbox.kubectl.apply("monitoring", &overriding)?;
+    let found = sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "True").await?;
+    ensure!(found.reason == reason::OVERRIDE_HONOR_LABELS, "{found:?}");
+    ensure!(found.message.contains("monitoring/overriding") && found.message.contains("exported_job"), "{found:?}");
+
+    let pods = kube::Api::namespaced(sandbox.client.clone(), "monitoring");
+    install::pod_ready(&pods, "prometheus-overriding-0", STEP * 2).await?;
+    let prometheus = Prometheus::new(sandbox.client.clone(), "monitoring", "prometheus-overriding-0");
+    let with = until(&prometheus, "with_instance", one).await?;
+    ensure!(with.label("exported_job") == "backup" && with.label("exported_instance") == "db-1", "{with:?}");
+    ensure!(with.label("job") == "sidegate-all" && with.label("instance").ends_with(":19091"), "{with:?}");
+    ensure!(with.label("namespace") == namespace, "{with:?}");
+    let without = until(&prometheus, "without_instance", one).await?;
+    ensure!(without.label("exported_job") == "backup" && without.label("instance").ends_with(":19091"), "{without:?}");
+
+    sandbox.kubectl.run(&["--namespace", "monitoring", "delete", "prometheus", "overriding"])?;
+    sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "False").await.map(drop)
+}
+
+async fn a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after(sandbox: Sandbox) -> anyhow::Result<()> {
+    let (prometheus, namespace) = (Prometheus::installed(sandbox.client.clone()), sandbox.namespace.clone());
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::pod("other", "{}", "{}"))?;
+    let pod =
+        workload::opted_in("app").replace("terminationGracePeriodSeconds: 1", "terminationGracePeriodSeconds: 70");
+    sandbox.apply(&pod.replace("sleep 3600", "trap exit TERM; sleep 3600 & wait"))?;
+    let address = sandbox.pod_ready("app").await?.status.and_then(|status| status.pod_ip).context("an address")?;
+    sandbox.pod_ready("other").await?;
+    let up = format!("up{{namespace=\"{namespace}\",pod=\"app\"}}");
+    let alive = until(&prometheus, &up, one).await?;
+    ensure!(alive.value == 1.0 && alive.label("instance").ends_with(":19091"), "{alive:?}");
+    ensure!(alive.label("job") == "sidegate-all", "{alive:?}");
+
+    // A second scraper that stays connected and never comes back for what is pushed next: it is waited for.
+    let request = r"GET /metrics HTTP/1.1\r\nHost: app\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n";
+    let script = format!("(printf '{request}'; sleep 300) | nc {address} 19091 >/tmp/page 2>&1 &");
+    sandbox.exec("other", "app", &format!("{script} until grep -q push /tmp/page; do sleep 1; done"))?;
+    workload::push(&sandbox, "app", "job/backup", "some_metric 1")?;
+    sandbox.kubectl.run(&["--namespace", &namespace, "delete", "pod", "app", "--wait=false"])?;
+    let pods = sandbox.api::<Pod>();
+    wait::until("the app to end before its sidecar", STEP, || async {
+        let status = pods.get("app").await?.status.unwrap_or_default();
+        let mut containers =
+            status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
+        let mut has = |name: &str, is: fn(&ContainerState) -> bool| {
+            containers.any(|status| status.name == name && status.state.as_ref().is_some_and(is))
+        };
+        let lingers =
+            has("app", |state| state.terminated.is_some()) && has("sidegate", |state| state.running.is_some());
+        Ok(lingers.then_some(()))
+    })
+    .await?;
+    let now = one(&prometheus.query("vector(time())").await?).context("a time")?.value;
+    let lingering = until(&prometheus, &format!("{up} and timestamp({up}) > {now}"), one).await?;
+    ensure!(lingering.value == 1.0, "a sidecar that lingers was scraped in vain: {lingering:?}");
+    until(&prometheus, &format!("some_metric{{namespace=\"{namespace}\",job=\"backup\"}}"), one).await?;
+
+    until(&prometheus, &up, |series| series.is_empty().then_some(())).await
+}
+
+/// All actions in all their forms, and every limit; nothing of it keeps Prometheus from loading its configuration.
+const EVERYTHING: &str = r#"
+    scrapeTimeout: 2s
+    labels: {release: kube-prometheus-stack, example.com/team: "", app.kubernetes.io/managed-by: Helm}
+    relabelings:
+      - {sourceLabels: [__meta_kubernetes_pod_name], targetLabel: pod_copy}
+      - {sourceLabels: [pod], action: hashmod, modulus: 9223372036854775807, targetLabel: __tmp_shard}
+      - {action: Keep, sourceLabels: [pod], regex: ".+"}
+      - {action: labeldrop, regex: "nothing"}
+      - {targetLabel: namespace, replacement: stolen}
+    metricRelabelings:
+      - {sourceLabels: [__name__, job], separator: "\n", targetLabel: was, regex: "(.+)\n(.*)", replacement: "$1 of ${2}: \"'\\#%{}[]"}
+      - {action: labelmap, regex: "pushed_(.+)", replacement: "mapped_${1}"}
+      - {action: labelkeep, regex: ".+"}
+      - {action: drop, sourceLabels: [__name__], regex: "(?i)DROPPED_.*|[$][(]POD_NAME[)]"}
+      - {action: drop, sourceLabels: [__name__], regex: "never)|(at_all"}
+      - {action: lowercase, sourceLabels: [job], targetLabel: lower}
+      - {action: Uppercase, sourceLabels: [job], targetLabel: upper}
+      - {action: KeepEqual, sourceLabels: [job], targetLabel: job}
+      - {action: dropequal, sourceLabels: [job], targetLabel: never}
+      - {targetLabel: namespace, replacement: stolen}
+      - {action: LabelMap, regex: "was", replacement: namespace}
+    sampleLimit: 100000
+    targetLimit: 9223372036854775807
+    labelLimit: 0
+    labelNameLengthLimit: 200
+    labelValueLengthLimit: 2000
+    keepDroppedTargets: 5
+    bodySizeLimit: 999999GiB
+"#;
+
+async fn whatever_the_api_server_takes_is_scraped(sandbox: Sandbox) -> anyhow::Result<()> {
+    let (prometheus, namespace) = (Prometheus::installed(sandbox.client.clone()), &sandbox.namespace);
+    for kind in ["ServiceMonitor", "PodMonitor"] {
+        let (name, job) = (kind.to_lowercase(), format!("Backup-{kind}"));
+        let group = workload::push_group(&name, "")
+            .replace("scrape: {interval: 2s}", &format!("scrape:\n    interval: 2s\n    kind: {kind}{EVERYTHING}"))
+            .replace("app: etl", &format!("app: {name}"));
+        sandbox.apply(&group)?;
+        sandbox.group_ready(&name).await?;
+        sandbox.apply(&workload::opted_in(&name).replace("app: etl", &format!("app: {name}")))?;
+        sandbox.pod_ready(&name).await?;
+        workload::push(&sandbox, &name, &format!("job/{job}/pushed_by/me"), "some_metric 1")?;
+        let series =
+            until(&prometheus, &format!("some_metric{{namespace=\"{namespace}\",job=\"{job}\"}}"), one).await?;
+        let was = format!("some_metric of {job}: \"'\\#%{{}}[]");
+        for (label, value) in [
+            ("was", was.as_str()),
+            ("mapped_by", "me"),
+            ("lower", &job.to_lowercase()),
+            ("upper", &job.to_uppercase()),
+            ("pod_copy", &name),
+        ] {
+            ensure!(series.label(label) == value, "{label}: expected {value:?}, found {series:?}");
+        }
+        let up = prometheus.query(&format!("up{{namespace=\"{namespace}\",pod=\"{name}\"}}")).await?;
+        ensure!(one(&up).is_some_and(|up| up.value == 1.0), "{up:?}");
+        let rejected = prometheus.query("{namespace=\"stolen\"}").await?;
+        ensure!(rejected.is_empty(), "a relabeling chose the namespace: {rejected:?}");
+    }
+    Ok(())
+}
