@@ -145,7 +145,6 @@ impl Kind {
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 pub(crate) mod tests {
     use serde_json::{Value, json};
 

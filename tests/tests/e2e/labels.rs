@@ -109,24 +109,24 @@ spec:
 
 async fn a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after(sandbox: Sandbox) -> anyhow::Result<()> {
     let (prometheus, namespace) = (Prometheus::installed(sandbox.client.clone()), sandbox.namespace.clone());
-    sandbox.apply(&workload::push_group("all", ""))?;
+    // Half a minute between two scrapes, in which the pod has to linger.
+    sandbox.apply(&workload::push_group("all", "").replace("interval: 2s", "interval: 30s"))?;
     sandbox.group_ready("all").await?;
-    sandbox.apply(&workload::pod("other", "{}", "{}"))?;
     let pod =
         workload::opted_in("app").replace("terminationGracePeriodSeconds: 1", "terminationGracePeriodSeconds: 70");
     sandbox.apply(&pod.replace("sleep 3600", "trap exit TERM; sleep 3600 & wait"))?;
-    let address = sandbox.pod_ready("app").await?.status.and_then(|status| status.pod_ip).context("an address")?;
-    sandbox.pod_ready("other").await?;
+    sandbox.pod_ready("app").await?;
+    workload::push(&sandbox, "app", "job/backup", "some_metric 1")?;
+    let metric = format!("some_metric{{namespace=\"{namespace}\",job=\"backup\"}}");
+    let is = |value: f64| move |series: &[Series]| one(series).filter(|series| series.value == value);
+    until(&prometheus, &metric, is(1.0)).await?;
     let up = format!("up{{namespace=\"{namespace}\",pod=\"app\"}}");
     let alive = until(&prometheus, &up, one).await?;
     ensure!(alive.value == 1.0 && alive.label("instance").ends_with(":19091"), "{alive:?}");
     ensure!(alive.label("job") == "sidegate-all", "{alive:?}");
 
-    // A second scraper that stays connected and never comes back for what is pushed next: it is waited for.
-    let request = r"GET /metrics HTTP/1.1\r\nHost: app\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n";
-    let script = format!("(printf '{request}'; sleep 300) | nc {address} 19091 >/tmp/page 2>&1 &");
-    sandbox.exec("other", "app", &format!("{script} until grep -q push /tmp/page; do sleep 1; done"))?;
-    workload::push(&sandbox, "app", "job/backup", "some_metric 1")?;
+    // A scrape has just been: the next one is far.
+    workload::push(&sandbox, "app", "job/backup", "some_metric 2")?;
     sandbox.kubectl.run(&["--namespace", &namespace, "delete", "pod", "app", "--wait=false"])?;
     let pods = sandbox.api::<Pod>();
     wait::until("the app to end before its sidecar", STEP, || async {
@@ -142,10 +142,11 @@ async fn a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after(sandbox:
     })
     .await?;
     let now = one(&prometheus.query("vector(time())").await?).context("a time")?.value;
-    let lingering = until(&prometheus, &format!("{up} and timestamp({up}) > {now}"), one).await?;
-    ensure!(lingering.value == 1.0, "a sidecar that lingers was scraped in vain: {lingering:?}");
-    until(&prometheus, &format!("some_metric{{namespace=\"{namespace}\",job=\"backup\"}}"), one).await?;
-
+    let scraped = format!("max_over_time((timestamp({up}) and {up} == 1)[5m:1s]) > {now}");
+    until(&prometheus, &scraped, one).await.context("a sidecar that lingers was scraped in vain")?;
+    let last = one(&prometheus.query(&format!("last_over_time({metric}[5m])")).await?);
+    ensure!(last.as_ref().is_some_and(|last| last.value == 2.0), "the last push is not there: {last:?}");
+    // The pod is gone, and with it the target.
     until(&prometheus, &up, |series| series.is_empty().then_some(())).await
 }
 
