@@ -439,3 +439,6 @@ impl Row {
         self.taken = self.taken.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;
