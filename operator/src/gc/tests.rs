@@ -389,7 +389,7 @@ fn a_page_is_read_where_blocking_does_no_harm() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_page_with_too_many_groups_is_an_incomplete_visit() {
     let fake = serve("127.19.12.1", &[("old", 4000)], Fake::default()).await;
     let more = (0..push_times::MOST_GROUPS).map(|n| (format!("young{n}"), NOW.to_string()));
