@@ -55,8 +55,10 @@ impl GatewayAddress {
         };
         let authority = uri.authority().filter(|authority| !authority.host().is_empty());
         let authority = authority.ok_or_else(|| bad("it has no host"))?;
-        let port = match (authority.port(), is_tls) {
-            (Some(port), _) => port.as_u16(),
+        // The library takes a number that is no port for none.
+        let written = authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+        let port = match (written, is_tls) {
+            (Some(port), _) => port.parse().map_err(|_| bad("its port is no number from 0 to 65535"))?,
             (None, true) => 443,
             (None, false) => 80,
         };
@@ -139,12 +141,13 @@ mod tests {
             ("http://pg?a=b", "it has a query or a fragment"),
             ("http://pg/#a", "it has a query or a fragment"),
             ("http://pg/a/../b", "its path has a . or .. in it"),
+            ("http://pg:70000", "its port is no number from 0 to 65535"),
         ] {
             let error = GatewayAddress::parse(url).unwrap_err().to_string();
             assert!(error.starts_with("expected spec.gateway.url to be such as https://"), "{error}");
             assert!(error.ends_with(&format!("found {url:?}: {cause}")), "{error}");
         }
-        for url in ["", "http://", "http://:9091", "http://pg:70000", "http://p g"] {
+        for url in ["", "http://", "http://:9091", "http://p g"] {
             assert!(GatewayAddress::parse(url).is_err(), "{url}");
         }
     }

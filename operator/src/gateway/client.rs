@@ -329,3 +329,6 @@ impl GatewayError {
         matches!(self, Self::Secret(_))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,3 +189,6 @@ fn reason_of(error: &GatewayError) -> &'static str {
         | GatewayError::Request(_) => reason::GATEWAY_UNREACHABLE,
     }
 }
+
+#[cfg(test)]
+mod tests;

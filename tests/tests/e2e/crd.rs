@@ -42,7 +42,37 @@ const WRONG: &[Wrong] = &[
     Wrong {
         name: "url",
         spec: "selector: null\n  gateway: {url: \"pushgateway:9091\"}",
-        sentence: "spec.gateway.url: Invalid value: expected an http or https URL without query",
+        sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
+    },
+    Wrong {
+        name: "url-with-user",
+        spec: "selector: null\n  gateway: {url: \"http://me:secret@pushgateway:9091\"}",
+        sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
+    },
+    Wrong {
+        name: "url-with-fragment",
+        spec: "selector: null\n  gateway: {url: \"http://pushgateway:9091/#a\"}",
+        sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
+    },
+    Wrong {
+        name: "url-with-step-up",
+        spec: "selector: null\n  gateway: {url: \"http://pushgateway:9091/a/../b\"}",
+        sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
+    },
+    Wrong {
+        name: "url-with-wrong-port",
+        spec: "selector: null\n  gateway: {url: \"http://pushgateway:70000\"}",
+        sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
+    },
+    Wrong {
+        name: "gateway-with-pod-monitor",
+        spec: "selector: null\n  gateway: {service: {name: pushgateway}}\n  scrape: {kind: PodMonitor}",
+        sentence: "spec.scrape.kind: a gateway has no pods of ours to monitor, expected ServiceMonitor or None",
+    },
+    Wrong {
+        name: "url-with-service-monitor",
+        spec: "selector: null\n  gateway: {url: \"http://pushgateway:9091\"}\n  scrape: {kind: ServiceMonitor}",
+        sentence: "spec.scrape.kind: a ServiceMonitor needs a Service, expected spec.gateway.service",
     },
     Wrong {
         name: "stale-after",
@@ -164,5 +194,17 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(
         "{apiVersion: sidegate.dev/v1alpha1, kind: PushGroup, metadata: {name: gateway}, \
                    spec: {gateway: {service: {name: pushgateway}}, staleAfter: 7d}}",
-    )
+    )?;
+    for (name, url) in [
+        ("prefix", "https://pushgateway.example:9091/a/b%20c/"),
+        ("address", "http://10.0.0.7:9091"),
+        ("six", "http://[fd00::7]:9091"),
+        ("bare", "http://pushgateway"),
+    ] {
+        sandbox.apply(&format!(
+            "{{apiVersion: sidegate.dev/v1alpha1, kind: PushGroup, metadata: {{name: {name}}}, \
+             spec: {{gateway: {{url: \"{url}\", auth: {{secretName: pg}}}}, scrape: {{interval: 30s}}}}}}"
+        ))?;
+    }
+    Ok(())
 }
