@@ -43,7 +43,7 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_total: Option<i64>,
 
-    /// When the last of those pods ended.
+    /// When the last pod ended that is counted in `unseenTotal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_unseen_time: Option<Time>,
 

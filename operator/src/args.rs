@@ -81,7 +81,7 @@ pub struct Args {
     )]
     pub admin_listen_address: String,
 
-    /// How often all sidecars are looked at for stale groups.
+    /// How often a sidecar is looked at for the counts in a status, at most; what is stale is removed when it is due.
     #[arg(
         long = "collection.interval",
         env = "SIDEGATE_OPERATOR_COLLECTION_INTERVAL",

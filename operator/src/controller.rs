@@ -213,9 +213,8 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
     };
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
-    let written = write_status(ctx, group, |status, now, due| {
-        status::next(status, &facts(ctx, group, &outcome, due), now)
-    });
+    let written =
+        write_status(ctx, group, |status, now, due| status::next(status, &facts(ctx, group, &outcome, due), now));
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
         // The failure was told when it happened.

@@ -23,10 +23,7 @@ mod visit;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crds::PushGroup;
-use futures::{
-    StreamExt as _,
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::{

@@ -199,9 +199,9 @@ impl AppState {
 
     /// The same for the pod with that UID, which takes what was signed by the keys in the folder.
     #[must_use]
-    pub fn trusting(store: Store, trust_dir: PathBuf, pod_uid: String) -> Self {
+    pub fn trusting(store: Store, settings: Settings, trust_dir: PathBuf, pod_uid: String) -> Self {
         let operator = OperatorAccess::new(Some(trust_dir), Some(pod_uid));
-        Self::with_access(store, operator, Access::default(), Settings::default())
+        Self::with_access(store, operator, Access::default(), settings)
     }
 
     /// The same for those who have a token of that file.

@@ -284,7 +284,14 @@ impl Agenda {
     }
 
     /// A visit has ended; says how many have failed in a row.
-    pub(super) fn ended(&mut self, visit: &Visit, report: &PassReport, look: Option<Look>, went: Went, now: Instant) -> u32 {
+    pub(super) fn ended(
+        &mut self,
+        visit: &Visit,
+        report: &PassReport,
+        look: Option<Look>,
+        went: Went,
+        now: Instant,
+    ) -> u32 {
         if let Some(group) = self.groups.get_mut(&visit.uid) {
             group.removed.add(&report.removals());
             group.has_news |= 0 < report.collected;
@@ -439,3 +446,6 @@ impl Row {
         self.taken = self.taken.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

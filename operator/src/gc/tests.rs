@@ -142,6 +142,24 @@ fn group(spec: Value) -> PushGroup {
     group
 }
 
+impl Collector {
+    /// Makes a visit to everybody, and tells what is known then.
+    pub(in crate::gc) async fn visit_all(&self, agenda: &mut Agenda, stop: &Stop) {
+        let now = Instant::now();
+        self.look_at_objects(agenda, now);
+        agenda.everybody_is_due(now);
+        let mut visits = FuturesUnordered::new();
+        loop {
+            visits.extend(agenda.due(now).into_iter().map(|visit| self.visit(visit, stop)));
+            let Some(found) = visits.next().await else { break };
+            self.ended(agenda, found);
+        }
+        for telling in agenda.all_news(now, self.clock.now()) {
+            self.wake.try_send(self.tell(telling)).unwrap();
+        }
+    }
+}
+
 /// A collector that makes a visit to everybody when it is told to.
 struct Passes {
     collector: Collector,
@@ -178,18 +196,7 @@ impl Passes {
     }
 
     async fn make(&mut self) {
-        let now = Instant::now();
-        self.collector.look_at_objects(&mut self.agenda, now);
-        self.agenda.everybody_is_due(now);
-        let mut visits = FuturesUnordered::new();
-        loop {
-            visits.extend(self.agenda.due(now).into_iter().map(|visit| self.collector.visit(visit, &self.stop)));
-            let Some(found) = visits.next().await else { break };
-            self.collector.ended(&mut self.agenda, found);
-        }
-        for telling in self.agenda.all_news(now, self.collector.clock.now()) {
-            self.collector.wake.try_send(self.collector.tell(telling)).unwrap();
-        }
+        self.collector.visit_all(&mut self.agenda, &self.stop).await;
     }
 
     /// One pass; the report of the one group.
@@ -390,7 +397,7 @@ fn a_page_is_read_where_blocking_does_no_harm() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_page_with_too_many_groups_is_an_incomplete_visit() {
     let fake = serve("127.19.12.1", &[("old", 4000)], Fake::default()).await;
     let more = (0..push_times::MOST_GROUPS).map(|n| (format!("young{n}"), NOW.to_string()));
@@ -455,10 +462,14 @@ async fn check_cut_short(
 
 #[tokio::test]
 async fn a_visit_that_is_stopped_tells_only_what_it_removed() {
-    check_cut_short("127.19.14.1", async |sender, _, _| sender.request(), |reports| {
-        assert_eq!(reports.last("uid"), None);
-        false
-    })
+    check_cut_short(
+        "127.19.14.1",
+        async |sender, _, _| sender.request(),
+        |reports| {
+            assert_eq!(reports.last("uid"), None);
+            false
+        },
+    )
     .await;
 }
 

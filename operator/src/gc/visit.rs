@@ -113,9 +113,7 @@ impl Collector {
         report.targets = 1;
         let collecting = async {
             match &visit.target {
-                CollectionTarget::Sidecar(target) => {
-                    self.collect(&visit, target, stop, &mut report, &mut look).await
-                }
+                CollectionTarget::Sidecar(target) => self.collect(&visit, target, stop, &mut report, &mut look).await,
                 CollectionTarget::Gateway(target) => {
                     self.collect_gateway(&visit, target, stop, &mut report, &mut look).await
                 }

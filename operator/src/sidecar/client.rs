@@ -42,12 +42,12 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest page that is read: 200 bytes for each of the groups that are taken from one.
 const LONGEST_PAGE: usize = 4 * 1024 * 1024;
 
-/// The longest page that anybody may have at any time: that of some thousand groups. What is longer needs one of few
+/// The longest page that anybody may have at any time: that of a thousand groups. What is longer needs one of few
 /// places, since it may take ten times its length while it is worked on.
-const SHORT_PAGE: usize = 512 * 1024;
+const SHORT_PAGE: usize = 128 * 1024;
 
 /// How many longer pages are worked on at a time.
-const LONG_PAGES: usize = 3;
+const LONG_PAGES: usize = 2;
 
 /// How much of an answer's head is kept.
 const LONGEST_HEAD: usize = 32 * 1024;

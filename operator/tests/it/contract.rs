@@ -20,10 +20,10 @@ use operator::{
     signing::OperatorKey,
 };
 use proptest::prelude::*;
-use protocol::{GroupingKey, LabelSet, endpoints::IF_PUSH_TIME_HEADER, trust};
+use protocol::{GroupingKey, LabelSet, NameValidation, PathNames, endpoints::IF_PUSH_TIME_HEADER, trust};
 use sidecar::{
-    http::{AppState, router, scrape_router},
-    store::Store,
+    http::{AppState, Settings, router, scrape_router},
+    store::{Identity, IdentityRule, Rules, Store},
 };
 use tower::ServiceExt as _;
 
@@ -31,6 +31,8 @@ use tower::ServiceExt as _;
 struct Sidecar {
     state: AppState,
     scrape: SocketAddr,
+    /// How its push side reads names.
+    names: PathNames,
 }
 
 // === impl Sidecar ===
@@ -45,11 +47,11 @@ impl Sidecar {
         let scrape = listener.local_addr().unwrap();
         let app = scrape_router(state.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { state, scrape }
+        Self { state, scrape, names: PathNames::Literal }
     }
 
     async fn ask(&self, method: Method, key: &GroupingKey, push_time: Option<&str>, body: &'static str) -> u16 {
-        let mut request = Request::builder().method(method).uri(key.to_path());
+        let mut request = Request::builder().method(method).uri(key.to_path_for(self.names));
         if let Some(push_time) = push_time {
             request = request.header(IF_PUSH_TIME_HEADER, push_time);
         }
@@ -178,7 +180,7 @@ fn timestamp() -> jiff::Timestamp {
 async fn what_the_operator_signs_is_removed_whatever_its_labels() {
     let key = || OperatorKey::from_seed(&[1; 32]);
     let folder = TrustFolder::with("hostile", &key());
-    let state = AppState::trusting(Store::new(), folder.0.clone(), "uid-1".to_owned());
+    let state = AppState::trusting(Store::new(), Settings::default(), folder.0.clone(), "uid-1".to_owned());
     let sidecar = Sidecar::serve(state).await;
     for key in hostile() {
         sidecar.push(&key).await;
@@ -196,6 +198,67 @@ async fn what_the_operator_signs_is_removed_whatever_its_labels() {
         assert_eq!(removed.unwrap(), Removal::Removed, "{key}");
     }
     assert_eq!(sidecar.read().await, push_times::Reading::default());
+}
+
+#[tokio::test]
+async fn what_a_sidecar_takes_or_shows_otherwise_reads_back_and_is_removed() {
+    let operator = || OperatorKey::from_seed(&[1; 32]);
+    let folder = TrustFolder::with("otherwise", &operator());
+    let identity =
+        Identity { pod: Some("web-0".into()), namespace: Some("data".into()), rule: IdentityRule::Rename };
+    let store = Store::with(Rules { identity, ..Rules::default() });
+    let settings = Settings { names: NameValidation::Utf8, allows_missing_job: true, ..Settings::default() };
+    let state = AppState::trusting(store, settings, folder.0.clone(), "uid-1".to_owned());
+    let sidecar = Sidecar { names: PathNames::Utf8, ..Sidecar::serve(state).await };
+    let named = ["größe", "with space", "quo\"te", "back\\slash", "new\nline", "a/b", "..", "U__a_b", "a.b", "{", "="];
+    let keys: BTreeSet<_> = named
+        .into_iter()
+        .map(|name| key(&[("job", "named"), (name, "x")]))
+        .chain([
+            key(&[("job", "")]),
+            key(&[("job", ""), ("part", "1")]),
+            key(&[("job", "identity"), ("pod", "db-1")]),
+            key(&[("job", "identity"), ("pod", "web-0")]),
+            key(&[("job", "identity"), ("namespace", "other")]),
+            key(&[("job", "identity"), ("exported_pod", "db-2")]),
+            key(&[("job", "identity"), ("pod", "db-1"), ("exported_pod", "db-3")]),
+            key(&[("job", "empty"), ("instance", ""), ("pod", "db-1")]),
+        ])
+        .collect();
+    for key in &keys {
+        sidecar.push(key).await;
+    }
+    let reading = sidecar.read().await;
+    assert_eq!(reading.unreadable, 0);
+    assert_eq!(reading.groups.iter().map(|group| group.key.clone()).collect::<BTreeSet<_>>(), keys);
+    let client = SidecarClient::new(operator());
+    for group in &reading.groups {
+        let removed = client.remove(sidecar.scrape, "uid-1", &group.key, Seen::of(group), timestamp()).await;
+        assert_eq!(removed.unwrap(), Removal::Removed, "{}", group.key);
+    }
+    assert_eq!(sidecar.read().await, push_times::Reading::default());
+}
+
+#[tokio::test]
+async fn a_group_that_was_refused_again_is_not_deleted() {
+    let operator = || OperatorKey::from_seed(&[1; 32]);
+    let folder = TrustFolder::with("refused", &operator());
+    let state = AppState::trusting(Store::new(), Settings::default(), folder.0.clone(), "uid-1".to_owned());
+    let sidecar = Sidecar::serve(state).await;
+    sidecar.push(&key(&[("job", "a")])).await;
+    let refused = key(&[("job", "b")]);
+    let refuse = async || {
+        let status = sidecar.ask(Method::PUT, &refused, None, "# TYPE contract counter\ncontract 1\n").await;
+        assert_eq!(status, 400);
+        sidecar.read().await.groups.into_iter().find(|group| group.key == refused).unwrap()
+    };
+    let (seen, now) = (refuse().await, refuse().await);
+    assert!(seen.failure_time < now.failure_time, "{seen:?} {now:?}");
+    let client = SidecarClient::new(operator());
+    let remove = async |seen| client.remove(sidecar.scrape, "uid-1", &refused, seen, timestamp()).await.unwrap();
+    assert_eq!(remove(Seen::of(&seen)).await, Removal::MovedOn);
+    assert_eq!(remove(Seen::of(&now)).await, Removal::Removed);
+    assert_eq!(sidecar.read().await.groups.len(), 1);
 }
 
 #[tokio::test]

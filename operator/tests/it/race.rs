@@ -35,7 +35,7 @@ use operator::{
 use protocol::trust;
 use serde_json::json;
 use sidecar::{
-    http::{AppState, router, scrape_router},
+    http::{AppState, Settings, router, scrape_router},
     store::Store,
 };
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ struct Sidecar {
 }
 
 async fn sidecar(number: u64, scrape_port: u16, trusted: PathBuf) -> Sidecar {
-    let state = AppState::trusting(Store::new(), trusted, format!("uid-{number}"));
+    let state = AppState::trusting(Store::new(), Settings::default(), trusted, format!("uid-{number}"));
     let push = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let page = tokio::net::TcpListener::bind((format!("127.24.1.{number}"), scrape_port)).await.unwrap();
     let addresses = Sidecar { push: push.local_addr().unwrap(), page: page.local_addr().unwrap() };

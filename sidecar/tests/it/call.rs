@@ -46,7 +46,7 @@ impl Calls {
 
     /// For the pod with that UID, with the operator's keys in that folder.
     pub(crate) fn trusting(trust_dir: PathBuf, pod_uid: &str) -> Self {
-        Self::of(&AppState::trusting(Store::new(), trust_dir, pod_uid.to_owned()))
+        Self::of(&AppState::trusting(Store::new(), Settings::default(), trust_dir, pod_uid.to_owned()))
     }
 
     /// For those who have a token of that file.

@@ -1,10 +1,16 @@
 //! Stale groups go, fresh ones stay, nobody but the operator deletes, and the status says so.
 
 use anyhow::ensure;
+use crds::{
+    PushGroup,
+    status::{condition, reason},
+};
 use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
 };
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
 use protocol::{endpoints, grouping_key::GroupingKey, label_set::LabelSet};
 
 use crate::workload;
@@ -13,6 +19,8 @@ crate::world::tests![
     a_stale_group_disappears_and_a_fresh_one_beside_it_stays,
     status_counts_are_right,
     a_dry_run_reports_and_removes_nothing,
+    groups_that_no_scrape_saw_are_counted_once_and_told,
+    an_expression_that_only_the_operator_cannot_read_is_a_condition_that_heals,
     nobody_but_the_operator_deletes_at_the_scrape_port,
 ];
 
@@ -45,6 +53,9 @@ async fn a_stale_group_disappears_and_a_fresh_one_beside_it_stays(sandbox: Sandb
             (counts == (Some(2), Some(1), Some(0))).then_some(())
         })
         .await?;
+    let told = event(&sandbox, "all", "Collected").await?;
+    let is_told = ["Removed ", "job=\"old\"", " in pod app, "].iter().all(|part| told.contains(part));
+    ensure!(is_told, "{told}");
     // Pushed again it is a new group.
     workload::push(&sandbox, "app", "job/old/instance/1", "some_metric 4")?;
     ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"1\",job=\"old\"} 4"));
@@ -98,7 +109,68 @@ async fn a_dry_run_reports_and_removes_nothing(sandbox: Sandbox) -> anyhow::Resu
         })
         .await?;
     ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"old\"} 1"));
+    let message = sandbox.condition("all", condition::COLLECTED, "True").await?.message;
+    let start = "Every sidecar was looked at; dryRun: nothing is removed, 1 would be: {job=\"old\"} in pod app, ";
+    ensure!(message.starts_with(start), "{message}");
     Ok(())
+}
+
+async fn groups_that_no_scrape_saw_are_counted_once_and_told(sandbox: Sandbox) -> anyhow::Result<()> {
+    // Nobody scrapes, and it is not waited for long.
+    let group = |stale_after: &str| {
+        format!(
+            "apiVersion: sidegate.dev/v1alpha1\nkind: PushGroup\nmetadata: {{name: all}}\nspec:\n  selector: \
+             {{matchLabels: {{app: etl}}}}\n  scrape: {{kind: None}}\n  sidecar: {{holdOpen: 1s}}\n  \
+             staleAfter: {stale_after}\n"
+        )
+    };
+    sandbox.apply(&group("1h"))?;
+    sandbox.group_ready("all").await?;
+    let push = "wget -q -O- --post-data 'some_metric 1' $(PUSHGATEWAY_URL)/metrics/job";
+    let manifest = workload::opted_in("early")
+        .replace("echo workload started; sleep 3600", &format!("{push}/a && {push}/b"))
+        .replace("terminationGracePeriodSeconds: 1", "restartPolicy: Never");
+    sandbox.apply(&manifest)?;
+    let unseen = |group: &PushGroup| group.status.as_ref()?.unseen_total.filter(|total| 0 < *total);
+    let total = sandbox.group_until("all", "unseen groups counted", unseen).await?;
+    let sentence = "Pod early ended with 2 groups that no scrape had seen";
+    let told = event(&sandbox, "all", "GroupsUnseen").await?;
+    let message = sandbox.condition("all", condition::ALL_SEEN, "False").await?.message;
+    ensure!((total, told.as_str(), message.as_str()) == (2, sentence, sentence), "{total} {told} {message}");
+    // The pod is still there to be seen.
+    sandbox.apply(&group("2h"))?;
+    let settled = |group: &PushGroup| {
+        let status = group.status.as_ref()?;
+        (status.observed_generation == Some(2)).then_some(status.unseen_total)
+    };
+    let total = sandbox.group_until("all", "the new generation to be observed", settled).await?;
+    ensure!(total == Some(2), "counted again: {total:?}");
+    Ok(())
+}
+
+async fn an_expression_that_only_the_operator_cannot_read_is_a_condition_that_heals(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    // The API server takes a brace that opens nothing for a character.
+    let rules = |expression: &str| format!("  rules: [{{match: {{job: \"{expression}\"}}, staleAfter: 1h}}]");
+    sandbox.apply(&workload::push_group("all", &rules("a{")))?;
+    let bad = sandbox.condition("all", condition::COLLECTED, "False").await?;
+    let start = "Nothing is collected: spec.rules[0].match.job: expected a regular expression, found \"a{\": ";
+    ensure!(bad.reason == reason::BAD_RULE && bad.message.starts_with(start), "{} {}", bad.reason, bad.message);
+    sandbox.apply(&workload::push_group("all", &rules("a[{]")))?;
+    sandbox.condition("all", condition::COLLECTED, "True").await?;
+    Ok(())
+}
+
+/// Waits for an Event about a `PushGroup`; its note.
+async fn event(sandbox: &Sandbox, name: &str, reason: &str) -> anyhow::Result<String> {
+    wait::until(&format!("an Event {reason} about {name}"), STEP, || async {
+        let events = sandbox.api::<Event>().list(&ListParams::default()).await?;
+        let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name);
+        let found = events.items.into_iter().find(|event| about(event) && event.reason.as_deref() == Some(reason));
+        Ok(found.and_then(|event| event.note))
+    })
+    .await
 }
 
 async fn nobody_but_the_operator_deletes_at_the_scrape_port(sandbox: Sandbox) -> anyhow::Result<()> {

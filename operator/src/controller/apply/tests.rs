@@ -313,8 +313,8 @@ fn with_group(status: Value) -> (FakeServer, PushGroup) {
 async fn write(ctx: &Context, group: &PushGroup) -> Result<(), kube::Error> {
     let next = |status: &PushGroupStatus, _: Timestamp, due: &Due| {
         let total = status.collected_total.unwrap_or_default() + due.collected;
-        let unseen = status.unseen_total.unwrap_or_default() + due.unseen();
-        PushGroupStatus { collected_total: Some(total), unseen_total: Some(unseen), ..status.clone() }
+        let unseen = status.unseen_total.map(|total| total + due.unseen());
+        PushGroupStatus { collected_total: Some(total), unseen_total: unseen, ..status.clone() }
     };
     write_status(ctx, group, next).await
 }

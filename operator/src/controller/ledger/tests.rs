@@ -141,9 +141,11 @@ fn counted_pods_are_remembered_up_to_a_limit() {
 #[test]
 fn an_ending_is_read_from_the_sidecars_state() {
     let pod = |name: &str, state: serde_json::Value| -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "etl-1", "uid": "uid"}, "status": {"initContainerStatuses": [
-            {"name": name, "state": state, "ready": false, "restartCount": 0, "image": "", "imageID": ""},
-        ]}}))
+        serde_json::from_value(
+            json!({"metadata": {"name": "etl-1", "uid": "uid"}, "status": {"initContainerStatuses": [
+                {"name": name, "state": state, "ready": false, "restartCount": 0, "image": "", "imageID": ""},
+            ]}}),
+        )
         .unwrap()
     };
     let ended = |message: &str| json!({"terminated": {"exitCode": 0, "message": message, "finishedAt": at(50)}});

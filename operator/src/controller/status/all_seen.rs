@@ -90,6 +90,10 @@ mod tests {
     fn an_old_ending_is_no_news() {
         let (status, said) = after(&PushGroupStatus::default(), &[ending("a", 7200, 3)], NOW);
         assert!(said.starts_with("True"), "{said}");
-        assert_eq!(status.last_unseen_time, Some(Time(NOW - SignedDuration::from_secs(7200))), "it counts all the same");
+        assert_eq!(
+            status.last_unseen_time,
+            Some(Time(NOW - SignedDuration::from_secs(7200))),
+            "it counts all the same"
+        );
     }
 }

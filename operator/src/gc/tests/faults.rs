@@ -122,7 +122,9 @@ async fn all_are_collected(fakes: &[Fake]) {
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_is_a_failure_with_a_reason() {
-    let reasons = ["timeout", "connect", "body", "body", "connect", "status", "connect", "body", "timeout", "", "timeout", "body"];
+    let reasons = [
+        "timeout", "connect", "body", "body", "connect", "status", "connect", "body", "timeout", "", "timeout", "body",
+    ];
     for (nth, (fault, reason)) in FAULTS.into_iter().zip(reasons).enumerate() {
         let address = format!("127.23.1.{}", nth + 1);
         faulty(&address, fault, Arc::default()).await;

@@ -145,8 +145,12 @@ impl World {
 }
 
 fn look() -> impl Strategy<Value = Look> {
-    (0_u32..1000, 0_u32..5000, 0_u32..2000, 0_u32..5000)
-        .prop_map(|(date, answer, work, removal)| Look { date, answer, work, removal })
+    (0_u32..1000, 0_u32..5000, 0_u32..2000, 0_u32..5000).prop_map(|(date, answer, work, removal)| Look {
+        date,
+        answer,
+        work,
+        removal,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

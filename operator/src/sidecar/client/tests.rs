@@ -92,7 +92,10 @@ async fn at_push_time_zero_a_delete_depends_on_the_failure_time_too() {
     };
     client().remove(address, "uid", &group.key, Seen::of(&group), Timestamp::UNIX_EPOCH).await.unwrap();
     let headers = seen.lock().unwrap()[0].1.clone();
-    assert_eq!((&headers[IF_PUSH_TIME_HEADER], &headers[IF_PUSH_FAILURE_TIME_HEADER]), (&"0".parse().unwrap(), &"5.5".parse().unwrap()));
+    assert_eq!(
+        (&headers[IF_PUSH_TIME_HEADER], &headers[IF_PUSH_FAILURE_TIME_HEADER]),
+        (&"0".parse().unwrap(), &"5.5".parse().unwrap())
+    );
     let header = SignatureHeader::parse(headers[SIGNATURE_HEADER].to_str().unwrap()).unwrap();
     let signed = SignedRequest {
         method: "DELETE",
