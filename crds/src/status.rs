@@ -43,6 +43,10 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_total: Option<i64>,
 
+    /// When the last pod ended that is counted in `unseenTotal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_unseen_time: Option<Time>,
+
     /// Pushes that the gateway refused, since this object was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_total: Option<i64>,
@@ -64,6 +68,8 @@ pub mod condition {
     pub const MONITORS_SYNCED: &str = "MonitorsSynced";
     /// Every sidecar, or the gateway, could be asked, and every stale group removed.
     pub const COLLECTED: &str = "Collected";
+    /// No pod has ended of late with groups that no scrape had seen.
+    pub const ALL_SEEN: &str = "AllSeen";
     /// The gateway of `spec.gateway` could be read.
     pub const GATEWAY_REACHABLE: &str = "GatewayReachable";
 }
@@ -92,6 +98,10 @@ pub mod reason {
     pub const NO_LIMIT: &str = "NoLimit";
     /// A regular expression of a rule does not compile.
     pub const BAD_RULE: &str = "BadRule";
+    /// No pod has ended of late with unseen groups.
+    pub const NOTHING_UNSEEN: &str = "NothingUnseen";
+    /// A pod has ended with groups that no scrape had seen.
+    pub const GROUPS_UNSEEN: &str = "GroupsUnseen";
     /// The gateway could be read.
     pub const GATEWAY_REACHED: &str = "Reached";
     /// There is no connection to the gateway, no answer in time, or no trust in its certificate.

@@ -77,6 +77,10 @@ impl Memory {
     pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str) {
         let mut entries = self.entries();
         let entry = entries.entry(group.clone()).or_default();
+        if entry.uid.is_empty() {
+            // What has come before the first look stays.
+            uid.clone_into(&mut entry.uid);
+        }
         if entry.uid != uid {
             *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
         }
@@ -125,6 +129,14 @@ impl Memory {
     /// Works on the account of collected groups.
     pub fn ledger<T>(&self, group: &ObjectRef<PushGroup>, work: impl FnOnce(&mut Ledger) -> T) -> T {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
+    }
+
+    /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
+    pub fn forget_outcomes(&self) {
+        for entry in self.entries().values_mut() {
+            *entry = Entry { uid: entry.uid.clone(), ledger: std::mem::take(&mut entry.ledger), ..Entry::default() };
+            entry.ledger.may_be_behind();
+        }
     }
 
     /// The group is gone.

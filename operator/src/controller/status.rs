@@ -5,6 +5,7 @@
 //!
 //! *Never:* the API server, how the facts came about.
 
+mod all_seen;
 mod gateway_reachable;
 
 use crds::{
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use self::gateway_reachable::{gateway_collected, gateway_reachable, given_by_url, is_unreachable};
-use super::apply::Outcome;
+use super::{apply::Outcome, ledger::Due};
 use crate::gc::report::PassReport;
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -46,8 +47,8 @@ pub struct Facts<'a> {
     pub monitors: &'a Outcome,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
-    /// Collected groups that are not in the status yet.
-    pub collected: i64,
+    /// What is not in the totals yet.
+    pub due: &'a Due,
     /// Whether the gateway is given by URL.
     pub by_url: bool,
 }
@@ -66,8 +67,9 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
     let carried = PushGroupStatus {
         observed_generation: facts.generation,
         mode: Some(facts.mode.as_str().to_owned()),
-        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.collected)),
-        unseen_total: previous.unseen_total,
+        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.due.collected)),
+        unseen_total: Some(previous.unseen_total.unwrap_or_default().saturating_add(facts.due.unseen())),
+        last_unseen_time: all_seen::last_time(previous, &facts.due.endings),
         refused_total: previous.refused_total,
         ..PushGroupStatus::default()
     };
@@ -96,6 +98,7 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
                     condition(condition::READY, ready),
                     condition(condition::MONITORS_SYNCED, monitors),
                     condition(condition::COLLECTED, collected),
+                    condition(condition::ALL_SEEN, all_seen::all_seen(previous, &facts.due.endings, now)),
                 ],
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
                 ..counted(carried, previous, facts.pass.as_ref(), now)
@@ -182,11 +185,20 @@ fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
         return verdict;
     }
     let message = if pass.dry_run {
-        "Every sidecar was looked at; dryRun: nothing is removed"
+        format!("Every sidecar was looked at; dryRun: nothing is removed{}", would_go(pass))
     } else {
-        "Every sidecar was looked at, and every stale group removed"
+        "Every sidecar was looked at, and every stale group removed".to_owned()
     };
-    Verdict::yes(reason::PASS_COMPLETE, message.to_owned())
+    Verdict::yes(reason::PASS_COMPLETE, message)
+}
+
+fn would_go(pass: &PassReport) -> String {
+    let more = pass.stale.saturating_sub(pass.would_go.len() as u64);
+    match (pass.stale, more) {
+        (0, _) => ", and nothing would be".to_owned(),
+        (stale, 0) => format!(", {stale} would be: {}", pass.would_go.join("; ")),
+        (stale, more) => format!(", {stale} would be: {}; and {more} more", pass.would_go.join("; ")),
+    }
 }
 
 fn bad_rule(pass: &PassReport) -> Option<Verdict> {
@@ -267,6 +279,7 @@ impl Verdict {
             reason::NO_LIMIT,
             reason::PASS_COMPLETE,
             reason::NO_PASS_YET,
+            reason::GROUPS_UNSEEN,
             reason::GATEWAY_REACHED,
             reason::GATEWAY_UNREACHABLE,
             reason::NO_PUSHGATEWAY,

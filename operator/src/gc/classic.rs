@@ -10,15 +10,15 @@
 use std::time::Duration;
 
 use crds::status::reason;
-use jiff::SignedDuration;
 use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{
     Collector,
-    policy::{Policy, expired},
+    policy::{Policy, expired, first_staleness},
     report::{GatewayState, PassReport},
+    target_clock::TargetClock,
     targets::GatewayTarget,
-    visit::{End, Visit, VisitError, newest, skew},
+    visit::{End, FEW, Look, Visit, VisitError, described, newest},
 };
 use crate::{
     gateway::{
@@ -49,16 +49,19 @@ impl Collector {
         target: &GatewayTarget,
         stop: &Stop,
         report: &mut PassReport,
+        look: &mut Option<Look>,
     ) -> Result<End, VisitError> {
         let mut session = self.gateways.open(target).await?;
         let page = session.read().await?;
-        let skew = skew(page.date, self.clock.now());
+        let clock = TargetClock::of(page.date, self.clock.now(), Instant::now())?;
         let reading = spawn_blocking(move || push_times::read(&page.text)).await?;
         self.count_unreadable(visit, &reading);
         report.groups = reading.groups.len() as u64;
         report.newest_push = newest(&reading.groups);
+        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
+        *look = Some(Look { at: clock.read_at(), first_staleness: first });
 
-        let end = self.remove_from_gateway(visit, &mut session, &reading.groups, skew, stop, report).await?;
+        let end = self.remove_from_gateway(visit, &mut session, &reading.groups, &clock, stop, report).await?;
         if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
     }
 
@@ -67,37 +70,38 @@ impl Collector {
         visit: &Visit,
         session: &mut GatewaySession,
         groups: &[GroupAge],
-        skew: SignedDuration,
+        clock: &TargetClock,
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
         let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
-        let stale = expired(groups, policy, self.at_the_target(skew));
+        let stale = expired(groups, policy, clock.shows(Instant::now()));
         report.stale = stale.len() as u64;
         if group.spec.dry_run || stale.is_empty() {
+            report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
             return Ok(End::Whole);
         }
         let keys = session.true_keys().await?;
         let until = Instant::now() + REMOVING;
         let mut kept = None;
         for expired in &stale {
-            if stop.is_requested() || !self.is_asked_for(visit) {
+            if !self.may_go_on(visit, stop) {
                 return Ok(End::CutShort);
             }
             if until < Instant::now() {
                 return Err(VisitError::MoreToDo(report.stale));
             }
-            match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), skew).await {
-                Ok(Removal::Removed) => {
+            let still = || self.may_go_on(visit, stop);
+            match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock, still).await {
+                Ok(None) => return Ok(End::CutShort),
+                Ok(Some(Removal::Removed)) => {
                     report.stale -= 1;
-                    report.collected += 1;
                     report.groups -= 1;
-                    self.metrics.collected(1);
-                    let (group, age, limit) = (&expired.group.key, expired.age, expired.limit);
-                    tracing::info!(target = %visit.target, %group, age, limit, "removed a stale group");
+                    self.removed(visit, expired, report);
                 }
-                Ok(Removal::MovedOn) => {
+                Ok(Some(Removal::MovedOn)) => {
                     report.stale -= 1;
+                    self.metrics.moved_on();
                     let group = &expired.group.key;
                     tracing::debug!(target = %visit.target, %group, "a stale group was pushed again");
                 }
@@ -111,18 +115,20 @@ impl Collector {
         kept.map_or(Ok(End::Whole), |(groups, last)| Err(VisitError::GatewayKeeps { groups, last }))
     }
 
-    /// Removes a group if it is there as it was seen, and as stale.
+    /// Removes a group if it is there as it was seen, and as stale; nothing where nobody wants it any more once the page
+    /// is in, which may take its time.
     async fn remove_unchanged(
         &self,
         session: &mut GatewaySession,
         seen: &GroupAge,
         policy: &Policy,
         keys: Option<&TrueKeys>,
-        skew: SignedDuration,
-    ) -> Result<Removal, GatewayError> {
+        clock: &TargetClock,
+        still: impl Fn() -> bool,
+    ) -> Result<Option<Removal>, GatewayError> {
         let meant = match meant(&seen.key, keys) {
             Meant::Any(meant) => meant,
-            Meant::Gone => return Ok(Removal::MovedOn),
+            Meant::Gone => return Ok(Some(Removal::MovedOn)),
             Meant::Unclear => return Err(GatewayError::Unclear(seen.key.clone())),
         };
         let mut removal = Removal::MovedOn;
@@ -132,13 +138,16 @@ impl Collector {
             // Where a thread may block, if it is long; of a short page that would take longer than reading it.
             let again = push_times::read(&again.text);
             if !is_unchanged(seen, &again, |group| {
-                !expired(std::slice::from_ref(group), policy, self.at_the_target(skew)).is_empty()
+                !expired(std::slice::from_ref(group), policy, clock.shows(Instant::now())).is_empty()
             }) {
                 break;
             }
+            if !still() {
+                return Ok(None);
+            }
             removal = session.remove(&key, &seen.push_time_text).await?;
         }
-        Ok(removal)
+        Ok(Some(removal))
     }
 }
 
@@ -165,6 +174,7 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
         VisitError::GatewayKeeps { .. }
         | VisitError::NotRemoved { .. }
         | VisitError::MoreToDo(_)
+        | VisitError::Clock(_)
         | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
     })
 }

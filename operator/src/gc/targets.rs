@@ -46,6 +46,8 @@ pub struct Target {
     pub uid: String,
     /// The pod's address.
     pub address: IpAddr,
+    /// How often its container was restarted: with each, what it holds may be another.
+    pub restarts: i32,
 }
 
 /// Namespace and name of a `PushGroup`.
@@ -67,7 +69,7 @@ pub fn target(pod: &Pod) -> Option<Target> {
     let sidecar = status.init_container_statuses.iter().flatten().find(|status| status.name == SIDECAR_CONTAINER)?;
     sidecar.state.as_ref()?.running.as_ref()?;
     let address: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
-    Some(Target { pod: pod.name_any(), uid: pod.uid()?, address })
+    Some(Target { pod: pod.name_any(), uid: pod.uid()?, address, restarts: sidecar.restart_count })
 }
 
 /// The gateway a `PushGroup` names, unless it has sidecars.

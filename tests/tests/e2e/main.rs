@@ -39,8 +39,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Conclusion {
-    let tests =
-        [monitors::TESTS, cluster::TESTS, collection::TESTS, crd::TESTS, gateways::TESTS, injection::TESTS, rights::TESTS].concat();
+    let tests = [
+        monitors::TESTS,
+        cluster::TESTS,
+        collection::TESTS,
+        crd::TESTS,
+        gateways::TESTS,
+        injection::TESTS,
+        rights::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|test| {
         let module = test.module.trim_start_matches("e2e::");
         Trial::ignorable_test(format!("{module}::{}", test.name), move || carry_out(test))

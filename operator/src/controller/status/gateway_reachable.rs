@@ -73,6 +73,7 @@ fn sentence(error: &str) -> String {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::Due;
     use super::*;
     use crate::controller::{
         apply::Outcome,
@@ -86,14 +87,14 @@ mod tests {
     }
 
     fn status(previous: &PushGroupStatus, by_url: bool, pass: Option<PassReport>) -> PushGroupStatus {
-        let monitors = Outcome::Applied;
+        let (monitors, due) = (Outcome::Applied, Due::default());
         let facts = Facts {
             mode: Mode::Gateway,
             generation: Some(3),
             sidecars: None,
             monitors: &monitors,
             pass,
-            collected: 0,
+            due: &due,
             by_url,
         };
         next(previous, &facts, NOW)

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -23,9 +24,11 @@ use tokio::sync::mpsc;
 use crate::{
     cache::Cache,
     clock::Clock,
+    events::{Events, tests::server},
     gateway::Gateways,
     gc::{
-        Collector, Memory,
+        Collector,
+        agenda::Agenda,
         report::{GatewayState, PassReport},
     },
     sidecar::client::SidecarClient,
@@ -124,7 +127,7 @@ fn key(labels: &[(&str, &str)]) -> GroupingKey {
 /// Passes over the gateway of one `PushGroup`, with an API server that has one Secret, or says why not.
 struct Passes {
     collector: Collector,
-    memory: Memory,
+    agenda: Agenda,
     _woken: mpsc::Receiver<kube::runtime::reflector::ObjectRef<PushGroup>>,
     stop: stop::Stop,
     _sender: stop::StopSender,
@@ -150,14 +153,15 @@ impl Passes {
             wake,
             clock: Clock::from_fn(|| Timestamp::from_second(NOW).unwrap()),
             metrics: Arc::default(),
+            events: Events::to(&server().0),
         };
         let (sender, stop) = stop::channel();
-        Self { collector, memory: Memory::default(), _woken: woken, stop, _sender: sender, secret }
+        Self { collector, agenda: Agenda::new(Duration::from_secs(10)), _woken: woken, stop, _sender: sender, secret }
     }
 
     /// One pass; the report of the one group.
     async fn next(&mut self) -> PassReport {
-        self.collector.pass(&mut self.memory, &self.stop).await;
+        self.collector.visit_all(&mut self.agenda, &self.stop).await;
         self.collector.reports.last("uid").unwrap()
     }
 
