@@ -8,14 +8,21 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
-use crate::parts::{Parts, package};
+use crate::{
+    image::Image,
+    parts::{Parts, package},
+};
 
 /// The version that everything is compared with; the newest that a package registry has as a program.
 pub const VERSION: &str = "1.5.1";
+
+/// The name of the reference's image in a cluster of ours.
+pub const IMAGE: &str = "localhost/pushgateway:1.5.1";
 
 const PROGRAM: &str = "prometheus-pushgateway";
 
@@ -26,6 +33,20 @@ const PROGRAM: &str = "prometheus-pushgateway";
 pub fn find_or_download() -> anyhow::Result<PathBuf> {
     ensure!(cfg!(target_os = "linux"), "the reference is a Debian package, which needs Linux");
     Parts::locate()?.find_or_make(PROGRAM, &format!("{PROGRAM}-{VERSION}"), unpack)
+}
+
+/// The reference as an image, with the libraries it is linked to.
+///
+/// # Errors
+/// When it cannot be had, or nobody can tell its libraries.
+pub fn image() -> anyhow::Result<Image> {
+    let program = find_or_download()?;
+    let mut image = Image::of_program(IMAGE, "pushgateway", &program);
+    let output = Command::new("ldd").arg(&program).output().context("ldd")?;
+    let libraries = String::from_utf8(output.stdout)?;
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    image.files.extend(paths.map(|path| (path.display().to_string().trim_start_matches('/').to_owned(), path.clone())));
+    Ok(image)
 }
 
 fn unpack(folder: &Path) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ use hyper::{
     body::Incoming,
     header::{ACCEPT, AUTHORIZATION, DATE, HOST, HeaderValue},
 };
+use jiff::Timestamp;
 use protocol::{
     GroupingKey,
     endpoints::{API_PATH, IF_PUSH_TIME_HEADER, METRICS_PATH, NAME_PARAMETER, OPERATOR_READ_HEADER},
@@ -31,7 +32,7 @@ use super::{
     page::{PageError, PushLines},
     secret::SecretError,
 };
-use crate::sidecar::client::{Page, Removal, parse_date};
+use crate::sidecar::client::{Removal, parse_date};
 
 /// How long one request may take, its answer included: a gateway with very many series takes seconds for its page.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,6 +53,15 @@ pub struct GatewaySession {
     tls: Option<Arc<ClientConfig>>,
     /// For the next removal.
     ready: Option<Connection>,
+}
+
+/// What a gateway says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayPage {
+    /// The lines with push times.
+    pub text: String,
+    /// What time it was there.
+    pub date: Option<Timestamp>,
 }
 
 /// Why a gateway did not do as asked.
@@ -139,7 +149,7 @@ impl GatewaySession {
     ///
     /// # Errors
     /// When they are not all there within the timeout.
-    pub async fn read(&self) -> Result<Page, GatewayError> {
+    pub async fn read(&self) -> Result<GatewayPage, GatewayError> {
         let path = format!(
             "{METRICS_PATH}?{NAME_PARAMETER}={PUSH_TIME_SECONDS}&{NAME_PARAMETER}={PUSH_FAILURE_TIME_SECONDS}&\
              {NAME_PARAMETER}={OWN}"
@@ -159,7 +169,7 @@ impl GatewaySession {
                     break;
                 }
             }
-            Ok(Page { text: lines.finish().map_err(page)?, date, at: tokio::time::Instant::now(), room: None })
+            Ok(GatewayPage { text: lines.finish().map_err(page)?, date })
         })
         .await
     }

@@ -91,13 +91,15 @@ impl Collector {
             if until < Instant::now() {
                 return Err(VisitError::MoreToDo(report.stale));
             }
-            match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock).await {
-                Ok(Removal::Removed) => {
+            let still = || self.may_go_on(visit, stop);
+            match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock, still).await {
+                Ok(None) => return Ok(End::CutShort),
+                Ok(Some(Removal::Removed)) => {
                     report.stale -= 1;
                     report.groups -= 1;
                     self.removed(visit, expired, report);
                 }
-                Ok(Removal::MovedOn) => {
+                Ok(Some(Removal::MovedOn)) => {
                     report.stale -= 1;
                     self.metrics.moved_on();
                     let group = &expired.group.key;
@@ -113,7 +115,8 @@ impl Collector {
         kept.map_or(Ok(End::Whole), |(groups, last)| Err(VisitError::GatewayKeeps { groups, last }))
     }
 
-    /// Removes a group if it is there as it was seen, and as stale.
+    /// Removes a group if it is there as it was seen, and as stale; nothing where nobody wants it any more once the page
+    /// is in, which may take its time.
     async fn remove_unchanged(
         &self,
         session: &mut GatewaySession,
@@ -121,10 +124,11 @@ impl Collector {
         policy: &Policy,
         keys: Option<&TrueKeys>,
         clock: &TargetClock,
-    ) -> Result<Removal, GatewayError> {
+        still: impl Fn() -> bool,
+    ) -> Result<Option<Removal>, GatewayError> {
         let meant = match meant(&seen.key, keys) {
             Meant::Any(meant) => meant,
-            Meant::Gone => return Ok(Removal::MovedOn),
+            Meant::Gone => return Ok(Some(Removal::MovedOn)),
             Meant::Unclear => return Err(GatewayError::Unclear(seen.key.clone())),
         };
         let mut removal = Removal::MovedOn;
@@ -138,9 +142,12 @@ impl Collector {
             }) {
                 break;
             }
+            if !still() {
+                return Ok(None);
+            }
             removal = session.remove(&key, &seen.push_time_text).await?;
         }
-        Ok(removal)
+        Ok(Some(removal))
     }
 }
 

@@ -19,6 +19,7 @@ use kube::{Client, client::Body as ApiBody, runtime::watcher::Event};
 use operator::{
     cache::{CacheWriter, cache},
     clock::Clock,
+    events::Events,
     gateway::Gateways,
     gc::{
         Collector,
@@ -148,6 +149,7 @@ impl Collecting {
             wake,
             clock: Clock::system(),
             metrics: metrics.clone(),
+            events: Events::to(&api_server(json!({}))),
         };
         let (sender, stop) = stop::channel();
         tokio::spawn(collector.run(Duration::from_millis(20), stop));

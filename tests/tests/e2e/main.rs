@@ -13,6 +13,7 @@ mod conduct;
 mod crd;
 mod discovery;
 mod drift;
+mod gateways;
 mod injection;
 mod labels;
 mod monitors;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         labels::TESTS,
         discovery::TESTS,
         drift::TESTS,
+        gateways::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,

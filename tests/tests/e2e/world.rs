@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use e2e::{cluster::Cluster, install, kubectl::Kubectl, parts::Parts, sandbox::Sandbox};
+use e2e::{cluster::Cluster, install, kubectl::Kubectl, parts::Parts, reference, sandbox::Sandbox};
 use kube::Client;
 
 type Run = fn(Sandbox) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -86,6 +86,7 @@ impl World {
             let kubectl = Kubectl::of_parts(&parts, cluster.kubeconfig())?;
             install::prepare_prometheus(&cluster, &parts, &kubectl, None)?;
             install::import_images(&cluster, &parts)?;
+            cluster.import(&[reference::image()?])?;
             install_sidegate(&kubectl, &client).await?;
             install::prometheus_ready(&client).await?;
             anyhow::Ok(cluster)

@@ -1,0 +1,190 @@
+//! A Pushgateway that exists already: a pod of the reference with a password, collected by its URL, scraped by its Service.
+
+use anyhow::{Context as _, ensure};
+use crds::status::{condition, reason};
+use e2e::{
+    prometheus::Prometheus,
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::workload;
+
+crate::world::tests![
+    a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told,
+    the_service_of_a_gateway_is_scraped_with_its_password,
+];
+
+/// The reference behind a password, `open sesame` of `Aladdin`, with its Service. It starts once its gate is opened.
+const GATEWAY: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: pushgateway}
+data:
+  web.yaml: |
+    basic_auth_users: {Aladdin: "$2b$05$lzDRyMz8X54/CODcohxF0.WXq0rrf5oGuA13fDEbYCmZYZJhDEGMK"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pushgateway, labels: {app: pushgateway}}
+spec: {clusterIP: None, selector: {app: pushgateway}, ports: [{name: http, port: 9091}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pushgateway, labels: {app: pushgateway}}
+spec:
+  terminationGracePeriodSeconds: 1
+  initContainers:
+    - name: gate
+      image: localhost/busybox:1
+      imagePullPolicy: Never
+      command: [sh, -c, "until test -e /tmp/open; do sleep 0.2; done"]
+  containers:
+    - name: pushgateway
+      image: localhost/pushgateway:1.5.1
+      imagePullPolicy: Never
+      args: [--web.config.file=/config/web.yaml]
+      ports: [{name: http, containerPort: 9091}]
+      volumeMounts: [{name: config, mountPath: /config}]
+  volumes: [{name: config, configMap: {name: pushgateway}}]
+"#;
+
+/// `Aladdin:open sesame`.
+const CREDENTIALS: &str = "QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+
+fn secret(password: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: pg}}, \
+         stringData: {{username: Aladdin, password: {password}}}}}"
+    )
+}
+
+/// A `PushGroup` with a gateway; the rest of the spec is YAML, indented by two.
+fn central(name: &str, gateway: &str, rest: &str) -> String {
+    format!(
+        r#"
+apiVersion: sidegate.dev/v1alpha1
+kind: PushGroup
+metadata: {{name: {name}}}
+spec:
+  gateway: {{{gateway}, auth: {{secretName: pg}}}}
+{rest}
+"#
+    )
+}
+
+/// The address of the gateway's pod, which it has before it is let in.
+async fn address(sandbox: &Sandbox) -> anyhow::Result<String> {
+    let pods = sandbox.api::<Pod>();
+    wait::until("the gateway's pod to have an address", STEP, || async {
+        Ok(pods.get("pushgateway").await?.status.and_then(|status| status.pod_ip))
+    })
+    .await
+}
+
+fn open_the_gate(sandbox: &Sandbox) -> anyhow::Result<()> {
+    wait::blocking("the gate", STEP, || sandbox.exec("pushgateway", "gate", ": > /tmp/open").map(Some))?;
+    Ok(())
+}
+
+/// Pushes from a pod, with the password.
+fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> anyhow::Result<()> {
+    let header = format!("--header 'Authorization: Basic {CREDENTIALS}'");
+    let script = format!("wget -q -O- {header} --post-data '{sample}' http://{address}:9091/metrics/{path}");
+    wait::blocking("the gateway to take a push", STEP, || sandbox.exec("client", "app", &script).map(Some))?;
+    Ok(())
+}
+
+/// Waits for a reason of the condition `GatewayReachable`; its message.
+async fn unreachable(sandbox: &Sandbox, expected: &str) -> anyhow::Result<String> {
+    sandbox
+        .group_until("central", &format!("GatewayReachable={expected}"), |group| {
+            let conditions = &group.status.as_ref()?.conditions;
+            let found = conditions.iter().find(|found| found.type_ == condition::GATEWAY_REACHABLE)?;
+            (found.status == "False" && found.reason == expected).then(|| found.message.clone())
+        })
+        .await
+}
+
+async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    sandbox.apply(&workload::pod("client", "{}", "{}"))?;
+    sandbox.apply(GATEWAY)?;
+    let address = address(&sandbox).await?;
+    let rest = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]";
+    sandbox.apply(&central("central", &format!("url: \"http://{address}:9091\""), rest))?;
+
+    // The right is the user's to grant: what is printed is what is applied.
+    let message = unreachable(&sandbox, reason::SECRET_FORBIDDEN).await?;
+    let (sentence, manifest) = message.split_once('\n').context("expected a manifest after the sentence")?;
+    ensure!(sentence.contains("may not read the Secret pg"), "{message}");
+    sandbox.apply(manifest)?;
+    let message = unreachable(&sandbox, reason::SECRET_MISSING).await?;
+    ensure!(message == format!("Expected the Secret pg in namespace {}, found none", sandbox.namespace), "{message}");
+    sandbox.apply(&secret("open wheat"))?;
+    let message = unreachable(&sandbox, reason::GATEWAY_UNREACHABLE).await?;
+    ensure!(message.starts_with(&format!("Cannot connect to http://{address}:9091: ")), "{message}");
+    open_the_gate(&sandbox)?;
+    let message = unreachable(&sandbox, reason::UNAUTHORIZED).await?;
+    ensure!(message.ends_with("to accept the Secret's credentials, found status 401"), "{message}");
+    ensure!(!message.contains("wheat"), "{message}");
+    sandbox.condition("central", condition::READY, "False").await?;
+
+    sandbox.pod_ready("client").await?;
+    push(&sandbox, &address, "job/old", "some_metric 1")?;
+    push(&sandbox, &address, "job/old/instance@base64/=/path@base64/L2EsYg", "some_metric 2")?;
+    push(&sandbox, &address, "job/young", "some_metric 3")?;
+    sandbox.apply(&secret("open sesame"))?;
+    sandbox.condition("central", condition::GATEWAY_REACHABLE, "True").await?;
+    sandbox
+        .group_until("central", "two groups collected and one left", |group| {
+            let status = group.status.as_ref()?;
+            let counts = (status.collected_total, status.groups, status.stale_groups);
+            let mode = status.mode.as_deref() == Some("Gateway") && status.sidecars.is_none();
+            (counts == (Some(2), Some(1), Some(0)) && mode && status.newest_push_time.is_some()).then_some(())
+        })
+        .await?;
+    sandbox.group_ready("central").await?;
+    let monitors = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
+    ensure!(monitors.reason == reason::GIVEN_BY_URL && monitors.message.contains("honor_labels"), "{monitors:?}");
+    Ok(())
+}
+
+async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::pod("client", "{}", "{}"))?;
+    let spec = "  scrape: {interval: 2s}";
+    sandbox.apply(&central("central", "service: {name: pushgateway}", spec))?;
+    let found = sandbox.condition("central", condition::MONITORS_SYNCED, "False").await?;
+    let expected = "No monitor: expected the Service pushgateway of spec.gateway.service in this namespace, found none";
+    ensure!(found.reason == reason::SERVICE_UNFIT && found.message == expected, "{found:?}");
+
+    sandbox.apply(GATEWAY)?;
+    sandbox.apply(&secret("open sesame"))?;
+    let message = unreachable(&sandbox, reason::SECRET_FORBIDDEN).await?;
+    sandbox.apply(message.split_once('\n').context("expected a manifest after the sentence")?.1)?;
+    let found = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
+    ensure!(found.reason == reason::APPLIED, "{found:?}");
+    // A cluster of ours has no DNS.
+    let message = unreachable(&sandbox, reason::GATEWAY_UNREACHABLE).await?;
+    let expected = format!("Cannot connect to http://pushgateway.{}.svc:9091: ", sandbox.namespace);
+    ensure!(message.starts_with(&expected), "{message}");
+
+    let address = address(&sandbox).await?;
+    open_the_gate(&sandbox)?;
+    sandbox.pod_ready("client").await?;
+    push(&sandbox, &address, "job/nightly", "backup_rows 42")?;
+    push(&sandbox, &address, "job/nightly/instance/one", "backup_rows 43")?;
+    let prometheus = Prometheus::installed(sandbox.client.clone());
+    let expression = format!("sort(backup_rows{{namespace=\"{}\"}})", sandbox.namespace);
+    wait::until("both series to be in Prometheus", STEP * 2, || async {
+        let series = prometheus.query(&expression).await?;
+        let [none, one] = series.as_slice() else { anyhow::bail!("expected two series, found {series:?}") };
+        ensure!((none.value, one.value) == (42.0, 43.0), "{series:?}");
+        ensure!(none.label("job") == "nightly" && none.label("exported_job").is_empty(), "{series:?}");
+        ensure!(none.label("instance").is_empty() && one.label("instance") == "one", "{series:?}");
+        Ok(Some(()))
+    })
+    .await
+}
