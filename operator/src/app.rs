@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     config::Config,
     controller::{self, Context, GroupWatch},
+    events::Events,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -188,12 +189,18 @@ async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, w
     let (pods, pod_writer) = cache();
     let reports = Arc::<Reports>::default();
     let (wake, outcomes) = mpsc::channel(OUTCOMES);
+    parts.metrics.ungrouped.watch(pods.clone(), groups.clone());
     let ctx = Arc::new(Context {
         client: parts.client.clone(),
+        groups: groups.clone(),
         pods: pods.clone(),
         reports: reports.clone(),
         keys: vec![key.public()],
         memory: controller::memory::Memory::default(),
+        membership: controller::membership::Attempts::default(),
+        overlaps: controller::overlap::Overlaps::default(),
+        missing: controller::ungrouped::Missing::default(),
+        events: Events::to(&parts.client),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
     });

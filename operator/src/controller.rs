@@ -8,12 +8,15 @@
 
 pub mod apply;
 pub mod ledger;
+pub mod membership;
 pub mod memory;
 pub mod observe;
+pub mod overlap;
 pub mod plan;
 pub mod readable;
 pub mod record;
 pub mod status;
+pub mod ungrouped;
 pub mod wakes;
 
 use std::{future, sync::Arc, time::Duration};
@@ -42,16 +45,20 @@ use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     apply::{Outcome, apply},
+    membership::{Assigned, Attempts},
     memory::Memory,
     observe::{observe, running_sidecars},
+    overlap::{Overlap, Overlaps},
     plan::plan,
     readable::readable_event,
     record::write_status,
     status::{Facts, Mode},
+    ungrouped::Missing,
 };
 use crate::{
     cache::{Cache, CacheWriter},
     clock::Clock,
+    events::Events,
     gc::report::Reports,
     metrics::Metrics,
     monitors::Owner,
@@ -72,6 +79,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// All groups.
+    pub groups: Cache<PushGroup>,
     /// The injected pods.
     pub pods: Cache<Pod>,
     /// What collection found.
@@ -80,6 +89,14 @@ pub struct Context {
     pub keys: Vec<PublicKey>,
     /// What was applied when, and with what outcome.
     pub memory: Memory,
+    /// What came of labelling pods that were there before their group.
+    pub membership: Attempts,
+    /// Older groups that have pods which a group matches, too.
+    pub overlaps: Overlaps,
+    /// Groups that pods name and that do not exist, told once each.
+    pub missing: Missing,
+    /// Where it is told.
+    pub events: Events,
     /// The time.
     pub clock: Clock,
     /// The numbers.
@@ -120,7 +137,7 @@ pub async fn run(
     let known = stream::iter(groups.all()).map(|group| Ok((*group).clone()));
     let ended = Controller::for_stream(known.chain(touched), groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
-        .reconcile_on(wakes::from_pods(&ctx.client, pods))
+        .reconcile_on(wakes::from_pods(&ctx, pods))
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(futures::stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
@@ -132,6 +149,9 @@ pub async fn run(
                 Err(controller::Error::ObjectNotFound(gone)) => {
                     let gone = ObjectRef::new(&gone.name).within(&gone.namespace.unwrap_or_default());
                     ctx.memory.forget(&gone);
+                    ctx.membership.forget(&gone);
+                    ctx.overlaps.forget(&gone);
+                    ungrouped::tell_missing(&ctx, &gone);
                 }
                 Err(error) => tracing::warn!(%error, "the watch of PushGroups broke and is taken up again"),
             }
@@ -149,7 +169,8 @@ pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
         if ctx.memory.ledger(&known, |ledger| ledger.has_unwritten())
             && let Some(outcome) = ctx.memory.last_outcome(&known)
             && let Err(error) = write_status(ctx, &group, |status, now, collected| {
-                status::next(status, &facts(ctx, &group, &outcome, collected), now)
+                let found = (membership::standing(ctx, &group, now), ctx.overlaps.last(&known));
+                status::next(status, &facts(ctx, &group, &outcome, &found, collected), now)
             })
             .await
         {
@@ -191,6 +212,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
+    ctx.missing.exists(&known);
     // A gateway has no sidecars to scrape; it may have had, before somebody took the selector away.
     let without_monitor = Scrape { kind: MonitorKind::None, ..Scrape::default() };
     let owner = match Mode::of(&group.spec) {
@@ -204,10 +226,12 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         Some(outcome) => outcome,
         None => sync(ctx, &known, &owner, generation).await,
     };
+    let now = ctx.clock.now();
+    let found = (membership::assign(ctx, group, now).await, overlap::overlaps(ctx, group, now).await);
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
     let written = write_status(ctx, group, |status, now, collected| {
-        status::next(status, &facts(ctx, group, &outcome, collected), now)
+        status::next(status, &facts(ctx, group, &outcome, &found, collected), now)
     });
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -217,7 +241,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
         Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
-            Ok(Action::requeue(outcome.good_for(owner.uid)))
+            Ok(Action::requeue(outcome.good_for(owner.uid).min(found.0.good_for())))
         }
     }
 }
@@ -264,12 +288,20 @@ impl GroupWatch {
     }
 }
 
-fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: i64) -> Facts<'a> {
+fn facts<'a>(
+    ctx: &Context,
+    group: &PushGroup,
+    outcome: &'a Outcome,
+    (assigned, overlaps): &'a (Assigned, Vec<Overlap>),
+    collected: i64,
+) -> Facts<'a> {
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
         sidecars: running_sidecars(&ctx.pods, group),
         monitors: outcome,
+        assigned,
+        overlaps,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         collected,
     }

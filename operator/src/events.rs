@@ -51,7 +51,12 @@ pub struct Events {
 
 #[derive(Debug)]
 enum Order {
-    Write { about: Box<ObjectReference>, kind: Kind, reason: &'static str, message: String },
+    Write {
+        about: Box<ObjectReference>,
+        kind: Kind,
+        reason: &'static str,
+        message: String,
+    },
     /// To be answered when all before it is done.
     Mark(oneshot::Sender<()>),
 }

@@ -1,8 +1,11 @@
 //! The operator's own metrics, with the names dashboards for controllers look for where such names exist.
 //!
-//! Label values are static strings: a counter never carries the name of an object.
+//! Label values are static strings: a counter never carries the name of an object. The pods that no group takes care of
+//! are by namespace.
 //!
 //! *Never:* when something is worth counting.
+
+mod ungrouped;
 
 use std::{fmt, time::Duration};
 
@@ -15,6 +18,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+pub use ungrouped::UngroupedPods;
 
 /// The one controller there is.
 const CONTROLLER: &str = "pushgroup";
@@ -34,6 +39,8 @@ pub struct Metrics {
     collected_groups: Counter,
     collection_failures: Family<Reason, Counter>,
     unreadable_samples: Counter,
+    /// Pods that no group takes care of.
+    pub ungrouped: UngroupedPods,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -123,6 +130,7 @@ impl Metrics {
     /// # Errors
     /// Those of the encoder.
     pub fn page(&self) -> Result<String, fmt::Error> {
+        self.ungrouped.refresh();
         let mut page = String::new();
         encode(&mut page, &self.registry)?;
         Ok(page)
@@ -142,6 +150,7 @@ impl Default for Metrics {
             collected_groups: Counter::default(),
             collection_failures: Family::default(),
             unreadable_samples: Counter::default(),
+            ungrouped: UngroupedPods::default(),
         };
         metrics.register();
         metrics
@@ -185,6 +194,7 @@ impl Metrics {
             "Push times that did not read back exactly and were skipped",
             self.unreadable_samples.clone(),
         );
+        self.ungrouped.register(registry);
     }
 }
 

@@ -5,6 +5,9 @@
 //!
 //! *Never:* the API server, how the facts came about.
 
+mod membership;
+mod overlap;
+
 use crds::{
     PushGroupSpec, PushGroupStatus,
     status::{condition, reason},
@@ -12,7 +15,7 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::apply::Outcome;
+use super::{apply::Outcome, membership::Assigned, overlap::Overlap};
 use crate::gc::report::PassReport;
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -41,6 +44,10 @@ pub struct Facts<'a> {
     pub sidecars: Option<u64>,
     /// How applying went.
     pub monitors: &'a Outcome,
+    /// How labelling pods went.
+    pub assigned: &'a Assigned,
+    /// Older groups that have pods of this one's selector.
+    pub overlaps: &'a [Overlap],
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
     /// Collected groups that are not in the status yet.
@@ -74,15 +81,21 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
         }
         Mode::Pod => {
             let (monitors, collected) = (monitors_synced(facts.monitors), collected(previous, facts));
-            let ready = ready(&monitors, &collected);
+            let assigned = membership::pods_assigned(facts.assigned);
+            let ready = ready(&[&monitors, &assigned, &collected]);
             let pass = facts.pass.as_ref();
             let newest = pass.and_then(|pass| whole_seconds(pass.newest_push?));
             PushGroupStatus {
-                conditions: vec![
-                    condition(condition::READY, ready),
-                    condition(condition::MONITORS_SYNCED, monitors),
-                    condition(condition::COLLECTED, collected),
-                ],
+                conditions: [
+                    (condition::READY, Some(ready)),
+                    (condition::MONITORS_SYNCED, Some(monitors)),
+                    (condition::PODS_ASSIGNED, Some(assigned)),
+                    (condition::OVERLAPPING, overlap::overlapping(facts.overlaps)),
+                    (condition::COLLECTED, Some(collected)),
+                ]
+                .into_iter()
+                .filter_map(|(type_, verdict)| Some(condition(type_, verdict?)))
+                .collect(),
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
                 groups: pass.map(|pass| count(pass.groups)).or(previous.groups),
                 stale_groups: pass.map(|pass| count(pass.stale)).or(previous.stale_groups),
@@ -170,8 +183,8 @@ fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
 }
 
 /// The first condition that does not hold; one that is not known yet does not stand in the way.
-fn ready(monitors: &Verdict, collected: &Verdict) -> Verdict {
-    for verdict in [monitors, collected] {
+fn ready(verdicts: &[&Verdict]) -> Verdict {
+    for verdict in verdicts {
         if verdict.status == "False" {
             return Verdict::no(verdict.reason, verdict.message.clone());
         }

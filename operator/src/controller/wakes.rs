@@ -9,26 +9,34 @@ use std::{future, sync::Arc};
 
 use crds::{
     PushGroup,
-    names::{INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
+    names::{INJECT, INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
 };
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Resource as _, ResourceExt as _,
     core::PartialObjectMeta,
     runtime::{WatchStreamExt as _, reflector::ObjectRef, watcher},
 };
 
-use super::Context;
-use crate::{cache::CacheWriter, gc::targets::group_of};
+use super::{Context, membership::group_for};
+use crate::{
+    cache::{Cache, CacheWriter},
+    gc::targets::group_of,
+};
 
-/// Watches injected pods, keeps them in a store, and names the group of each that changes.
-pub fn from_pods(client: &Client, pods: CacheWriter<Pod>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+/// Watches injected pods, keeps them in a store, and names the group of each that changes, or the one that it ought to
+/// have.
+pub fn from_pods(
+    ctx: &Arc<Context>,
+    pods: CacheWriter<Pod>,
+) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+    let (client, groups) = (&ctx.client, ctx.groups.clone());
     let config = watcher::Config::default().labels(&format!("{INJECTED_LABEL}=true"));
     let events = watcher(Api::<Pod>::all(client.clone()), config).default_backoff().modify(trim);
     pods.fill(events)
         .touched_objects()
-        .filter_map(|pod| future::ready(told("pods", pod).and_then(|pod| group_of_pod(&pod))))
+        .filter_map(move |pod| future::ready(told("pods", pod).and_then(|pod| group_of_pod(&pod, &groups))))
 }
 
 /// Watches our Services; a change of one makes its group's objects due.
@@ -51,8 +59,12 @@ fn told<T>(what: &'static str, seen: Result<T, watcher::Error>) -> Option<T> {
     seen.inspect_err(|error| tracing::warn!(%error, what, "a watch broke and is taken up again")).ok()
 }
 
-fn group_of_pod(pod: &Pod) -> Option<ObjectRef<PushGroup>> {
-    group_of(pod).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+fn group_of_pod(pod: &Pod, groups: &Cache<PushGroup>) -> Option<ObjectRef<PushGroup>> {
+    if let Some((namespace, name)) = group_of(pod) {
+        return Some(ObjectRef::new(&name).within(&namespace));
+    }
+    let beside = groups.filter(|group| group.namespace() == pod.namespace());
+    group_for(pod, &beside).map(|group| ObjectRef::from_obj(&*group))
 }
 
 fn owner_of(service: &PartialObjectMeta<Service>) -> Option<ObjectRef<PushGroup>> {
@@ -61,7 +73,7 @@ fn owner_of(service: &PartialObjectMeta<Service>) -> Option<ObjectRef<PushGroup>
     Some(ObjectRef::new(&owner.name).within(&service.namespace()?))
 }
 
-/// Drops all of a pod but its identity, its group, and the state of its sidecar.
+/// Drops all of a pod but its identity, its group or what it takes to find one, and the state of its sidecar.
 fn trim(pod: &mut Pod) {
     let metadata = std::mem::take(&mut pod.metadata);
     pod.metadata.name = metadata.name;
@@ -69,9 +81,14 @@ fn trim(pod: &mut Pod) {
     pod.metadata.uid = metadata.uid;
     pod.metadata.resource_version = metadata.resource_version;
     pod.metadata.deletion_timestamp = metadata.deletion_timestamp;
+    let is_member = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(PUSH_GROUP_LABEL));
     pod.metadata.labels = metadata.labels.map(|mut labels| {
-        labels.retain(|name, _| name == PUSH_GROUP_LABEL);
+        labels.retain(|name, _| !is_member || name == PUSH_GROUP_LABEL);
         labels
+    });
+    pod.metadata.annotations = metadata.annotations.filter(|_| !is_member).map(|mut annotations| {
+        annotations.retain(|name, _| name == INJECT);
+        annotations
     });
     pod.spec = None;
     let Some(status) = pod.status.take() else { return };
@@ -113,10 +130,31 @@ mod tests {
         trim(&mut trimmed);
         assert_eq!(target(&trimmed), target(&whole));
         assert!(target(&trimmed).is_some());
-        assert_eq!(group_of_pod(&trimmed), group_of_pod(&whole));
-        assert_eq!(trimmed.labels().len(), 1);
+        let groups = Cache::of(Vec::new());
+        assert_eq!(group_of_pod(&trimmed, &groups), group_of_pod(&whole, &groups));
+        assert_eq!((trimmed.labels().len(), trimmed.metadata.annotations), (1, None));
         assert!(trimmed.spec.is_none() && trimmed.metadata.managed_fields.is_none());
         assert_eq!(trimmed.status.unwrap().init_container_statuses.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_trimmed_pod_without_a_group_still_finds_one() {
+        let group: PushGroup = serde_json::from_value(json!({
+            "apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup",
+            "metadata": {"namespace": "data", "name": "late"}, "spec": {"selector": {"matchLabels": {"app": "etl"}}},
+        }))
+        .unwrap();
+        let groups = Cache::of(vec![group]);
+        let found = |annotation: &str| {
+            let mut pod = pod();
+            pod.labels_mut().remove(PUSH_GROUP_LABEL);
+            pod.annotations_mut().insert(INJECT.to_owned(), annotation.to_owned());
+            trim(&mut pod);
+            assert_eq!(pod.annotations().len(), 1);
+            group_of_pod(&pod, &groups).map(|group| group.name)
+        };
+        assert_eq!(found("true").as_deref(), Some("late"));
+        assert_eq!(found("another"), None, "it named its group");
     }
 
     #[test]

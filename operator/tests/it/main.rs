@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is to be loud")]
 
+mod arguments;
 mod contract;
+mod reference;

@@ -10,7 +10,9 @@
 mod cluster;
 mod collection;
 mod crd;
+mod fields;
 mod injection;
+mod membership;
 mod monitors;
 mod rights;
 mod workload;
@@ -38,8 +40,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Conclusion {
-    let tests =
-        [monitors::TESTS, cluster::TESTS, collection::TESTS, crd::TESTS, injection::TESTS, rights::TESTS].concat();
+    let tests = [
+        membership::TESTS,
+        monitors::TESTS,
+        cluster::TESTS,
+        collection::TESTS,
+        crd::TESTS,
+        fields::TESTS,
+        injection::TESTS,
+        rights::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|test| {
         let module = test.module.trim_start_matches("e2e::");
         Trial::ignorable_test(format!("{module}::{}", test.name), move || carry_out(test))

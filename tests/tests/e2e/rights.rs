@@ -13,14 +13,16 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
         sandbox.kubectl.run(&arguments).is_ok_and(|answer| answer.trim() == "yes")
     };
     let namespace = &sandbox.namespace;
-    for (verb, what) in [("list", "pods"), ("patch", "services"), ("patch", "configmaps/sidegate-trust")] {
+    for (verb, what) in
+        [("list", "pods"), ("patch", "pods"), ("patch", "services"), ("patch", "configmaps/sidegate-trust")]
+    {
         ensure!(may(verb, what, namespace), "the operator cannot {verb} {what}");
     }
     for (verb, what) in [
         ("get", "secrets"),
         ("list", "secrets"),
         ("create", "pods"),
-        ("patch", "pods"),
+        ("update", "pods"),
         ("delete", "pods"),
         ("get", "configmaps/other"),
         ("patch", "configmaps/other"),

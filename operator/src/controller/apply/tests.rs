@@ -209,10 +209,15 @@ fn an_unknown_kind_is_told_from_a_namespace_that_is_gone() {
 fn context(server: &FakeServer) -> Context {
     Context {
         client: server.client(),
+        groups: Cache::of(Vec::new()),
         pods: Cache::of(Vec::new()),
         reports: Arc::<Reports>::default(),
         keys: Vec::new(),
         memory: Memory::default(),
+        membership: crate::controller::membership::Attempts::default(),
+        overlaps: crate::controller::overlap::Overlaps::default(),
+        missing: crate::controller::ungrouped::Missing::default(),
+        events: crate::events::Events::to(&server.client()),
         clock: Clock::from_fn(|| NOW),
         metrics: Arc::default(),
     }

@@ -15,8 +15,19 @@ fn pass() -> PassReport {
     }
 }
 
+const ASSIGNED: Assigned = Assigned { waiting: 0, refused: None };
+
 fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
-    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, collected: 0 }
+    Facts {
+        mode: Mode::Pod,
+        generation: Some(3),
+        sidecars: Some(2),
+        monitors,
+        assigned: &ASSIGNED,
+        overlaps: &[],
+        pass,
+        collected: 0,
+    }
 }
 
 /// The conditions as `Type=Status Reason`.
@@ -28,7 +39,8 @@ fn conditions(status: &PushGroupStatus) -> Vec<String> {
 #[track_caller]
 fn check(monitors: Outcome, pass: Option<PassReport>, expected: [&str; 3]) {
     let status = next(&PushGroupStatus::default(), &facts(&monitors, pass), NOW);
-    assert_eq!(conditions(&status), expected);
+    let [ready, synced, collected] = expected;
+    assert_eq!(conditions(&status), [ready, synced, "PodsAssigned=True AllAssigned", collected]);
 }
 
 #[test]
