@@ -1,5 +1,7 @@
 //! `spec.sidecar`: what the injector gives to the pods of a group.
 //!
+//! Of an optional field that is an enum, the schema has the description of the enum.
+//!
 //! Whatever the schema lets pass is a command line that the sidecar starts with; a test of the operator holds the two
 //! together, by the patterns that are public here.
 //!
@@ -47,8 +49,7 @@ pub struct Sidecar {
     #[serde(default)]
     pub raise_grace_period: bool,
 
-    /// Where what was pushed is kept, so that a restart of the container loses nothing: `Disk` is an emptyDir of the
-    /// pod, `Memory` one in memory that counts as the container's, `None` is nowhere. Default: `Disk`.
+    /// Where what was pushed is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
 
@@ -90,8 +91,7 @@ pub struct Sidecar {
     ))]
     pub route_prefix: Option<String>,
 
-    /// What happens to a push with timestamps: `Reject` refuses it, as a Pushgateway does; `Strip` drops them; `Honor`
-    /// keeps them, and the monitor tells Prometheus to use them. Default: `Reject`.
+    /// What happens to pushed timestamps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamps: Option<Timestamps>,
 
@@ -100,9 +100,7 @@ pub struct Sidecar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measurement: Option<Measurement>,
 
-    /// What happens to a pushed label `pod` or `namespace` that is not the pod's own: `Rename` shows it as
-    /// `exported_pod` or `exported_namespace`, as Prometheus would; `Refuse` refuses the push; `Allow` shows it as it
-    /// is. Whatever this says, the monitor pins `namespace`. Default: `Rename`.
+    /// What happens to a pushed `pod` or `namespace` that is not the pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_labels: Option<IdentityLabels>,
 
@@ -111,7 +109,8 @@ pub struct Sidecar {
     pub log: Option<Log>,
 }
 
-/// Where a sidecar keeps what was pushed.
+/// Where what was pushed is kept, so that a restart of the container loses nothing: `Disk` is an emptyDir of the
+/// pod, `Memory` one in memory that counts as the container's, `None` is nowhere. Default: `Disk`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Storage {
     /// An emptyDir of the pod.
@@ -142,7 +141,8 @@ pub struct SidecarAuth {
     pub reads: bool,
 }
 
-/// What happens to pushed timestamps.
+/// What happens to a push with timestamps: `Reject` refuses it, as a Pushgateway does; `Strip` drops them; `Honor`
+/// keeps them, and the monitor tells Prometheus to use them. Default: `Reject`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Timestamps {
     /// A push that has one is refused, as a Pushgateway does.
@@ -176,7 +176,9 @@ pub struct Measurement {
     pub keep_metric_name: Option<bool>,
 }
 
-/// What happens to a pushed `pod` or `namespace` that is not the pod's own.
+/// What happens to a pushed label `pod` or `namespace` that is not the pod's own: `Rename` shows it as
+/// `exported_pod` or `exported_namespace`, as Prometheus would; `Refuse` refuses the push; `Allow` shows it as it
+/// is. Whatever this says, the monitor pins `namespace`. Default: `Rename`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityLabels {
     /// It is exposed as `exported_pod` or `exported_namespace`.
@@ -192,15 +194,15 @@ pub enum IdentityLabels {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Log {
-    /// The least important level that is written: `debug`, `info`, `warn` or `error`. Default: `info`.
+    /// The least important level that is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<LogLevel>,
-    /// How a line is written: `logfmt`, pairs of `key=value`, or `json`, an object a line. Default: `logfmt`.
+    /// How a line is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<LogFormat>,
 }
 
-/// Importance of a log line.
+/// The least important level that is written: `debug`, `info`, `warn` or `error`. Default: `info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -214,7 +216,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a log line is written.
+/// How a line is written: `logfmt`, pairs of `key=value`, or `json`, an object a line. Default: `logfmt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

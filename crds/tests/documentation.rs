@@ -17,6 +17,9 @@ fn check(path: &str, schema: &Value, seen: &mut usize) {
         for word in ["TODO", "not built", "nothing acts", "reconcile", "[`", "Option<"] {
             assert!(!text.contains(word), "{path}: {word} is nothing for a user: {text:?}");
         }
+        for word in field.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+            assert!(text.contains(&format!("`{word}`")), "{path}: expected a word about `{word}`, found {text:?}");
+        }
         *seen += 1;
         if !FOREIGN.contains(&path.as_str()) {
             check(&path, field.get("items").unwrap_or(field), seen);

@@ -323,6 +323,25 @@ async fn a_group_that_lost_its_selector_loses_its_monitor() {
 }
 
 #[tokio::test]
+async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
+    let (server, group) = with_group(json!({}));
+    server.0.lock().unwrap().knows_monitors = true;
+    let ctx = context(&server);
+    let writes =
+        || server.calls().iter().filter(|call| **call == format!("PATCH {GROUP}/status sidegate-status")).count();
+    crate::controller::reconcile_now(&Arc::new(group), &ctx).await.unwrap();
+    assert_eq!(writes(), 1);
+    let group: PushGroup = serde_json::from_value(server.object(GROUP).unwrap()).unwrap();
+    let group = Arc::new(group);
+    for _ in 0..3 {
+        // The objects are read and applied again.
+        ctx.memory.touch(&ObjectRef::from_obj(&*group));
+        crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    }
+    assert_eq!(writes(), 0);
+}
+
+#[tokio::test]
 async fn a_failed_apply_is_not_repeated_at_each_wake() {
     let (server, group) = with_group(json!({}));
     let ctx = context(&server);
