@@ -92,7 +92,7 @@ async fn a_pod_that_was_there_before_its_group_becomes_a_member(sandbox: Sandbox
         let slices = slices.list(&ListParams::default().labels("kubernetes.io/service-name=sidegate-late")).await?;
         let names: Vec<_> = slices
             .iter()
-            .flat_map(|slice| slice.endpoints.clone().unwrap_or_default())
+            .flat_map(|slice| slice.endpoints.clone())
             .filter_map(|endpoint| endpoint.target_ref?.name)
             .collect();
         ensure!(names == ["early"], "it leads to {names:?}");
