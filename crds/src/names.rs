@@ -26,6 +26,9 @@ pub const MONITORS_MANAGER: &str = "sidegate-monitors";
 /// Field manager of a `PushGroup`'s status.
 pub const STATUS_MANAGER: &str = "sidegate-status";
 
+/// Field manager of the label that a pod gets after its admission.
+pub const MEMBERSHIP_MANAGER: &str = "sidegate-membership";
+
 /// Field manager of the trust ConfigMap; each `PushGroup` adds its name, for its own owner reference.
 pub const TRUST_MANAGER: &str = "sidegate-trust";
 

@@ -35,7 +35,10 @@ const GATEWAY_URL: &str = "self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A
 const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with a port and a prefix where needed, and \
      without user, query or fragment: https://pushgateway.example:9091/prefix";
 
-/// Pods whose pushed groups are kept, scraped and collected together.
+/// What is asked for.
+///
+/// A PushGroup has a `selector`, for sidecars in pods, or a `gateway`, for a Pushgateway that exists already. With no
+/// other field, pods that the selector matches are scraped every 15 s and nothing is ever removed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "sidegate.dev",
@@ -45,7 +48,8 @@ const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with
     shortname = "pg",
     category = "sidegate",
     status = "PushGroupStatus",
-    doc = "Pods whose pushed groups are kept, scraped and collected together.",
+    doc = "Says what becomes of the metrics that the pods of a namespace push: how old a pushed group may get, who \
+           scrapes it, and what the sidecars are like that take the pushes.",
     derive = "PartialEq",
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
     printcolumn(name = "Sidecars", type_ = "integer", json_path = ".status.sidecars"),
@@ -58,6 +62,20 @@ const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Stale after", type_ = "string", json_path = ".spec.staleAfter", priority = 1),
+    printcolumn(name = "Collected", type_ = "integer", json_path = ".status.collectedTotal", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     validation = (
         "size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name: expected a DNS label that starts with a letter and has at most 50 characters",
@@ -87,8 +105,10 @@ const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with
     )
 )]
 pub struct PushGroupSpec {
-    /// Opted-in pods of this namespace that belong to the group; `{}` is all of them. A pod that names the group in
-    /// its annotation `sidegate.dev/inject` belongs to it whatever the selector says.
+    /// Which of the opted-in pods of this namespace belong to this PushGroup: `matchLabels: {app: etl}`; `{}` is all of
+    /// them. Where several match a pod, the oldest has it. A pod that names a PushGroup in its annotation
+    /// `sidegate.dev/inject` belongs to that one, whatever any selector says. The label `sidegate.dev/pushgroup` of a
+    /// pod tells which it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
 
@@ -96,17 +116,17 @@ pub struct PushGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
 
-    /// How old a group may get, counted from its last accepted push, before it is removed: `1h`, `25h`, `7d`.
-    /// Absent: nothing is ever removed, except by a rule.
+    /// How old a pushed group may get before it is removed, counted from its last accepted push: `90s`, `1h30m`, `7d`.
+    /// Default: nothing is removed, except by a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
 
-    /// Exceptions from `staleAfter`; the first rule that matches a group decides.
+    /// Exceptions from `staleAfter`, at most 32: the first rule that matches a pushed group decides how old it may get.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub rules: Vec<StalenessRule>,
 
-    /// Report what would be removed and remove nothing.
+    /// Whether stale groups are only counted, in `status.staleGroups`, and none is removed. Default: false.
     #[serde(default)]
     pub dry_run: bool,
 
@@ -114,17 +134,17 @@ pub struct PushGroupSpec {
     #[serde(default)]
     pub scrape: Scrape,
 
-    /// What the injected sidecars of these pods are like.
+    /// What the injected sidecars of these pods are like. A change counts for pods that are created after it.
     #[serde(default)]
     pub sidecar: Sidecar,
 }
 
-/// Groups whose labels match, and how old they may get.
+/// Pushed groups by their labels, and how old they may get.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StalenessRule {
-    /// Regular expressions by grouping label; each must match the label's whole value. A label the group does not
-    /// have counts as empty.
+    /// Regular expressions (RE2) by label of the grouping key, 1 to 8: `{job: "backup-.*", instance: "db[0-9]+"}`. Each
+    /// has to match the whole value; a label that the group does not have counts as empty.
     #[serde(rename = "match")]
     #[schemars(schema_with = "expressions_schema")]
     #[x_kube(validation = (
@@ -137,7 +157,7 @@ pub struct StalenessRule {
     ))]
     pub matches: BTreeMap<String, String>,
 
-    /// How old such a group may get. Absent: it is never removed.
+    /// How old such a group may get: `90s`, `25h`, `7d`. Default: it is never removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
 }

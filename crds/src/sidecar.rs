@@ -1,71 +1,102 @@
 //! `spec.sidecar`: what the injector gives to the pods of a group.
 //!
+//! Of an optional field that is an enum, the schema has the description of the enum.
+//!
+//! Whatever the schema lets pass is a command line that the sidecar starts with; a test of the operator holds the two
+//! together, by the patterns that are public here.
+//!
 //! *Never:* containers, flags, how the sidecar does what is asked.
+
+mod limits;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, secret::SecretReference};
+use crate::Duration;
+pub use limits::Limits;
+use limits::{EXPECTED_SHORT, SHORT};
 
-/// What the injected sidecars of a group are like.
+/// What an additional address looks like, beside being one.
+pub const LISTEN_ADDRESS_PATTERN: &str = r"^([0-9.]+|\[[0-9a-fA-F:.]+\])?:[0-9]{1,5}$";
+
+/// What a route prefix looks like; besides, no segment may be `.` or `..`.
+pub const ROUTE_PREFIX_PATTERN: &str = "^(/[A-Za-z0-9._~-]+)+$";
+
+/// What a Secret's name looks like.
+pub const SECRET_NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
+/// What the injected sidecars of a group are like. A change counts for pods that are created after it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = ("!has(self.limits)", "spec.sidecar.limits: nothing acts on it yet; leave it out"),
-    validation = ("!has(self.auth)", "spec.sidecar.auth: nothing acts on it yet; leave it out"),
-    validation = ("!has(self.timestamps)", "spec.sidecar.timestamps: nothing acts on it yet; leave it out"),
-    validation = ("!has(self.measurement)", "spec.sidecar.measurement: nothing acts on it yet; leave it out"),
-    validation = ("!has(self.identityLabels)", "spec.sidecar.identityLabels: nothing acts on it yet; leave it out")
-)]
 pub struct Sidecar {
-    /// Requests and limits of the container.
+    /// Requests and limits of the container. Default: requests of 10m CPU and 16Mi memory and a limit of 64Mi memory;
+    /// in a pod of class Guaranteed 100m CPU and 64Mi memory. A pod with resources for the pod as a whole gets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resources_schema")]
     pub resources: Option<ResourceRequirements>,
 
-    /// How long a pod that ends is kept for the scrape of its last push; by default the scrape interval and 15 s.
-    /// `0s`: not at all.
+    /// How long a pod that ends is kept running at most, so that Prometheus can scrape what was pushed last; it ends as
+    /// soon as that has happened. Hours, minutes and seconds, such as `90s` or `1h30m`; `0s` is not at all. Default:
+    /// `scrape.interval` and 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = (SHORT, EXPECTED_SHORT))]
     pub hold_open: Option<Duration>,
 
-    /// Whether the pod's grace period is raised so that `holdOpen` fits in, for pods that no Job owns. Pods of a Job
-    /// always get it.
+    /// Whether the grace period of every pod is raised so that `holdOpen` fits in. Without it, that is done for the pods
+    /// of Jobs only.
     #[serde(default)]
     pub raise_grace_period: bool,
 
-    /// Limits of what a pod may push.
+    /// Where what was pushed is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+
+    /// How much the containers of one pod may push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 
-    /// Tokens that pushes have to carry.
+    /// Tokens that pushes and deletions have to carry. Without it, every container of the pod may push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<SecretReference>,
+    pub auth: Option<SidecarAuth>,
 
-    /// Addresses to take pushes at besides `127.0.0.1:9091` and `[::1]:9091`: `127.0.0.1:4318`.
+    /// Addresses to take pushes at, besides `127.0.0.1:9091` and `[::1]:9091`: `127.0.0.1:4318`, or `:9091` for all
+    /// addresses of the pod. Port 19091 is the one that is scraped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 64)))]
-    #[x_kube(validation = (
-        "self.all(a, a.matches('^([0-9.]+|\\\\[[0-9a-fA-F:.]+\\\\])?:[0-9]{1,5}$') \
-         && 1 <= int(a.substring(a.lastIndexOf(':') + 1)) \
-         && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535 \
-         && (a.startsWith(':') || isIP(a.substring(0, a.lastIndexOf(':')).replace('[', '').replace(']', ''))))",
-        "expected addresses such as 127.0.0.1:4318 or [::1]:4318",
-    ))]
+    #[schemars(length(max = 8), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(
+        validation = (
+            "self.all(a, a.matches('^([0-9.]+|\\\\[[0-9a-fA-F:.]+\\\\])?:[0-9]{1,5}$') \
+             && 1 <= int(a.substring(a.lastIndexOf(':') + 1)) \
+             && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535 \
+             && (a.startsWith(':') || isIP(a.substring(0, a.lastIndexOf(':')).replace('[', '').replace(']', ''))))",
+            "expected addresses such as 127.0.0.1:4318 or [::1]:4318",
+        ),
+        validation = (
+            "self.all(a, !a.endsWith(':19091'))",
+            "expected another port than 19091, which is the one that is scraped",
+        ),
+    )]
     pub listen_addresses: Vec<String>,
 
-    /// Prefix of all paths that are pushed to: `/v1/pushgateway`.
+    /// What stands before all paths that are pushed to: with `/v1/pushgateway`, clients push to
+    /// `http://127.0.0.1:9091/v1/pushgateway/metrics/job/…`, and the variable `PUSHGATEWAY_URL` of the pod's containers
+    /// says so. Prometheus scrapes `/metrics` all the same. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = ("self.matches('^(/[A-Za-z0-9._~-]+)+$')", "expected a path such as /v1/pushgateway"))]
+    #[x_kube(validation = (
+        "self.matches('^(/[A-Za-z0-9._~-]+)+$') && !(self + '/').matches('/[.]{1,2}/')",
+        "expected a path such as /v1/pushgateway",
+    ))]
     pub route_prefix: Option<String>,
 
     /// What happens to pushed timestamps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamps: Option<Timestamps>,
 
-    /// The label `measurement`, as DataKit makes it.
+    /// Gives every series a label `measurement`, as DataKit does; `{}` takes what stands before the first `_` of the
+    /// metric's name. Default: no such label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measurement: Option<Measurement>,
 
@@ -78,25 +109,40 @@ pub struct Sidecar {
     pub log: Option<Log>,
 }
 
-/// Limits of what a pod may push.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Limits {
-    /// Bytes of a pushed body, before and after decompression.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub body_bytes: Option<i64>,
-    /// Series in all groups together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub series: Option<i64>,
-    /// Groups.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub groups: Option<i64>,
+/// Where what was pushed is kept, so that a restart of the container loses nothing: `Disk` is an emptyDir of the
+/// pod, `Memory` one in memory that counts as the container's, `None` is nowhere. Default: `Disk`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Storage {
+    /// An emptyDir of the pod.
+    #[default]
+    Disk,
+    /// An emptyDir in memory.
+    Memory,
+    /// Nowhere.
+    None,
 }
 
-/// What happens to pushed timestamps.
+/// Tokens that pushes and deletions have to carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SidecarAuth {
+    /// Name of a Secret of this namespace. Its key `tokens` has one token a line, or the YAML of a token file, with jobs
+    /// and rates. While the Secret is not there, every push is answered 503; a change counts within a minute or two.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = (
+        "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+        "expected the name of a Secret, such as push-tokens",
+    ))]
+    pub secret_name: String,
+
+    /// Whether reading what was pushed at the push port needs a token, too. The port that is scraped never does: it is
+    /// Prometheus' and the operator's. Default: false.
+    #[serde(default)]
+    pub reads: bool,
+}
+
+/// What happens to a push with timestamps: `Reject` refuses it, as a Pushgateway does; `Strip` drops them; `Honor`
+/// keeps them, and the monitor tells Prometheus to use them. Default: `Reject`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Timestamps {
     /// A push that has one is refused, as a Pushgateway does.
@@ -109,18 +155,30 @@ pub enum Timestamps {
 }
 
 /// The label `measurement`, as DataKit makes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Measurement {
-    /// A fixed value; else the job, else what stands before the first `_` of the metric's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The value of the label, for all series: `batch`. Default: see the other fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = ("!self.matches('[\\\\x00-\\\\x1f]')", "expected a name without control characters"))]
     pub name: Option<String>,
-    /// Whether the metric keeps its whole name.
-    #[serde(skip_serializing_if = "Option::is_none")]
+
+    /// Whether the job is the value where `name` is not given; else it is what stands before the first `_` of the
+    /// metric's name. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_as_measurement: Option<bool>,
+
+    /// Whether a metric keeps its whole name where the value is a part of it: with false, `nginx_requests` becomes
+    /// `requests` with `measurement="nginx"`, and a push in which two metrics get one name that way is refused.
+    /// Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_metric_name: Option<bool>,
 }
 
-/// What happens to a pushed `pod` or `namespace` that is not the pod's own.
+/// What happens to a pushed label `pod` or `namespace` that is not the pod's own: `Rename` shows it as
+/// `exported_pod` or `exported_namespace`, as Prometheus would; `Refuse` refuses the push; `Allow` shows it as it
+/// is. Whatever this says, the monitor pins `namespace`. Default: `Rename`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityLabels {
     /// It is exposed as `exported_pod` or `exported_namespace`.
@@ -144,7 +202,7 @@ pub struct Log {
     pub format: Option<LogFormat>,
 }
 
-/// Importance of a log line.
+/// The least important level that is written: `debug`, `info`, `warn` or `error`. Default: `info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -158,7 +216,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a log line is written.
+/// How a line is written: `logfmt`, pairs of `key=value`, or `json`, an object a line. Default: `logfmt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -166,6 +224,34 @@ pub enum LogFormat {
     Logfmt,
     /// One JSON object a line.
     Json,
+}
+
+// === impl Timestamps ===
+
+impl Timestamps {
+    /// As the sidecar's flag spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Strip => "strip",
+            Self::Honor => "honor",
+        }
+    }
+}
+
+// === impl IdentityLabels ===
+
+impl IdentityLabels {
+    /// As the sidecar's flag spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rename => "rename",
+            Self::Refuse => "refuse",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 // === impl LogLevel ===
@@ -225,4 +311,20 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
             "message": "expected no request to be greater than its limit",
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_patterns_are_those_of_the_rules() {
+        let yaml = crate::custom_resource_definition_yaml().unwrap();
+        let unquoted = yaml.replace("''", "'");
+        for pattern in [LISTEN_ADDRESS_PATTERN, ROUTE_PREFIX_PATTERN, SECRET_NAME_PATTERN] {
+            // As a text of CEL.
+            let rule = format!(".matches('{}')", pattern.replace('\\', "\\\\"));
+            assert!(unquoted.contains(&rule), "{rule}");
+        }
+    }
 }

@@ -14,32 +14,33 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `Pod`: sidecars are scraped. `Gateway`: a gateway is collected.
+    /// What it takes care of: `Pod` stands for sidecars in pods, `Gateway` for a Pushgateway that exists already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
 
-    /// What holds and what does not, one of each type.
+    /// What holds and what does not, one of each type. `Ready` sums up the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
-    /// Sidecars that run in pods of this group.
+    /// Sidecars that run in pods of this PushGroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecars: Option<i64>,
 
-    /// Pushed groups in those sidecars, or in the gateway, at the last collection.
+    /// Pushed groups that were there at the last collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<i64>,
 
-    /// Groups that were stale at the last collection and are still there.
+    /// Pushed groups that were stale at the last collection and are still there: with `dryRun`, or where a sidecar could
+    /// not be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_groups: Option<i64>,
 
-    /// Groups removed since this object was made.
+    /// Pushed groups that were removed since this object was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected_total: Option<i64>,
 
-    /// Groups that no scrape had seen when their pod ended, since this object was made.
+    /// Pushed groups that no scrape had seen when their pod ended, since this object was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_total: Option<i64>,
 
@@ -51,11 +52,11 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_total: Option<i64>,
 
-    /// When the sidecars, or the gateway, were last looked at.
+    /// When the pushed groups were last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_collection_time: Option<Time>,
 
-    /// The newest push in any sidecar, or in the gateway.
+    /// When something was last pushed, as far as collection has seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_push_time: Option<Time>,
 }
@@ -70,6 +71,10 @@ pub mod condition {
     pub const SELECTED_BY_PROMETHEUS: &str = "SelectedByPrometheus";
     /// A Prometheus that takes the monitor changes what was pushed: labels, or timestamps.
     pub const HONOR_LABELS_OVERRIDDEN: &str = "HonorLabelsOverridden";
+    /// Every pod that the selector matches has the label that makes it a member.
+    pub const PODS_ASSIGNED: &str = "PodsAssigned";
+    /// Older PushGroups have pods that the selector matches, too; there only while it is so.
+    pub const OVERLAPPING: &str = "Overlapping";
     /// Every sidecar, or the gateway, could be asked, and every stale group removed.
     pub const COLLECTED: &str = "Collected";
     /// No pod has ended of late with groups that no scrape had seen.
@@ -92,6 +97,14 @@ pub mod reason {
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
     /// The API server refused an object.
     pub const APPLY_FAILED: &str = "ApplyFailed";
+    /// No pod that the selector matches is without its label.
+    pub const ALL_ASSIGNED: &str = "AllAssigned";
+    /// The operator may not patch pods, and so cannot label those that were there before the group.
+    pub const PATCH_FORBIDDEN: &str = "PatchForbidden";
+    /// The API server refused the label for another reason.
+    pub const PATCH_REFUSED: &str = "PatchRefused";
+    /// An older PushGroup has pods that the selector matches, too.
+    pub const OLDER_PUSH_GROUP: &str = "OlderPushGroup";
     /// The last pass looked at every sidecar, or at the gateway.
     pub const PASS_COMPLETE: &str = "PassComplete";
     /// No pass has ended yet.

@@ -30,7 +30,9 @@ use crate::{
     certs::Certificates,
     clock::Clock,
     config::Config,
-    controller::{self, Context, memory::Memory, wakes::Wakes},
+    controller::{
+        self, Context, membership::Attempts, memory::Memory, overlap::Overlaps, ungrouped::Missing, wakes::Wakes,
+    },
     discovery::Discovery,
     events::Events,
     gateway::Gateways,
@@ -130,6 +132,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let mut running: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
     let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
     let discovery = Discovery::new(groups.clone(), pods.clone());
+    parts.metrics.ungrouped.watch(pods.clone(), groups.clone());
     let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone(), discovery };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
@@ -249,11 +252,15 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         client,
         scope: parts.config.scope.clone(),
         term: term.clone(),
+        groups: kept.groups.clone(),
         pods: kept.pods.clone(),
         reports: kept.reports.clone(),
         keys: vec![key.public()],
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),
+        membership: Attempts::default(),
+        overlaps: Overlaps::default(),
+        missing: Missing::default(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
         events: events.clone(),
@@ -274,7 +281,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
     let stop = stop.within(term.clone());
     let working = async {
         tokio::join!(
-            controller::run(ctx.clone(), &kept.groups, &kept.wakes, outcomes, stop.clone()),
+            controller::run(ctx.clone(), &kept.wakes, outcomes, stop.clone()),
             collector.run(parts.config.collection_interval, stop.clone()),
         );
     };
@@ -289,7 +296,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         tracing::warn!("gave up what took too long to end");
     }
     if term.has(LONGEST_WRITE) {
-        controller::flush(&ctx, &kept.groups).await;
+        controller::flush(&ctx).await;
         events.settled().await;
     }
 }

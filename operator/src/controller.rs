@@ -9,13 +9,16 @@
 pub mod apply;
 pub mod gateway;
 pub mod ledger;
+pub mod membership;
 pub mod memory;
 pub mod monitor_wakes;
 pub mod observe;
+pub mod overlap;
 pub mod plan;
 pub mod readable;
 pub mod record;
 pub mod status;
+pub mod ungrouped;
 pub mod wakes;
 
 use std::{sync::Arc, time::Duration};
@@ -38,11 +41,14 @@ use self::{
     apply::{Applying, Outcome, apply},
     gateway::GatewayMonitor,
     ledger::Due,
+    membership::{Assigned, Attempts},
     memory::Memory,
     observe::{observe, running_sidecars},
+    overlap::{Overlap, Overlaps},
     plan::{plan, plan_for_gateway},
     record::write_status,
     status::{Facts, Mode},
+    ungrouped::Missing,
     wakes::Wakes,
 };
 use crate::{
@@ -79,6 +85,8 @@ pub struct Context {
     pub scope: Scope,
     /// For how long this replica leads.
     pub term: Term,
+    /// All groups.
+    pub groups: Cache<PushGroup>,
     /// The injected pods.
     pub pods: Cache<Pod>,
     /// What collection found.
@@ -89,6 +97,12 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// What is known of monitoring in the cluster.
     pub monitoring: Monitoring,
+    /// What came of labelling pods that were there before their group.
+    pub membership: Attempts,
+    /// Older groups that have pods which a group matches, too.
+    pub overlaps: Overlaps,
+    /// Groups that pods name and that do not exist, told once each.
+    pub missing: Missing,
     /// The time.
     pub clock: Clock,
     /// The numbers.
@@ -114,23 +128,22 @@ pub enum ReconcileError {
 /// Reconciles until the end is asked for; what has begun is finished.
 pub async fn run(
     ctx: Arc<Context>,
-    groups: &Cache<PushGroup>,
     wakes: &Wakes,
     collected: mpsc::Receiver<ObjectRef<PushGroup>>,
     stop: Stop,
 ) {
     let mut collected = collected;
     ctx.metrics.runtime.may_reconcile(AT_A_TIME);
-    let ended = Controller::for_stream(stream::pending(), groups.store())
+    let ended = Controller::for_stream(stream::pending(), ctx.groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes.listen())
         .reconcile_on(wakes::from_services(&ctx))
-        .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, groups, "servicemonitors"))
-        .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, groups, "podmonitors"))
-        .reconcile_on(monitor_wakes::from_trust(&ctx, groups))
-        .reconcile_on(monitor_wakes::from_prometheuses(&ctx, groups))
-        .reconcile_on(monitor_wakes::from_prometheus_agents(&ctx, groups))
-        .reconcile_on(monitor_wakes::from_namespaces(&ctx, groups))
+        .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, "servicemonitors"))
+        .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, "podmonitors"))
+        .reconcile_on(monitor_wakes::from_trust(&ctx))
+        .reconcile_on(monitor_wakes::from_prometheuses(&ctx))
+        .reconcile_on(monitor_wakes::from_prometheus_agents(&ctx))
+        .reconcile_on(monitor_wakes::from_namespaces(&ctx))
         .reconcile_on(stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
         .run(reconcile, |group, _, ctx| error_policy(&group, &ctx), ctx.clone());
@@ -141,6 +154,9 @@ pub async fn run(
                 Err(controller::Error::ObjectNotFound(gone)) => {
                     let gone = ObjectRef::new(&gone.name).within(&gone.namespace.unwrap_or_default());
                     ctx.memory.forget(&gone);
+                    ctx.membership.forget(&gone);
+                    ctx.overlaps.forget(&gone);
+                    ungrouped::tell_missing(&ctx, &gone);
                 }
                 Err(error) => tracing::warn!(%error, "the controller stumbled and goes on"),
             }
@@ -150,8 +166,8 @@ pub async fn run(
 }
 
 /// Writes what was collected and not written yet, before the process ends.
-pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
-    for group in groups.all() {
+pub async fn flush(ctx: &Context) {
+    for group in ctx.groups.all() {
         let uid = group.uid().unwrap_or_default();
         let known = ObjectRef::from_obj(&*group);
         let more = ctx.reports.take_collected(&uid);
@@ -159,7 +175,8 @@ pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
         if ctx.memory.ledger(&known, |ledger| ledger.has_unwritten())
             && let Some(outcome) = ctx.memory.last_outcome(&known)
             && let Err(error) = write_status(ctx, &group, |status, now, due| {
-                status::next(status, &facts(ctx, &group, &outcome, due), now)
+                let found = (membership::standing(ctx, &group, now), ctx.overlaps.last(&known));
+                status::next(status, &facts(ctx, &group, &outcome, &found, due), now)
             })
             .await
         {
@@ -204,6 +221,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
+    ctx.missing.exists(&known);
     let generation = group.metadata.generation;
     let remembered = ctx.memory.fresh_outcome(&known, owner.uid, generation, ctx.clock.now());
     let is_remembered = remembered.is_some();
@@ -211,10 +229,13 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         Some(outcome) => outcome,
         None => sync(ctx, &known, &owner, group).await,
     };
+    let now = ctx.clock.now();
+    let found = (membership::assign(ctx, group, now).await, overlap::overlaps(ctx, group, now).await);
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
-    let written =
-        write_status(ctx, group, |status, now, due| status::next(status, &facts(ctx, group, &outcome, due), now));
+    let written = write_status(ctx, group, |status, now, due| {
+        status::next(status, &facts(ctx, group, &outcome, &found, due), now)
+    });
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
         // The failure was told when it happened.
@@ -227,7 +248,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::NotWanted
         | Outcome::ApiAbsent
         | Outcome::ServiceUnfit(_)
-        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid))),
+        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid).min(found.0.good_for()))),
     }
 }
 
@@ -257,7 +278,13 @@ async fn make(ctx: &Context, owner: &Owner<'_>, group: &PushGroup) -> Result<Out
     Ok(apply(with, owner, plan).await)
 }
 
-fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Due) -> Facts<'a> {
+fn facts<'a>(
+    ctx: &Context,
+    group: &PushGroup,
+    outcome: &'a Outcome,
+    (assigned, overlaps): &'a (Assigned, Vec<Overlap>),
+    due: &'a Due,
+) -> Facts<'a> {
     let owner = Owner::of(group);
     let monitored = owner.and_then(|owner| owner.monitored(group.spec.monitor_kind()));
     Facts {
@@ -267,6 +294,8 @@ fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Du
         monitors: outcome,
         takers: monitored.map(|monitor| ctx.monitoring.takers(&monitor)),
         has_timestamps: owner.is_some_and(|owner| owner.has_timestamps),
+        assigned,
+        overlaps,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
         by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),

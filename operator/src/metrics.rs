@@ -4,12 +4,13 @@
 //! field, a line in `Default` that names it, and a method that counts; the README has a table of all, which a test makes
 //! from the served page.
 //!
-//! Label values are static strings, but for the name of the Lease, of which there is one: a counter never carries the name
-//! of an object.
+//! Label values are static strings, but for the name of the Lease, of which there is one, and namespaces of pods that no group
+//! takes care of: a counter never carries the name of an object.
 //!
 //! *Never:* when something is worth counting.
 
 mod runtime;
+mod ungrouped;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use prometheus_client::{
 use crate::gc::policy::{Since, Source};
 
 pub use runtime::{Running, Runtime};
+pub use ungrouped::UngroupedPods;
 
 /// All counters, gauges and histograms.
 pub struct Metrics {
@@ -34,6 +36,8 @@ pub struct Metrics {
     unreadable_samples: Counter,
     moved_on_groups: Counter,
     unseen_groups: Counter,
+    /// Pods that no group takes care of.
+    pub ungrouped: UngroupedPods,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -102,6 +106,7 @@ impl Metrics {
     /// # Errors
     /// Those of the encoder.
     pub fn page(&self) -> Result<String, fmt::Error> {
+        self.ungrouped.refresh();
         let mut page = String::new();
         encode(&mut page, &self.registry)?;
         Ok(page)
@@ -141,6 +146,7 @@ impl Default for Metrics {
                 "Groups that no scrape had seen when their pod ended",
                 Counter::default(),
             ),
+            ungrouped: UngroupedPods::new(all),
             registry,
         }
     }

@@ -62,6 +62,20 @@ struct Servers {
     closing: Closing,
 }
 
+/// The command line, for whoever describes it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Args::command()
+}
+
+/// Reads arguments, the first of which is the process's name, as a start does, and starts nothing.
+///
+/// # Errors
+/// What a start with them would say, and end.
+pub fn check_arguments(args: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    read_plan(args).map(drop).map_err(|error| error.to_string())
+}
+
 /// Runs the process with these arguments, the first of which is its name, until it is told to end.
 pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let plan = match read_plan(args) {

@@ -53,4 +53,4 @@ pub mod exposition;
 pub mod http;
 pub mod store;
 
-pub use app::start;
+pub use app::{check_arguments, command_line, start};

@@ -41,7 +41,6 @@ type Woken = Vec<ObjectRef<PushGroup>>;
 /// comes or goes.
 pub fn from_monitors<K>(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
     what: &'static str,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static
 where
@@ -50,16 +49,15 @@ where
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
     // Its CRD may be another one.
     let listed = |ctx: &Context| ctx.monitoring.undeclared.forget();
-    from_objects::<K>(ctx, groups, what, config, listed, |monitor, _| owner_of(monitor).into_iter().collect())
+    from_objects::<K>(ctx, what, config, listed, |monitor, _| owner_of(monitor).into_iter().collect())
 }
 
 /// Watches the ConfigMaps that sidecars trust; a change of one makes the objects of all groups of its namespace due.
 pub fn from_trust(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let config = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP_NAME}"));
-    from_objects::<ConfigMap>(ctx, groups, "configmaps", config, |_| {}, |object, groups| {
+    from_objects::<ConfigMap>(ctx, "configmaps", config, |_| {}, |object, groups| {
         in_namespace(groups, object.metadata.namespace.as_deref())
     })
 }
@@ -67,52 +65,47 @@ pub fn from_trust(
 /// Watches Prometheuses.
 pub fn from_prometheuses(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<Prometheus>::all(ctx.client.clone());
     let seen = optional::watch("prometheuses", api, watcher::Config::default());
-    from_scrapers(ctx, groups, Source::Prometheus, seen.map(|seen| seen.map(Scraper::from)))
+    from_scrapers(ctx, Source::Prometheus, seen.map(|seen| seen.map(Scraper::from)))
 }
 
 /// Watches PrometheusAgents.
 pub fn from_prometheus_agents(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<PrometheusAgent>::all(ctx.client.clone());
     let seen = optional::watch("prometheusagents", api, watcher::Config::default());
-    from_scrapers(ctx, groups, Source::Agent, seen.map(|seen| seen.map(Scraper::from)))
+    from_scrapers(ctx, Source::Agent, seen.map(|seen| seen.map(Scraper::from)))
 }
 
 /// Watches the labels of namespaces.
 pub fn from_namespaces(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<PartialObjectMeta<Namespace>>::all(ctx.client.clone());
     let seen = optional::watch("namespaces", api, watcher::Config::default());
-    let (ctx, groups) = (ctx.clone(), groups.clone());
+    let ctx = ctx.clone();
     seen.flat_map(move |seen| {
         let seen = seen.map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()));
-        stream::iter(woken(&groups, ctx.monitoring.see_namespace(seen)))
+        stream::iter(woken(&ctx.groups, ctx.monitoring.see_namespace(seen)))
     })
 }
 
 fn from_scrapers(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
     source: Source,
     seen: impl Stream<Item = Seen<Scraper>> + Send + 'static,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
-    let (ctx, groups) = (ctx.clone(), groups.clone());
-    seen.flat_map(move |seen| stream::iter(woken(&groups, ctx.monitoring.see_prometheus(source, seen))))
+    let ctx = ctx.clone();
+    seen.flat_map(move |seen| stream::iter(woken(&ctx.groups, ctx.monitoring.see_prometheus(source, seen))))
 }
 
 /// Watches objects where the operator works, and makes the objects of groups due: `about` tells whose by an object that
 /// was changed. Whenever a listing is over, `listed` is done.
 fn from_objects<K>(
     ctx: &Arc<Context>,
-    groups: &Cache<PushGroup>,
     what: &'static str,
     config: watcher::Config,
     listed: fn(&Context),
@@ -122,7 +115,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let watches = ctx.scope.apis::<PartialObjectMeta<K>>(&ctx.client).into_iter().map(|api| {
-        let (ctx, groups) = (ctx.clone(), groups.clone());
+        let ctx = ctx.clone();
         let namespace = api.namespace().map(str::to_owned);
         let mut listing = Listing::default();
         let seen = optional::watch(what, api, config.clone());
@@ -130,9 +123,9 @@ where
             let due = match listing.is_over(&seen) {
                 Some(is_first) => {
                     listed(&ctx);
-                    all_due(&ctx, in_namespace(&groups, namespace.as_deref()), is_first)
+                    all_due(&ctx, in_namespace(&ctx.groups, namespace.as_deref()), is_first)
                 }
-                None => listing.changed(seen).map(|object| about(&object, &groups)).unwrap_or_default(),
+                None => listing.changed(seen).map(|object| about(&object, &ctx.groups)).unwrap_or_default(),
             };
             due.iter().for_each(|group| ctx.memory.touch(group));
             stream::iter(due)

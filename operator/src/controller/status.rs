@@ -8,7 +8,9 @@
 mod all_seen;
 mod gateway_reachable;
 mod honor_labels_overridden;
+mod membership;
 mod monitors_synced;
+mod overlap;
 mod selected_by_prometheus;
 
 use crds::{
@@ -24,7 +26,7 @@ use self::{
     monitors_synced::monitors_synced,
     selected_by_prometheus::selected_by_prometheus,
 };
-use super::{apply::Outcome, ledger::Due};
+use super::{apply::Outcome, ledger::Due, membership::Assigned, overlap::Overlap};
 use crate::{gc::report::PassReport, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -57,6 +59,10 @@ pub struct Facts<'a> {
     pub takers: Option<Takers>,
     /// Whether the sidecars expose pushed timestamps.
     pub has_timestamps: bool,
+    /// How labelling pods went.
+    pub assigned: &'a Assigned,
+    /// Older groups that have pods of this one's selector.
+    pub overlaps: &'a [Overlap],
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
     /// What is not in the totals yet.
@@ -77,12 +83,14 @@ struct Verdict {
 pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> PushGroupStatus {
     // Others than Prometheus read monitors too, so that the last two say nothing about `Ready`.
     let about_prometheuses = [
-        selected_by_prometheus(previous, facts).map(|verdict| (condition::SELECTED_BY_PROMETHEUS, verdict)),
-        honor_labels_overridden(previous, facts).map(|verdict| (condition::HONOR_LABELS_OVERRIDDEN, verdict)),
+        (condition::SELECTED_BY_PROMETHEUS, selected_by_prometheus(previous, facts)),
+        (condition::HONOR_LABELS_OVERRIDDEN, honor_labels_overridden(previous, facts)),
     ];
-    let conditions = |own: [(&str, Verdict); 4]| {
-        let verdicts = own.into_iter().chain(about_prometheuses.into_iter().flatten());
-        verdicts.map(|(type_, verdict)| verdict.into_condition(type_, previous, facts.generation, now)).collect()
+    let conditions = |own: Vec<(&str, Option<Verdict>)>| {
+        let verdicts = own.into_iter().chain(about_prometheuses);
+        let conditions = verdicts
+            .filter_map(|(type_, verdict)| Some(verdict?.into_condition(type_, previous, facts.generation, now)));
+        conditions.collect()
     };
     let carried = PushGroupStatus {
         observed_generation: facts.generation,
@@ -98,11 +106,11 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
             let monitors = if facts.by_url { given_by_url() } else { monitors_synced(facts) };
             let (reachable, collected) = (gateway_reachable(previous, facts), gateway_collected(previous, facts));
             let ready = ready(&[&monitors, &reachable, &collected]);
-            let own = [
-                (condition::READY, ready),
-                (condition::MONITORS_SYNCED, monitors),
-                (condition::GATEWAY_REACHABLE, reachable),
-                (condition::COLLECTED, collected),
+            let own = vec![
+                (condition::READY, Some(ready)),
+                (condition::MONITORS_SYNCED, Some(monitors)),
+                (condition::GATEWAY_REACHABLE, Some(reachable)),
+                (condition::COLLECTED, Some(collected)),
             ];
             // What could not be read has the counts that were read last.
             let pass = facts.pass.as_ref().filter(|pass| !is_unreachable(pass));
@@ -113,13 +121,15 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
         }
         Mode::Pod => {
             let (monitors, collected) = (monitors_synced(facts), collected(previous, facts));
-            let ready = ready(&[&monitors, &collected]);
-            let all_seen = all_seen::all_seen(previous, &facts.due.endings, now);
-            let own = [
-                (condition::READY, ready),
-                (condition::MONITORS_SYNCED, monitors),
-                (condition::COLLECTED, collected),
-                (condition::ALL_SEEN, all_seen),
+            let assigned = membership::pods_assigned(facts.assigned);
+            let ready = ready(&[&monitors, &assigned, &collected]);
+            let own = vec![
+                (condition::READY, Some(ready)),
+                (condition::MONITORS_SYNCED, Some(monitors)),
+                (condition::PODS_ASSIGNED, Some(assigned)),
+                (condition::OVERLAPPING, overlap::overlapping(facts.overlaps)),
+                (condition::COLLECTED, Some(collected)),
+                (condition::ALL_SEEN, Some(all_seen::all_seen(previous, &facts.due.endings, now))),
             ];
             PushGroupStatus {
                 conditions: conditions(own),

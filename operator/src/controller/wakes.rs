@@ -11,7 +11,7 @@ use std::{collections::VecDeque, future, sync::Arc};
 
 use crds::{
     PushGroup,
-    names::{INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
+    names::{INJECT, INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
 };
 use futures::{
     Stream, StreamExt as _,
@@ -25,7 +25,7 @@ use kube::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Context, ledger::Ending, memory::Memory, readable::readable_event};
+use super::{Context, ledger::Ending, membership::group_for, memory::Memory, readable::readable_event};
 use crate::{
     cache::{Cache, CacheWriter, watch_scope},
     gc::targets::group_of,
@@ -56,26 +56,29 @@ fn from_groups(
     touched.filter_map(|group| future::ready(told("pushgroups", group).map(|group| ObjectRef::from_obj(&group))))
 }
 
-/// Watches injected pods, keeps them in a store, and names the group of each that changes.
+/// Watches injected pods, keeps them in a store, and names the group of each that changes, or the one that it ought to
+/// have.
 pub fn from_pods(
     client: &Client,
     scope: &Scope,
     memory: &Arc<Memory>,
+    groups: &Cache<PushGroup>,
     pods: CacheWriter<Pod>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
-    let memory = memory.clone();
+    let (memory, groups) = (memory.clone(), groups.clone());
     let config = watcher::Config::default().labels(&format!("{INJECTED_LABEL}=true"));
     let events =
         watch_scope(scope, client, pods.store(), |api| watcher(api, config.clone()).default_backoff().modify(trim));
     let touched = pods.fill(events).touched_objects();
     touched.filter_map(move |pod| {
         let pod = told("pods", pod);
-        let group = pod.as_ref().and_then(group_of_pod);
         // Right now: a pod that is deleted is gone a moment after its last word.
-        if let (Some(group), Some(ending)) = (&group, pod.as_ref().and_then(Ending::of)) {
-            memory.ledger(group, |ledger| ledger.ended(ending));
+        if let Some(pod) = &pod
+            && let (Some(group), Some(ending)) = (labelled_group(pod), Ending::of(pod))
+        {
+            memory.ledger(&group, |ledger| ledger.ended(ending));
         }
-        future::ready(group)
+        future::ready(pod.and_then(|pod| group_of_pod(&pod, &groups)))
     })
 }
 
@@ -112,7 +115,8 @@ impl Wakes {
         groups: CacheWriter<PushGroup>,
         pods: CacheWriter<Pod>,
     ) {
-        let touched = stream::select(from_groups(client, scope, groups), from_pods(client, scope, memory, pods));
+        let pods = from_pods(client, scope, memory, &self.groups, pods);
+        let touched = stream::select(from_groups(client, scope, groups), pods);
         touched
             .for_each(|group| {
                 // An error means that nobody listens.
@@ -148,8 +152,15 @@ fn told<T>(what: &'static str, seen: Result<T, watcher::Error>) -> Option<T> {
     seen.inspect_err(|error| tracing::warn!(%error, what, "a watch broke and is taken up again")).ok()
 }
 
-fn group_of_pod(pod: &Pod) -> Option<ObjectRef<PushGroup>> {
+fn labelled_group(pod: &Pod) -> Option<ObjectRef<PushGroup>> {
     group_of(pod).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+}
+
+fn group_of_pod(pod: &Pod, groups: &Cache<PushGroup>) -> Option<ObjectRef<PushGroup>> {
+    labelled_group(pod).or_else(|| {
+        let beside = groups.filter(|group| group.namespace() == pod.namespace());
+        group_for(pod, &beside).map(|group| ObjectRef::from_obj(&*group))
+    })
 }
 
 fn owner_of(service: &PartialObjectMeta<Service>) -> Option<ObjectRef<PushGroup>> {
@@ -158,7 +169,7 @@ fn owner_of(service: &PartialObjectMeta<Service>) -> Option<ObjectRef<PushGroup>
     Some(ObjectRef::new(&owner.name).within(&service.namespace()?))
 }
 
-/// Drops all of a pod but its identity, its group, and the state of its sidecar.
+/// Drops all of a pod but its identity, its group or what it takes to find one, and the state of its sidecar.
 fn trim(pod: &mut Pod) {
     let metadata = std::mem::take(&mut pod.metadata);
     pod.metadata.name = metadata.name;
@@ -166,9 +177,14 @@ fn trim(pod: &mut Pod) {
     pod.metadata.uid = metadata.uid;
     pod.metadata.resource_version = metadata.resource_version;
     pod.metadata.deletion_timestamp = metadata.deletion_timestamp;
+    let is_member = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(PUSH_GROUP_LABEL));
     pod.metadata.labels = metadata.labels.map(|mut labels| {
-        labels.retain(|name, _| name == PUSH_GROUP_LABEL);
+        labels.retain(|name, _| !is_member || name == PUSH_GROUP_LABEL);
         labels
+    });
+    pod.metadata.annotations = metadata.annotations.filter(|_| !is_member).map(|mut annotations| {
+        annotations.retain(|name, _| name == INJECT);
+        annotations
     });
     pod.spec = None;
     let Some(status) = pod.status.take() else { return };
@@ -225,8 +241,9 @@ mod tests {
         trim(&mut trimmed);
         assert_eq!(target(&trimmed), target(&whole));
         assert!(target(&trimmed).is_some());
-        assert_eq!(group_of_pod(&trimmed), group_of_pod(&whole));
-        assert_eq!(trimmed.labels().len(), 1);
+        let groups = Cache::of(Vec::new());
+        assert_eq!(group_of_pod(&trimmed, &groups), group_of_pod(&whole, &groups));
+        assert_eq!((trimmed.labels().len(), trimmed.metadata.annotations), (1, None));
         assert!(trimmed.spec.is_none() && trimmed.metadata.managed_fields.is_none());
         assert_eq!(trimmed.status.unwrap().init_container_statuses.unwrap().len(), 1);
     }
@@ -243,6 +260,26 @@ mod tests {
         trim(&mut ended);
         let ending = Ending::of(&ended).unwrap();
         assert_eq!(ending.to_string(), "Pod etl-1 ended with 3 groups that no scrape had seen");
+    }
+
+    #[test]
+    fn a_trimmed_pod_without_a_group_still_finds_one() {
+        let group: PushGroup = serde_json::from_value(json!({
+            "apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup",
+            "metadata": {"namespace": "data", "name": "late"}, "spec": {"selector": {"matchLabels": {"app": "etl"}}},
+        }))
+        .unwrap();
+        let groups = Cache::of(vec![group]);
+        let found = |annotation: &str| {
+            let mut pod = pod();
+            pod.labels_mut().remove(PUSH_GROUP_LABEL);
+            pod.annotations_mut().insert(INJECT.to_owned(), annotation.to_owned());
+            trim(&mut pod);
+            assert_eq!(pod.annotations().len(), 1);
+            group_of_pod(&pod, &groups).map(|group| group.name)
+        };
+        assert_eq!(found("true").as_deref(), Some("late"));
+        assert_eq!(found("another"), None, "it named its group");
     }
 
     #[test]

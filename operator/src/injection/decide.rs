@@ -5,7 +5,7 @@
 //!
 //! *Never:* patches, the API server, what a sidecar is like.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{PushGroup, names, push_group::NAME_MAX};
 use kube::{
@@ -91,16 +91,25 @@ pub fn taken(pod: RawPod<'_>, ports: &[u16]) -> Option<Skip> {
 pub fn choose(pick: &Pick, pod: RawPod<'_>, groups: &[Arc<PushGroup>]) -> Option<Arc<PushGroup>> {
     match pick {
         Pick::Named(name) => groups.iter().find(|group| group.name_any() == *name).cloned(),
-        Pick::Matching => {
-            let labels = pod.labels();
-            let matching = groups.iter().filter(|group| {
-                // A selector the API server took and we cannot read matches nothing.
-                let selector = group.spec.selector.clone().and_then(|selector| Selector::try_from(selector).ok());
-                selector.is_some_and(|selector| selector.matches(&labels))
-            });
-            matching.min_by_key(|group| (group.creation_timestamp(), group.name_any())).cloned()
-        }
+        Pick::Matching => oldest_matching(&pod.labels(), groups),
     }
+}
+
+/// The oldest group whose selector matches some labels; of those that are as old, the first by name.
+#[must_use]
+pub fn oldest_matching(labels: &BTreeMap<String, String>, groups: &[Arc<PushGroup>]) -> Option<Arc<PushGroup>> {
+    let matching = groups.iter().filter(|group| {
+        // A selector the API server took and we cannot read matches nothing.
+        let selector = group.spec.selector.clone().and_then(|selector| Selector::try_from(selector).ok());
+        selector.is_some_and(|selector| selector.matches(labels))
+    });
+    matching.min_by_key(|group| (group.creation_timestamp(), group.name_any())).cloned()
+}
+
+/// Whether the value of the label or annotation names a group, so that no other ever gets the pod.
+#[must_use]
+pub fn names_a_group(value: &str) -> bool {
+    !matches!(value, "true" | "false")
 }
 
 /// Whether a text can be a `PushGroup`'s name.

@@ -22,8 +22,10 @@ const DEFAULT_GRACE_PERIOD: i64 = 30;
 pub struct Insertion {
     /// The sidecar container.
     pub container: Value,
-    /// The volume it mounts.
-    pub volume: Value,
+    /// The volumes it mounts.
+    pub volumes: Vec<Value>,
+    /// Annotations of the pod, those that it has itself left out.
+    pub annotations: Vec<(&'static str, &'static str)>,
     /// The `PushGroup` the pod belongs to, if one is known.
     pub group: Option<String>,
     /// Variables for the other containers, those that set them themselves left out.
@@ -37,7 +39,8 @@ pub struct Insertion {
 pub fn build(pod: RawPod<'_>, insertion: &Insertion) -> Patch {
     let mut operations = Operations { pod, list: Vec::new() };
     operations.labels(insertion);
-    operations.volume(&insertion.volume);
+    operations.annotations(&insertion.annotations);
+    operations.volumes(&insertion.volumes);
     operations.environment(&insertion.environment);
     // After the variables, whose paths count the containers as they were.
     operations.container(&insertion.container);
@@ -69,12 +72,26 @@ impl Operations<'_> {
         }
     }
 
-    fn volume(&mut self, volume: &Value) {
-        let Some(volumes) = self.pod.at("/spec/volumes").and_then(Value::as_array) else {
-            return self.add(["spec", "volumes"], json!([volume]));
+    /// After the labels, which make the metadata where there is none.
+    fn annotations(&mut self, annotations: &[(&'static str, &'static str)]) {
+        let known = self.pod.at("/metadata/annotations");
+        let is_set = |name: &str| known.is_some_and(|known| known.get(name).is_some());
+        let missing: Vec<_> = annotations.iter().filter(|(name, _)| !is_set(name)).collect();
+        if known.is_none() && !missing.is_empty() {
+            self.add(["metadata", "annotations"], json!({}));
+        }
+        for (name, value) in missing {
+            self.add(["metadata", "annotations", name], json!(value));
+        }
+    }
+
+    fn volumes(&mut self, volumes: &[Value]) {
+        let Some(known) = self.pod.at("/spec/volumes").and_then(Value::as_array) else {
+            return self.add(["spec", "volumes"], json!(volumes));
         };
         // A volume of that name, whoever made it, is the one the sidecar mounts.
-        if !volumes.iter().any(|known| text(known, "name") == text(volume, "name")) {
+        for volume in volumes.iter().filter(|volume| !known.iter().any(|one| text(one, "name") == text(volume, "name")))
+        {
             self.add(["spec", "volumes", "-"], volume.clone());
         }
     }

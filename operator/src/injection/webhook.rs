@@ -32,11 +32,13 @@ use tokio::{
 };
 
 use super::{
+    arguments,
     container::{self, Circumstances},
     decide::{self, Pick, Skip, Wish},
     groups::Groups,
     patch::{self, Insertion},
     pod::RawPod,
+    volumes,
 };
 use crate::{config::SidecarImage, metrics::Metrics};
 
@@ -191,14 +193,16 @@ async fn look_at(
     let mut warnings = Vec::new();
     let group = find(&state.groups, namespace, &pick, pod, &mut warnings).await;
     if let Some(group) = &group {
-        let addresses = container::listen_addresses(&group.spec.sidecar);
+        let addresses = arguments::listen_addresses(&group.spec.sidecar);
         let ports: Vec<_> = addresses.good.iter().map(|(_, port)| *port).collect();
         if let Some(skip) = decide::taken(pod, &ports) {
             return Ok(Outcome::skipped(&skip, request));
         }
         for address in addresses.bad {
             let name = group.name_any();
-            warnings.push(format!("sidegate: PushGroup {name}: listenAddresses: {address:?} is no address: left out"));
+            warnings.push(format!(
+                "sidegate: PushGroup {name}: listenAddresses: {address:?} is no address to take pushes at: left out"
+            ));
         }
     }
     let reason = match (&pick, &group) {
@@ -251,17 +255,20 @@ fn insertion(
         cpu_limited: pod.is_cpu_limited(),
         pod_level_resources: pod.has_pod_level_resources(),
     };
-    let hold_open = container::hold_open_seconds(&spec.sidecar, &spec.scrape);
+    let hold_open = arguments::hold_open_seconds(&spec.sidecar, &spec.scrape);
+    let mounted = volumes::volumes(&spec.sidecar);
+    let storage = volumes::storage_medium(&spec.sidecar).is_some();
     let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
     Ok(Insertion {
         container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
-        volume: serde_json::to_value(container::trust_volume())?,
+        volumes: mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<_, _>>()?,
+        annotations: if storage { vec![(volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME)] } else { Vec::new() },
         group: match pick {
             Pick::Named(name) => Some(name),
             Pick::Matching => group.map(ResourceExt::name_any),
         },
         environment: container::environment(&spec.sidecar).into(),
-        grace_period_seconds: raised.then(|| container::grace_period_for(hold_open)),
+        grace_period_seconds: raised.then(|| arguments::grace_period_for(hold_open)),
     })
 }
 

@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is to be loud")]
 
+mod arguments;
 mod contract;
 mod race;
+mod reference;

@@ -49,8 +49,23 @@ pub const STORAGE_SYNC: &str = "--storage.sync";
 /// The file with the tokens that pushes and administration need.
 pub const TOKEN_FILE: &str = "--auth.token-file";
 
-/// Whether reading needs a token too.
+/// Whether reading at the push listener needs a token too.
 pub const AUTH_READS: &str = "--auth.reads";
+
+/// What becomes of timestamps in a push: `reject`, `strip` or `honor`.
+pub const TIMESTAMPS: &str = "--push.timestamps";
+
+/// Whether every series gets a label `measurement`.
+pub const MEASUREMENT_ENABLED: &str = "--measurement.enabled";
+
+/// The measurement of all series.
+pub const MEASUREMENT_NAME: &str = "--measurement.name";
+
+/// Whether the job is the measurement.
+pub const JOB_AS_MEASUREMENT: &str = "--measurement.job-as-measurement";
+
+/// Whether a metric keeps its whole name where the measurement is a part of it.
+pub const KEEP_METRIC_NAME: &str = "--measurement.keep-metric-name";
 
 /// `debug`, `info`, `warn` or `error`.
 pub const LOG_LEVEL: &str = "--log.level";
@@ -64,14 +79,65 @@ pub const MAX_BODY_BYTES: &str = "--push.max-body-bytes";
 /// Largest body of a push once it is decompressed, in bytes.
 pub const MAX_DECOMPRESSED_BYTES: &str = "--push.max-decompressed-bytes";
 
-/// Most series in all groups together.
-pub const MAX_SERIES: &str = "--storage.max-series";
+/// Largest factor that a body may grow by when it is decompressed.
+pub const MAX_COMPRESSION_RATIO: &str = "--push.max-compression-ratio";
+
+/// How long the body of a push may take; a duration.
+pub const BODY_TIMEOUT: &str = "--push.body-timeout";
+
+/// Most series in one push.
+pub const MAX_PUSH_SERIES: &str = "--push.max-series";
+
+/// Most bytes that one push takes on the page.
+pub const MAX_PUSH_PAGE_BYTES: &str = "--push.max-page-bytes";
 
 /// Most groups.
 pub const MAX_GROUPS: &str = "--storage.max-groups";
 
+/// Most series in one group.
+pub const MAX_GROUP_SERIES: &str = "--storage.max-group-series";
+
+/// Most series in all groups together.
+pub const MAX_SERIES: &str = "--storage.max-series";
+
+/// Most labels on a series and in a grouping key.
+pub const MAX_LABELS: &str = "--push.max-labels";
+
+/// Longest name of a label, in bytes.
+pub const MAX_LABEL_NAME_BYTES: &str = "--push.max-label-name-bytes";
+
+/// Longest value of a label, in bytes.
+pub const MAX_LABEL_VALUE_BYTES: &str = "--push.max-label-value-bytes";
+
+/// Longest name of a metric, in bytes.
+pub const MAX_METRIC_NAME_BYTES: &str = "--push.max-metric-name-bytes";
+
+/// Longest help and unit, in bytes.
+pub const MAX_HELP_BYTES: &str = "--push.max-help-bytes";
+
+/// Most buckets of a histogram or quantiles of a summary.
+pub const MAX_BUCKETS: &str = "--push.max-buckets";
+
+/// Most pushes under way at once.
+pub const MAX_CONCURRENT: &str = "--push.max-concurrent";
+
+/// Most bytes of bodies under way at once.
+pub const MAX_BYTES_AT_ONCE: &str = "--push.max-bytes-at-once";
+
+/// Most connections.
+pub const MAX_CONNECTIONS: &str = "--web.max-connections";
+
+/// Largest head of a request, in bytes.
+pub const MAX_HEADER_BYTES: &str = "--web.max-header-bytes";
+
+/// How long the head of a request may take; a duration.
+pub const HEADER_TIMEOUT: &str = "--web.header-timeout";
+
+/// How long a connection may be idle; a duration.
+pub const IDLE_TIMEOUT: &str = "--web.idle-timeout";
+
 /// Every flag the injector may write.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 43] = [
     PUSH_LISTEN_ADDRESS,
     SCRAPE_LISTEN_ADDRESS,
     ROUTE_PREFIX,
@@ -87,12 +153,34 @@ pub const ALL: [&str; 21] = [
     STORAGE_SYNC,
     TOKEN_FILE,
     AUTH_READS,
+    TIMESTAMPS,
+    MEASUREMENT_ENABLED,
+    MEASUREMENT_NAME,
+    JOB_AS_MEASUREMENT,
+    KEEP_METRIC_NAME,
     LOG_LEVEL,
     LOG_FORMAT,
     MAX_BODY_BYTES,
     MAX_DECOMPRESSED_BYTES,
-    MAX_SERIES,
+    MAX_COMPRESSION_RATIO,
+    BODY_TIMEOUT,
+    MAX_PUSH_SERIES,
+    MAX_PUSH_PAGE_BYTES,
     MAX_GROUPS,
+    MAX_GROUP_SERIES,
+    MAX_SERIES,
+    MAX_LABELS,
+    MAX_LABEL_NAME_BYTES,
+    MAX_LABEL_VALUE_BYTES,
+    MAX_METRIC_NAME_BYTES,
+    MAX_HELP_BYTES,
+    MAX_BUCKETS,
+    MAX_CONCURRENT,
+    MAX_BYTES_AT_ONCE,
+    MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
+    HEADER_TIMEOUT,
+    IDLE_TIMEOUT,
 ];
 
 /// The environment variable that sets a flag: `--pod.uid` is `SIDEGATE_POD_UID`.

@@ -11,8 +11,8 @@ pub(crate) struct AuthArgs {
     #[arg(long = "auth.token-file", env = "SIDEGATE_AUTH_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<String>,
 
-    /// Ask for a token for the page, the API and the status page too, but not for health; in a sidecar scrapers need
-    /// one then, and an operator that has none no longer collects.
+    /// Ask for a token for the page, the API and the status page too, but not for health, and in a sidecar not at the
+    /// port that is scraped.
     #[arg(long = "auth.reads", env = "SIDEGATE_AUTH_READS", default_value = "false")]
     pub(crate) reads: String,
 }

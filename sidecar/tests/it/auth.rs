@@ -86,14 +86,23 @@ fn reads_need_a_token_on_request_and_health_never_does() {
         let token = "x-bk-token: T0KEN-some";
         assert_eq!(calls.push_listener("GET", path, &[token], Body::empty()).status, 200, "{path}");
     }
-    calls.scrape_listener("GET", "/metrics", &[]).is(401, MISSING);
-    assert_eq!(calls.scrape_listener("GET", "/metrics", &["authorization: Bearer T0KEN-all"]).status, 200);
     for path in ["/-/healthy", "/-/ready"] {
         calls.push_listener("GET", path, &[], Body::empty()).is(200, "OK");
         calls.scrape_listener("GET", path, &[]).is(200, "OK");
     }
     assert_eq!(calls.push_listener("OPTIONS", "/api/v1/metrics", &[], Body::empty()).status, 200);
     assert_eq!(calls.push_listener("GET", "/nowhere", &[], Body::empty()).status, 404);
+}
+
+/// Prometheus and the operator have no token.
+#[test]
+fn the_port_that_is_scraped_asks_readers_for_no_token() {
+    let calls = calls("scraped", true);
+    for headers in [&[][..], &["sidegate-operator-read: 1"], &["authorization: Bearer T0KEN-none"]] {
+        for path in ["/metrics", "/metrics/", "/metrics?name[]=push_time_seconds"] {
+            assert_eq!(calls.scrape_listener("GET", path, headers).status, 200, "{path} {headers:?}");
+        }
+    }
 }
 
 /// They are the operator's, who signs them.

@@ -1,9 +1,17 @@
 //! The API server refuses a wrong `PushGroup` with a sentence that names the field.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use e2e::sandbox::Sandbox;
+use serde_json::Value;
 
-crate::world::tests![wrong_objects_are_refused_with_a_sentence_that_names_the_field, a_full_object_is_taken];
+use crate::workload;
+
+crate::world::tests![
+    wrong_objects_are_refused_with_a_sentence_that_names_the_field,
+    a_full_object_is_taken,
+    kubectl_explains_every_field_in_sentences,
+    kubectl_get_shows_what_matters_and_with_wide_why,
+];
 
 struct Wrong {
     name: &'static str,
@@ -290,9 +298,59 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.sidecar.routePrefix: Invalid value: expected a path such as /v1/pushgateway",
     },
     Wrong {
-        name: "not-yet",
-        spec: "sidecar: {timestamps: Honor}",
-        sentence: "spec.sidecar.timestamps: nothing acts on it yet; leave it out",
+        name: "hold-open-in-days",
+        spec: "sidecar: {holdOpen: 1d}",
+        sentence: "spec.sidecar.holdOpen: Invalid value: expected hours, minutes and seconds, such as 90s or 1h30m",
+    },
+    Wrong {
+        name: "route-prefix-upwards",
+        spec: "sidecar: {routePrefix: /a/../b}",
+        sentence: "spec.sidecar.routePrefix: Invalid value: expected a path such as /v1/pushgateway",
+    },
+    Wrong {
+        name: "scraped-port",
+        spec: "sidecar: {listenAddresses: [\":19091\"]}",
+        sentence: "spec.sidecar.listenAddresses: Invalid value: expected another port than 19091, which is the one that is scraped",
+    },
+    Wrong {
+        name: "address-twice",
+        spec: "sidecar: {listenAddresses: [\":4318\", \":4318\"]}",
+        sentence: "spec.sidecar.listenAddresses[1]: Duplicate value: \":4318\"",
+    },
+    Wrong {
+        name: "limit",
+        spec: "sidecar: {limits: {bodyBytes: -1}}",
+        sentence: "spec.sidecar.limits.bodyBytes: Invalid value: should be greater than or equal to 0",
+    },
+    Wrong {
+        name: "limit-of-time",
+        spec: "sidecar: {limits: {bodyTime: 1w}}",
+        sentence: "spec.sidecar.limits.bodyTime: Invalid value: expected hours, minutes and seconds, such as 90s or 1h30m",
+    },
+    Wrong {
+        name: "secret",
+        spec: "sidecar: {auth: {secretName: My_Secret}}",
+        sentence: "spec.sidecar.auth.secretName: Invalid value: expected the name of a Secret, such as push-tokens",
+    },
+    Wrong {
+        name: "timestamps",
+        spec: "sidecar: {timestamps: honor}",
+        sentence: "spec.sidecar.timestamps: Unsupported value: \"honor\": supported values: \"Reject\", \"Strip\", \"Honor\"",
+    },
+    Wrong {
+        name: "identity-labels",
+        spec: "sidecar: {identityLabels: Drop}",
+        sentence: "spec.sidecar.identityLabels: Unsupported value: \"Drop\": supported values: \"Rename\", \"Refuse\", \"Allow\"",
+    },
+    Wrong {
+        name: "storage",
+        spec: "sidecar: {storage: Tape}",
+        sentence: "spec.sidecar.storage: Unsupported value: \"Tape\": supported values: \"Disk\", \"Memory\", \"None\"",
+    },
+    Wrong {
+        name: "measurement",
+        spec: "sidecar: {measurement: {name: \"a\\tb\"}}",
+        sentence: "spec.sidecar.measurement.name: Invalid value: expected a name without control characters",
     },
 ];
 
@@ -344,6 +402,33 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     raiseGracePeriod: true
     listenAddresses: ["127.0.0.1:4318", "[::1]:4318"]
     routePrefix: /v1/pushgateway
+    storage: Memory
+    limits:
+      bodyBytes: 1000000
+      decompressedBytes: 0
+      compressionRatio: 100
+      bodyTime: 1m30s
+      pushSeries: 1000
+      pushPageBytes: 1000000
+      groups: 100
+      groupSeries: 100
+      series: 1000
+      labels: 20
+      labelNameBytes: 100
+      labelValueBytes: 100
+      metricNameBytes: 100
+      helpBytes: 100
+      buckets: 100
+      concurrentPushes: 4
+      concurrentBytes: 1099511627776
+      connections: 20
+      headerBytes: 10000
+      headerTime: 5s
+      idleTime: 0s
+    auth: {secretName: push-tokens, reads: true}
+    timestamps: Honor
+    measurement: {name: "größe $(HOME)", jobAsMeasurement: true, keepMetricName: false}
+    identityLabels: Refuse
     log: {level: debug, format: json}"#;
     sandbox.apply(&manifest("full", spec))?;
     sandbox.apply(
@@ -361,5 +446,54 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
              spec: {{gateway: {{url: \"{url}\", auth: {{secretName: pg}}}}, scrape: {{interval: 30s}}}}}}"
         ))?;
     }
+    Ok(())
+}
+
+/// One line of a text that kubectl breaks somewhere.
+fn unbroken(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What kubectl explains at a path is what the schema says of it and of each field below.
+fn check_explained(sandbox: &Sandbox, path: &str, schema: &Value, seen: &mut usize) -> anyhow::Result<()> {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let Some(fields) = fields.filter(|_| !["pushgroup.spec.selector", "pushgroup.status.conditions"].contains(&path))
+    else {
+        return Ok(());
+    };
+    let explained = unbroken(&sandbox.kubectl.run(&["explain", path])?);
+    for (name, field) in fields {
+        let description = field.get("description").and_then(Value::as_str).unwrap_or_default();
+        ensure!(explained.contains(&unbroken(description)), "{path}.{name}: expected {description:?} in {explained}");
+        *seen += 1;
+        check_explained(sandbox, &format!("{path}.{name}"), field.get("items").unwrap_or(field), seen)?;
+    }
+    Ok(())
+}
+
+async fn kubectl_explains_every_field_in_sentences(sandbox: Sandbox) -> anyhow::Result<()> {
+    let crd: Value = serde_yaml::from_str(&crds::custom_resource_definition_yaml()?)?;
+    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties").context("a schema")?;
+    let mut seen = 0;
+    for part in ["spec", "status"] {
+        check_explained(&sandbox, &format!("pushgroup.{part}"), &schema[part], &mut seen)?;
+    }
+    ensure!(60 < seen, "only {seen} fields were explained");
+    Ok(())
+}
+
+async fn kubectl_get_shows_what_matters_and_with_wide_why(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", "  staleAfter: 1h"))?;
+    sandbox.group_ready("all").await?;
+    let get = |output: &[&str]| {
+        let arguments = [&["--namespace", &sandbox.namespace, "get", "pg"], output].concat();
+        sandbox.kubectl.run(&arguments)
+    };
+    let columns = |table: &str| unbroken(table.lines().next().unwrap_or_default());
+    let (usual, wide) = (get(&[])?, get(&["--output", "wide"])?);
+    ensure!(columns(&usual) == "NAME MODE SIDECARS GROUPS STALE LAST PUSH READY AGE", "{usual}");
+    let expected = "NAME MODE SIDECARS GROUPS STALE LAST PUSH READY AGE STALE AFTER COLLECTED REASON MESSAGE";
+    ensure!(columns(&wide) == expected, "{wide}");
+    ensure!(unbroken(&wide).ends_with("1h 0 AsAsked Everything is as asked for"), "{wide}");
     Ok(())
 }

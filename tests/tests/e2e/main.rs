@@ -13,9 +13,11 @@ mod conduct;
 mod crd;
 mod discovery;
 mod drift;
+mod fields;
 mod gateways;
 mod injection;
 mod labels;
+mod membership;
 mod monitors;
 mod rights;
 mod workload;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Conclusion {
     let tests = [
+        membership::TESTS,
         monitors::TESTS,
         conduct::TESTS,
         labels::TESTS,
@@ -53,6 +56,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,
+        fields::TESTS,
         injection::TESTS,
         rights::TESTS,
     ]

@@ -35,6 +35,7 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
     let namespace = &sandbox.namespace;
     for (verb, what) in [
         ("list", "pods"),
+        ("patch", "pods"),
         ("patch", "services"),
         ("patch", "configmaps/sidegate-trust"),
         ("watch", "configmaps/sidegate-trust"),
@@ -47,7 +48,7 @@ async fn the_operator_has_only_the_rights_of_the_chart(sandbox: Sandbox) -> anyh
         ("get", "secrets"),
         ("list", "secrets"),
         ("create", "pods"),
-        ("patch", "pods"),
+        ("update", "pods"),
         ("delete", "pods"),
         ("list", "configmaps"),
         ("get", "configmaps/other"),

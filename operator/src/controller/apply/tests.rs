@@ -22,9 +22,12 @@ use crate::{
     controller::{
         Context,
         ledger::{Due, Ending},
+        membership::Attempts,
         observe::observe,
+        overlap::Overlaps,
         plan::plan,
         record::write_status,
+        ungrouped::Missing,
     },
     events::Events,
     gc::report::Reports,
@@ -288,11 +291,15 @@ fn context(server: &FakeServer) -> Context {
         client: server.client(),
         scope: Scope::All,
         term: Term::of_test().1,
+        groups: Cache::of(Vec::new()),
         pods: Cache::of(Vec::new()),
         reports: Arc::<Reports>::default(),
         keys: Vec::new(),
         memory: Arc::default(),
         monitoring: Monitoring::default(),
+        membership: Attempts::default(),
+        overlaps: Overlaps::default(),
+        missing: Missing::default(),
         clock: Clock::from_fn(|| NOW),
         metrics: Arc::default(),
         events: Events::to(&server.client()),
@@ -420,6 +427,25 @@ async fn a_group_that_lost_its_selector_loses_its_monitor() {
     assert_eq!(status["mode"], json!("Gateway"));
     let types: Vec<_> = status["conditions"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
     assert_eq!(types, ["Ready", "MonitorsSynced", "GatewayReachable", "Collected"]);
+}
+
+#[tokio::test]
+async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
+    let (server, group) = with_group(json!({}));
+    server.0.lock().unwrap().knows_monitors = true;
+    let ctx = context(&server);
+    let writes =
+        || server.calls().iter().filter(|call| **call == format!("PATCH {GROUP}/status sidegate-status")).count();
+    crate::controller::reconcile_now(&Arc::new(group), &ctx).await.unwrap();
+    assert_eq!(writes(), 1);
+    let group: PushGroup = serde_json::from_value(server.object(GROUP).unwrap()).unwrap();
+    let group = Arc::new(group);
+    for _ in 0..3 {
+        // The objects are read and applied again.
+        ctx.memory.touch(&ObjectRef::from_obj(&*group));
+        crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    }
+    assert_eq!(writes(), 0);
 }
 
 #[tokio::test]

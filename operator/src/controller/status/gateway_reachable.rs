@@ -78,6 +78,7 @@ mod tests {
     use crate::controller::{
         apply::Outcome,
         ledger::Due,
+        membership::Assigned,
         status::{Mode, next},
     };
 
@@ -94,6 +95,8 @@ mod tests {
             generation: Some(3),
             sidecars: None,
             monitors: &monitors,
+            assigned: &Assigned::default(),
+            overlaps: &[],
             takers: None,
             has_timestamps: false,
             pass,

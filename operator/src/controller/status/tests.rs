@@ -26,6 +26,7 @@ fn pass() -> PassReport {
 }
 
 static NOTHING_DUE: Due = Due { collected: 0, endings: Vec::new() };
+const ASSIGNED: Assigned = Assigned { waiting: 0, refused: None };
 
 fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
     Facts {
@@ -33,6 +34,8 @@ fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
         generation: Some(3),
         sidecars: Some(2),
         monitors,
+        assigned: &ASSIGNED,
+        overlaps: &[],
         takers: None,
         has_timestamps: false,
         pass,
@@ -50,8 +53,9 @@ fn conditions(status: &PushGroupStatus) -> Vec<String> {
 #[track_caller]
 fn check(monitors: Outcome, pass: Option<PassReport>, expected: [&str; 3]) {
     let status = next(&PushGroupStatus::default(), &facts(&monitors, pass), NOW);
-    let [ready, monitors, collected] = expected;
-    assert_eq!(conditions(&status), [ready, monitors, collected, "AllSeen=True NothingUnseen"]);
+    let [ready, synced, collected] = expected;
+    let (assigned, seen) = ("PodsAssigned=True AllAssigned", "AllSeen=True NothingUnseen");
+    assert_eq!(conditions(&status), [ready, synced, assigned, collected, seen]);
 }
 
 #[test]

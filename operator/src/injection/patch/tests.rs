@@ -8,7 +8,11 @@ use super::*;
 fn insertion() -> Insertion {
     Insertion {
         container: json!({"name": "sidegate", "image": "sidegate:1"}),
-        volume: json!({"name": "sidegate-trust", "configMap": {"name": "sidegate-trust"}}),
+        volumes: vec![
+            json!({"name": "sidegate-trust", "configMap": {"name": "sidegate-trust"}}),
+            json!({"name": "sidegate-storage", "emptyDir": {}}),
+        ],
+        annotations: vec![("evictable", "sidegate-storage")],
         group: Some("nightly".to_owned()),
         environment: vec![
             ("PUSHGATEWAY_URL", "http://127.0.0.1:9091".to_owned()),
@@ -54,6 +58,19 @@ fn parents_are_made_only_where_there_are_none() {
     check(json!({"metadata": {"labels": {"app": "etl"}}, "spec": {}}), "/metadata/labels/app", json!("etl"));
     check(json!({"spec": {"volumes": [{"name": "data"}]}}), "/spec/volumes/0/name", json!("data"));
     check(json!({"spec": {"volumes": null}}), "/spec/volumes/0/name", json!("sidegate-trust"));
+    let annotations = json!({"evictable": "sidegate-storage"});
+    check(json!({"spec": {}}), "/metadata/annotations", annotations.clone());
+    check(json!({"metadata": {"annotations": null}, "spec": {}}), "/metadata/annotations", annotations);
+}
+
+#[test]
+fn what_the_pod_has_under_a_name_of_ours_is_used_instead() {
+    let volumes = json!([{"name": "sidegate-storage", "persistentVolumeClaim": {"claimName": "kept"}}]);
+    let raw = json!({"metadata": {"annotations": {"evictable": "other", "a": "b"}}, "spec": {"volumes": volumes}});
+    check(raw.clone(), "/metadata/annotations", json!({"evictable": "other", "a": "b"}));
+    check(raw.clone(), "/spec/volumes/0", volumes[0].clone());
+    check(raw.clone(), "/spec/volumes/1/name", json!("sidegate-trust"));
+    assert_eq!(patched(&raw, &insertion()).pointer("/spec/volumes/2"), None);
 }
 
 #[test]
@@ -115,6 +132,7 @@ fn taken_out(mut pod: Value, original: &Value) -> Value {
     };
     drop_named(&mut pod, "/spec/initContainers", "sidegate");
     drop_named(&mut pod, "/spec/volumes", "sidegate-trust");
+    drop_named(&mut pod, "/spec/volumes", "sidegate-storage");
     for list in CONTAINER_LISTS {
         for index in 0..RawPod::new(original).containers(list).count() {
             let pointer = format!("/spec/{list}/{index}/env");
@@ -136,7 +154,14 @@ fn taken_out(mut pod: Value, original: &Value) -> Value {
         labels.remove(INJECTED_LABEL);
         labels.remove(PUSH_GROUP_LABEL);
     }
-    for (parent, member) in [("/metadata", "labels"), ("/spec", "initContainers"), ("/spec", "volumes")] {
+    if original.pointer("/metadata/annotations/evictable").is_none()
+        && let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove("evictable");
+    }
+    let parents =
+        [("/metadata", "labels"), ("/metadata", "annotations"), ("/spec", "initContainers"), ("/spec", "volumes")];
+    for (parent, member) in parents {
         if original.pointer(&format!("{parent}/{member}")).is_none()
             && let Some(parent) = pod.pointer_mut(parent).and_then(Value::as_object_mut)
         {
@@ -179,19 +204,24 @@ fn pod() -> impl Strategy<Value = Value> {
     let list = || prop::option::of(prop::collection::vec(container(), 0..4));
     let labels = prop::option::of(prop::collection::btree_map("[a-z]{1,6}", "[a-z]{0,6}", 0..3));
     let volumes = prop::option::of(prop::collection::vec("[a-z]{1,6}".prop_map(|name| json!({"name": name})), 0..3));
-    (labels, list(), list(), volumes, unknown()).prop_map(|(labels, init, app, volumes, unknown)| {
-        let mut pod = json!({"metadata": {"future": unknown.clone()}, "spec": {"future": unknown}});
-        let mut set = |parent: &str, member: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                pod[parent][member] = value;
-            }
-        };
-        set("metadata", "labels", labels.map(|labels| json!(labels)));
-        set("spec", "initContainers", init.map(Value::from));
-        set("spec", "containers", app.map(Value::from));
-        set("spec", "volumes", volumes.map(Value::from));
-        pod
-    })
+    let annotation = prop_oneof![Just("evictable"), Just("other")];
+    let annotations = prop::option::of(prop::collection::btree_map(annotation, "[a-z]{0,6}", 0..3));
+    (labels, annotations, list(), list(), volumes, unknown()).prop_map(
+        |(labels, annotations, init, app, volumes, unknown)| {
+            let mut pod = json!({"metadata": {"future": unknown.clone()}, "spec": {"future": unknown}});
+            let mut set = |parent: &str, member: &str, value: Option<Value>| {
+                if let Some(value) = value {
+                    pod[parent][member] = value;
+                }
+            };
+            set("metadata", "labels", labels.map(|labels| json!(labels)));
+            set("metadata", "annotations", annotations.map(|annotations| json!(annotations)));
+            set("spec", "initContainers", init.map(Value::from));
+            set("spec", "containers", app.map(Value::from));
+            set("spec", "volumes", volumes.map(Value::from));
+            pod
+        },
+    )
 }
 
 proptest! {

@@ -245,7 +245,10 @@ async fn what_is_no_address_is_left_out_with_a_warning() {
     let state = state(vec![group("nightly", spec)], None);
     let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
     assert!(!patch.unwrap().to_string().contains("99999"));
-    assert_eq!(warnings, ["sidegate: PushGroup nightly: listenAddresses: \"127.0.0.1:99999\" is no address: left out"]);
+    assert_eq!(
+        warnings,
+        ["sidegate: PushGroup nightly: listenAddresses: \"127.0.0.1:99999\" is no address to take pushes at: left out"]
+    );
 }
 
 #[tokio::test]
