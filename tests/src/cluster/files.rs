@@ -8,6 +8,15 @@ use serde_json::json;
 
 use super::{Plan, pki};
 
+/// What the cluster's own programs know the API server by.
+pub(super) const NODE_KUBECONFIG: &str = "node.kubeconfig";
+
+/// Where the API server finds what to write down.
+pub(super) const AUDIT_POLICY: &str = "audit-policy.json";
+
+/// Where the API server writes who asked for what.
+pub(super) const AUDIT_LOG: &str = "audit.log";
+
 /// Writes them into the cluster's folder.
 pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
     let state = &plan.state;
@@ -15,11 +24,26 @@ pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
         fs::create_dir_all(state.join(folder))?;
     }
     pki::write(&state.join("pki"))?;
-    fs::write(state.join("node.kubeconfig"), pki::kubeconfig(state, "https://127.0.0.1:443")?)?;
+    fs::write(state.join(AUDIT_POLICY), audit_policy())?;
+    fs::write(state.join(NODE_KUBECONFIG), pki::kubeconfig(state, "https://127.0.0.1:443")?)?;
     fs::write(state.join("containerd.toml"), containerd(plan))?;
     fs::write(state.join("cni/10-pods.conflist"), cni(plan))?;
     fs::write(state.join("kubelet.json"), kubelet(plan))?;
     Ok(())
+}
+
+/// Who asked for what, of those who are users by a token; not what was sent.
+fn audit_policy() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ],
+    })
+    .to_string()
 }
 
 fn containerd(plan: &Plan) -> String {
