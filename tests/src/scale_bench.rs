@@ -11,7 +11,13 @@ mod report;
 mod window;
 mod world;
 
-use std::{io::Write as _, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{
+    io::Write as _,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 
@@ -47,6 +53,10 @@ pub struct Options {
     /// Build without link-time optimisation: done in a quarter of the time, and a little slower and larger.
     #[arg(long)]
     quick: bool,
+
+    /// An operator that is built already, somehow.
+    #[arg(long, value_name = "FILE", conflicts_with = "quick")]
+    operator: Option<PathBuf>,
 }
 
 /// Runs the benchmark. Says on standard error what is being done, and prints the table in the end.
@@ -65,15 +75,20 @@ pub fn main(options: &Options) -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<String> {
-    let profile = if options.quick { "fast" } else { "release" };
-    let program = build("operator", "sidegate-operator", profile)?;
+    let (program, profile) = match &options.operator {
+        Some(program) => (program.clone(), "unknown"),
+        None => {
+            let profile = if options.quick { "fast" } else { "release" };
+            (build("operator", "sidegate-operator", profile)?, profile)
+        }
+    };
     let parts = Parts::find_or_build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let figures = runtime.block_on(figures(options, &parts, &program))?;
     Ok(format!("{}; everything on the same cores.\n\n{}", machine::described(profile)?, figures.table()))
 }
 
-async fn figures(options: &Options, parts: &Parts, program: &std::path::Path) -> anyhow::Result<report::Figures> {
+async fn figures(options: &Options, parts: &Parts, program: &Path) -> anyhow::Result<report::Figures> {
     let size = Size::of(options.pods.get(), options.groups.get());
     let window = Duration::from_secs(options.window);
     let world = World::make(parts, size).await?;
