@@ -12,7 +12,12 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, PushGroupStatus, scrape::Scrape, secret::SecretReference, sidecar::Sidecar};
+use crate::{
+    Duration, PushGroupStatus,
+    scrape::{MonitorKind, Scrape},
+    secret::SecretReference,
+    sidecar::Sidecar,
+};
 
 /// The most characters a `PushGroup`'s name may have.
 pub const NAME_MAX: usize = 50;
@@ -20,6 +25,15 @@ pub const NAME_MAX: usize = 50;
 /// What a `gateway` beside a `selector` is answered with.
 pub const NOT_YET: &str = "spec.gateway cannot stand beside spec.selector yet: forwarding from sidecars to a gateway \
                            is not built; give one of the two";
+
+/// A host that is a name or an address, a port, and a path of what may stand in one; no user, which would be a secret in
+/// the open, no query, no fragment, and no step up.
+const GATEWAY_URL: &str = "self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])\
+     (:[0-9]{1,5})?(/[-A-Za-z0-9._~!$&()*+,;=:%]*)*$') && !self.matches('/[.][.]?(/|$)') && isURL(self) \
+     && (url(self).getPort() == '' || (1 <= int(url(self).getPort()) && int(url(self).getPort()) <= 65535))";
+
+const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with a port and a prefix where needed, and \
+     without user, query or fragment: https://pushgateway.example:9091/prefix";
 
 /// Pods whose pushed groups are kept, scraped and collected together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -59,7 +73,18 @@ pub const NOT_YET: &str = "spec.gateway cannot stand beside spec.selector yet: f
         "has(self.selector) || has(self.gateway)",
         "spec.selector: expected a selector of pods, or spec.gateway, found neither",
     ),
-    validation = ("!(has(self.selector) && has(self.gateway))", NOT_YET)
+    validation = ("!(has(self.selector) && has(self.gateway))", NOT_YET),
+    validation = (
+        "has(self.selector) || !has(self.gateway) || !has(self.scrape) || !has(self.scrape.kind) \
+         || self.scrape.kind != 'PodMonitor'",
+        "spec.scrape.kind: a gateway has no pods of ours to monitor, expected ServiceMonitor or None, found PodMonitor",
+    ),
+    validation = (
+        "has(self.selector) || !has(self.gateway) || !has(self.gateway.url) || !has(self.scrape) \
+         || !has(self.scrape.kind) || self.scrape.kind != 'ServiceMonitor'",
+        "spec.scrape.kind: a ServiceMonitor needs a Service, expected spec.gateway.service, found spec.gateway.url; \
+         leave the kind out and tell Prometheus yourself, with honor_labels",
+    )
 )]
 pub struct PushGroupSpec {
     /// Opted-in pods of this namespace that belong to the group; `{}` is all of them. A pod that names the group in
@@ -85,7 +110,7 @@ pub struct PushGroupSpec {
     #[serde(default)]
     pub dry_run: bool,
 
-    /// How Prometheus finds and scrapes the sidecars.
+    /// How Prometheus finds and scrapes the sidecars, or the gateway.
     #[serde(default)]
     pub scrape: Scrape,
 
@@ -125,17 +150,21 @@ pub struct StalenessRule {
     "expected either service or url, found both or neither",
 ))]
 pub struct Gateway {
-    /// A Service of this namespace.
+    /// A Service of this namespace, asked over plain HTTP without prefix; for others give the url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<GatewayService>,
 
-    /// Where the gateway answers: `https://pushgateway.example:9091/prefix`.
+    /// Where the gateway answers: `https://pushgateway.example:9091/prefix`, without `/metrics`. Redirects are not
+    /// followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = ("self.matches('^https?://[^/?#]+(/[^?#]*)?$')", "expected an http or https URL without query"))]
+    #[x_kube(validation = (GATEWAY_URL, GATEWAY_URL_MESSAGE))]
     pub url: Option<String>,
 
-    /// How the operator proves itself to the gateway.
+    /// What the operator shows to the gateway: a Secret with the key `token`, or with `username` and `password`, and
+    /// where wanted with `ca.crt`, which is what the certificate of a gateway is then verified by. The operator may read
+    /// it only where you grant it that one Secret; until then the condition `GatewayReachable` has the Role to copy.
+    /// Whoever may write PushGroups here says where it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<SecretReference>,
 }
@@ -152,6 +181,17 @@ pub struct GatewayService {
     #[serde(default = "default_gateway_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+}
+
+// === impl PushGroupSpec ===
+
+impl PushGroupSpec {
+    /// The kind of monitor that is wanted, whether it is written down or not.
+    #[must_use]
+    pub fn monitor_kind(&self) -> MonitorKind {
+        let by_url = self.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some());
+        if self.selector.is_none() && by_url { MonitorKind::None } else { self.scrape.kind }
+    }
 }
 
 fn default_gateway_port() -> i32 {

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Duration;
 
-/// How Prometheus finds and scrapes the sidecars.
+/// How Prometheus finds and scrapes the sidecars, or the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Scrape {
-    /// The kind of monitor to make: `ServiceMonitor` (with a headless Service), `PodMonitor`, or `None`.
-    #[serde(default)]
+    /// The kind of monitor to make: `ServiceMonitor` (with a headless Service), `PodMonitor`, or `None`. Absent: a
+    /// `ServiceMonitor`, of the gateway's Service where there is one, and none for a gateway that is given by URL.
+    #[serde(default, skip_serializing_if = "MonitorKind::is_default")]
     pub kind: MonitorKind,
 
     /// How often Prometheus scrapes, such as `15s`.
@@ -37,12 +38,12 @@ pub struct Scrape {
 /// The monitor to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MonitorKind {
-    /// A headless Service and a ServiceMonitor.
+    /// A headless Service and a ServiceMonitor; for a gateway, a ServiceMonitor of its own Service.
     #[default]
     ServiceMonitor,
     /// A PodMonitor.
     PodMonitor,
-    /// None: somebody else scrapes the sidecars.
+    /// None: somebody else scrapes the sidecars, or the gateway.
     None,
 }
 
@@ -73,6 +74,16 @@ pub struct Relabeling {
     /// What is done, such as `replace`, `keep`, `drop`, `labeldrop`; `replace` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+}
+
+// === impl MonitorKind ===
+
+impl MonitorKind {
+    /// Whether it is what an absent kind stands for. Such a one is not written, and no default is in the schema: the API
+    /// server would fill it in where a gateway has no Service.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 // === impl Scrape ===

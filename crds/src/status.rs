@@ -27,7 +27,7 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecars: Option<i64>,
 
-    /// Pushed groups in those sidecars at the last collection.
+    /// Pushed groups in those sidecars, or in the gateway, at the last collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<i64>,
 
@@ -43,15 +43,19 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_total: Option<i64>,
 
+    /// When the last of those pods ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_unseen_time: Option<Time>,
+
     /// Pushes that the gateway refused, since this object was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_total: Option<i64>,
 
-    /// When the sidecars were last looked at.
+    /// When the sidecars, or the gateway, were last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_collection_time: Option<Time>,
 
-    /// The newest push in any sidecar.
+    /// The newest push in any sidecar, or in the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_push_time: Option<Time>,
 }
@@ -62,8 +66,12 @@ pub mod condition {
     pub const READY: &str = "Ready";
     /// The Service and the monitor are as they should be.
     pub const MONITORS_SYNCED: &str = "MonitorsSynced";
-    /// Every sidecar could be asked, and every stale group removed.
+    /// Every sidecar, or the gateway, could be asked, and every stale group removed.
     pub const COLLECTED: &str = "Collected";
+    /// No pod has ended of late with groups that no scrape had seen.
+    pub const ALL_SEEN: &str = "AllSeen";
+    /// The gateway of `spec.gateway` could be read.
+    pub const GATEWAY_REACHABLE: &str = "GatewayReachable";
 }
 
 /// Reasons of conditions.
@@ -80,16 +88,38 @@ pub mod reason {
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
     /// The API server refused an object.
     pub const APPLY_FAILED: &str = "ApplyFailed";
-    /// The last pass looked at every sidecar.
+    /// The last pass looked at every sidecar, or at the gateway.
     pub const PASS_COMPLETE: &str = "PassComplete";
     /// No pass has ended yet.
     pub const NO_PASS_YET: &str = "NoPassYet";
-    /// Some sidecars did not answer, or did not delete.
+    /// Some sidecars, or the gateway, did not answer, or did not delete.
     pub const PASS_INCOMPLETE: &str = "PassIncomplete";
     /// Nothing is collected: neither `staleAfter` nor `rules`.
     pub const NO_LIMIT: &str = "NoLimit";
     /// A regular expression of a rule does not compile.
     pub const BAD_RULE: &str = "BadRule";
-    /// Collecting an existing gateway is not built yet.
-    pub const GATEWAY_NOT_BUILT: &str = "GatewayNotBuilt";
+    /// No pod has ended of late with unseen groups.
+    pub const NOTHING_UNSEEN: &str = "NothingUnseen";
+    /// A pod has ended with groups that no scrape had seen.
+    pub const GROUPS_UNSEEN: &str = "GroupsUnseen";
+    /// The gateway could be read.
+    pub const GATEWAY_REACHED: &str = "Reached";
+    /// There is no connection to the gateway, no answer in time, or no trust in its certificate.
+    pub const GATEWAY_UNREACHABLE: &str = "Unreachable";
+    /// What answers is no Pushgateway.
+    pub const NO_PUSHGATEWAY: &str = "NoPushgateway";
+    /// The gateway does not accept the credentials, or wants some.
+    pub const UNAUTHORIZED: &str = "Unauthorized";
+    /// `spec.gateway.url` cannot be used.
+    pub const BAD_ADDRESS: &str = "BadAddress";
+    /// The Secret of `spec.gateway.auth` is not there.
+    pub const SECRET_MISSING: &str = "SecretMissing";
+    /// The operator may not read the Secret of `spec.gateway.auth`; the message has the rights to copy.
+    pub const SECRET_FORBIDDEN: &str = "SecretForbidden";
+    /// The keys of the Secret of `spec.gateway.auth` do not fit.
+    pub const SECRET_UNFIT: &str = "SecretUnfit";
+    /// The gateway is given by URL: only the user can tell Prometheus.
+    pub const GIVEN_BY_URL: &str = "GivenByUrl";
+    /// The Service of `spec.gateway.service` does not fit a ServiceMonitor.
+    pub const SERVICE_UNFIT: &str = "ServiceUnfit";
 }

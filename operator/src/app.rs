@@ -1,18 +1,20 @@
 //! What is started, in which order, and how it ends.
 //!
-//! Sockets are bound first, so that a taken port shows at once. Health is served from the start, and the groups are
-//! watched from the start, for the webhook; the rest waits for what it needs: collection and reconciling for the signing
-//! key, the webhook for its certificate. When one part ends, by fault or because the end was asked for, all do: the
-//! webhook a little later than the others, since the API server goes on sending for a moment, and what was collected is
-//! written before the process goes.
+//! Sockets are bound first, so that a taken port shows at once. Every replica serves health and admission, and watches
+//! groups and pods; the webhook waits for its certificate, standing for election for the signing key. For as long as this
+//! replica leads it also reconciles and collects; when it does not any more, these two end and it stands for election again.
+//!
+//! When one part ends, by fault or because the end was asked for, all do: the webhook a little later than the others, since
+//! the API server goes on sending for a moment. What was collected is written before the process goes, and after that the
+//! Lease is released.
 //!
 //! *Never:* what the parts do.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{future::Future, io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use crds::PushGroup;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Client};
 use protocol::endpoints::SCRAPE_PORT;
 use tokio::{
@@ -23,22 +25,26 @@ use tokio::{
 
 use crate::{
     admin::{self, AdminState},
-    cache::{Cache, CacheWriter, cache},
+    api_client::{counted, fenced},
+    cache::{Cache, cache},
     certs::Certificates,
     clock::Clock,
     config::Config,
-    controller::{self, Context, GroupWatch},
+    controller::{self, Context, memory::Memory, wakes::Wakes},
+    events::Events,
+    gateway::Gateways,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
         webhook::{self, WebhookState},
     },
+    leader::{self, LONGEST_WRITE, Term},
     listen::{self, BindError},
     metrics::Metrics,
     readiness::Readiness,
     retry,
-    sidecar::client::SidecarClient,
-    signing::{OperatorKey, secret::load_or_create},
+    sidecar::client::{SidecarClient, TIMEOUT},
+    signing::{NoRandomness, OperatorKey, secret::load_or_create},
     stop::{self, Stop},
 };
 
@@ -50,6 +56,12 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// How long all parts may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long reconciling and collecting may take to end: longer than a visit to a sidecar that has begun.
+const WIND_DOWN: Duration = Duration::from_secs(16);
+
+// A deletion is begun only with so much of the term left.
+const _: () = assert!(TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a deletion may outlast its term");
 
 /// How many outcomes of a pass may wait for the controller.
 const OUTCOMES: usize = 64;
@@ -69,6 +81,9 @@ pub enum RunError {
     /// A part panicked.
     #[error("a part of the operator broke: {0}")]
     Join(#[from] JoinError),
+    /// Replicas cannot be told apart.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// A part ended although nobody asked for it.
     #[error("{0} ended by itself")]
     Ended(&'static str),
@@ -84,6 +99,15 @@ struct Parts {
     stop: Stop,
 }
 
+/// What a replica has whether it leads or not, and keeps from term to term.
+struct Kept {
+    groups: Cache<PushGroup>,
+    pods: Cache<Pod>,
+    wakes: Wakes,
+    reports: Arc<Reports>,
+    memory: Arc<Memory>,
+}
+
 /// Runs the operator until it is asked to end.
 ///
 /// # Errors
@@ -96,30 +120,48 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (stop_sender, stop) = stop::channel();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let client = Client::try_default().await?;
-    let parts = Arc::new(Parts {
-        config,
-        client,
-        clock: Clock::system(),
-        metrics: Arc::default(),
-        readiness: Readiness::default(),
-        stop,
-    });
+    let metrics = Arc::<Metrics>::default();
+    let client = counted(&Client::try_default().await?, metrics.clone());
+    let parts =
+        Arc::new(Parts { config, client, clock: Clock::system(), metrics, readiness: Readiness::default(), stop });
 
     let mut running: JoinSet<(&'static str, io::Result<()>)> = JoinSet::new();
     let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone() };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
 
-    let (groups, writer) = cache();
-    let serving = serve_webhook(parts.clone(), webhook_listener, Groups::new(groups.clone(), parts.client.clone()));
+    let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
+    let kept =
+        Kept { wakes: Wakes::new(groups.clone()), groups, pods, reports: Arc::default(), memory: Arc::default() };
+    let serving =
+        serve_webhook(parts.clone(), webhook_listener, Groups::new(kept.groups.clone(), parts.client.clone()));
     running.spawn(async move { ("the webhook", serving.await) });
 
-    let working = reconcile_and_collect(parts.clone(), groups, writer);
+    let (watched, wakes, memory) = (parts.clone(), kept.wakes.clone(), kept.memory.clone());
     running.spawn(async move {
-        working.await;
-        ("reconciling and collecting", Ok(()))
+        let Parts { client, config, stop, .. } = &*watched;
+        tokio::select! {
+            () = wakes.watch(client, &config.scope, &memory, group_writer, pod_writer) => {}
+            () = stop.clone().requested() => {}
+        }
+        ("watching", Ok(()))
     });
+    let (known, groups) = (parts.readiness.clone(), kept.groups.clone());
+    tokio::spawn(async move {
+        if groups.until_known().await {
+            known.groups_are_known();
+        }
+    });
+
+    let (elector, leadership) = leader::elector(
+        &parts.client,
+        &parts.config.namespace,
+        &parts.config.leader,
+        parts.clock,
+        parts.metrics.clone(),
+    )?;
+    let leading = lead(parts.clone(), kept, elector, leadership);
+    running.spawn(async move { ("standing for election", leading.await) });
     tracing::info!(namespace = parts.config.namespace, image = parts.config.sidecar.image, "started");
 
     let by_itself = tokio::select! {
@@ -167,51 +209,95 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
     served
 }
 
-/// Gets the signing key, then reconciles and collects; both share the caches.
-async fn reconcile_and_collect(parts: Arc<Parts>, groups: Cache<PushGroup>, group_writer: CacheWriter<PushGroup>) {
-    let mut watch = GroupWatch::new(&parts.client, groups.clone(), group_writer);
-    let known = async {
-        if groups.until_known().await {
-            parts.readiness.groups_are_known();
-        }
-    };
-    let working = async {
-        // Admission needs the groups and no key: a damaged Secret is not to stop it.
-        if let Some(key) = watch.fill_until(signing_key(&parts)).await {
-            work_with(&parts, key, &groups, watch).await;
-        }
-    };
-    tokio::join!(known, working);
+/// Stands for election, and works whenever this replica leads. Without the signing key it is no candidate.
+async fn lead(
+    parts: Arc<Parts>,
+    kept: Kept,
+    elector: leader::Elector,
+    mut leadership: leader::Leadership,
+) -> io::Result<()> {
+    let Some(key) = signing_key(&parts).await else { return Ok(()) };
+    let (done, end) = stop::channel();
+    // A task of its own: nothing that a leader does holds up the renewal.
+    let electing = tokio::spawn(elector.run(end));
+    loop {
+        let term = tokio::select! {
+            term = leadership.term() => term,
+            () = parts.stop.clone().requested() => None,
+        };
+        let Some(term) = term else { break };
+        work(&parts, &kept, &key, term).await;
+    }
+    // Nothing is written any more.
+    done.request();
+    electing.await.map_err(io::Error::other)
 }
 
-async fn work_with(parts: &Parts, key: OperatorKey, groups: &Cache<PushGroup>, watch: GroupWatch) {
-    let (pods, pod_writer) = cache();
-    let reports = Arc::<Reports>::default();
+/// Reconciles and collects for a term.
+async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
+    kept.reports.forget_passes();
+    kept.memory.forget_outcomes();
     let (wake, outcomes) = mpsc::channel(OUTCOMES);
+    let client = fenced(&parts.client, term.clone());
+    let events = Events::to(&client);
     let ctx = Arc::new(Context {
-        client: parts.client.clone(),
-        pods: pods.clone(),
-        reports: reports.clone(),
+        client,
+        scope: parts.config.scope.clone(),
+        term: term.clone(),
+        pods: kept.pods.clone(),
+        reports: kept.reports.clone(),
         keys: vec![key.public()],
-        memory: controller::memory::Memory::default(),
+        memory: kept.memory.clone(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        events: events.clone(),
     });
     let collector = Collector {
-        groups: groups.clone(),
-        pods,
-        client: SidecarClient::new(key),
+        groups: kept.groups.clone(),
+        pods: kept.pods.clone(),
+        client: SidecarClient::new(key.clone()),
+        gateways: Gateways::new(parts.client.clone()),
         port: SCRAPE_PORT,
-        reports,
+        reports: kept.reports.clone(),
         wake,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        events: events.clone(),
     };
-    tokio::join!(
-        controller::run(ctx.clone(), watch, pod_writer, outcomes, parts.stop.clone()),
-        collector.run(parts.config.collection_interval, parts.stop.clone()),
-    );
-    controller::flush(&ctx, groups).await;
+    let (sender, stop) = stop::channel();
+    let stop = stop.within(term.clone());
+    let working = async {
+        tokio::join!(
+            controller::run(ctx.clone(), &kept.groups, &kept.wakes, outcomes, stop.clone()),
+            collector.run(parts.config.collection_interval, stop.clone()),
+        );
+    };
+    let ends = async {
+        tokio::select! {
+            () = term.clone().over() => {}
+            () = parts.stop.clone().requested() => {}
+        }
+        sender.request();
+    };
+    if until_wound_down(working, ends).await.is_err() {
+        tracing::warn!("gave up what took too long to end");
+    }
+    if term.has(LONGEST_WRITE) {
+        controller::flush(&ctx, &kept.groups).await;
+        events.settled().await;
+    }
+}
+
+/// Works until the end is asked for, and then for as long as it may take to end.
+async fn until_wound_down(
+    working: impl Future<Output = ()>,
+    ends: impl Future<Output = ()>,
+) -> Result<(), tokio::time::error::Elapsed> {
+    let mut working = pin!(working);
+    tokio::select! {
+        () = &mut working => Ok(()),
+        () = ends => tokio::time::timeout(WIND_DOWN, working).await,
+    }
 }
 
 async fn signing_key(parts: &Parts) -> Option<OperatorKey> {

@@ -90,6 +90,61 @@ pub struct Args {
     )]
     pub collection_interval: String,
 
+    /// Namespaces to work in, with commas between them; all if empty.
+    #[arg(
+        long = "namespaces",
+        env = "SIDEGATE_OPERATOR_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        hide_default_value = true
+    )]
+    pub namespaces: Vec<String>,
+
+    /// Name of the Lease by which replicas agree on who leads.
+    #[arg(
+        long = "leader.lease",
+        env = "SIDEGATE_OPERATOR_LEADER_LEASE",
+        value_name = "NAME",
+        default_value = "sidegate-operator"
+    )]
+    pub leader_lease: String,
+
+    /// What this replica calls itself in the Lease, before a random suffix: the name of its pod.
+    #[arg(
+        long = "leader.identity",
+        env = "SIDEGATE_OPERATOR_LEADER_IDENTITY",
+        value_name = "NAME",
+        default_value = "sidegate-operator"
+    )]
+    pub leader_identity: String,
+
+    /// For how long the Lease of a leader that does not renew it is left alone.
+    #[arg(
+        long = "leader.lease-duration",
+        env = "SIDEGATE_OPERATOR_LEADER_LEASE_DURATION",
+        value_name = "DURATION",
+        default_value = "15s"
+    )]
+    pub leader_lease_duration: String,
+
+    /// For how long a leader that cannot renew the Lease goes on.
+    #[arg(
+        long = "leader.renew-deadline",
+        env = "SIDEGATE_OPERATOR_LEADER_RENEW_DEADLINE",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    pub leader_renew_deadline: String,
+
+    /// How often the Lease is renewed, or looked at by a standby.
+    #[arg(
+        long = "leader.retry-period",
+        env = "SIDEGATE_OPERATOR_LEADER_RETRY_PERIOD",
+        value_name = "DURATION",
+        default_value = "2s"
+    )]
+    pub leader_retry_period: String,
+
     /// The least important level that is logged: debug, info, warn or error.
     #[arg(long = "log.level", env = "SIDEGATE_OPERATOR_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
@@ -116,7 +171,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 12, "every flag but --help and --version");
+        assert_eq!(seen, 18, "every flag but --help and --version");
     }
 
     #[test]

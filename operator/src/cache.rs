@@ -5,6 +5,8 @@
 //!
 //! *Never:* which objects, what for.
 
+mod merge;
+
 use std::sync::Arc;
 
 use futures::{Stream, TryStreamExt as _};
@@ -18,6 +20,8 @@ use kube::{
 };
 use tokio::sync::watch;
 
+pub use merge::watch_scope;
+
 /// Reads a cache.
 #[derive(Clone)]
 pub struct Cache<K>
@@ -25,7 +29,7 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     store: Store<K>,
-    known: watch::Receiver<bool>,
+    seen: watch::Receiver<Seen>,
 }
 
 /// Fills a cache.
@@ -34,8 +38,21 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     writer: Writer<K>,
-    known: watch::Sender<bool>,
+    seen: watch::Sender<Seen>,
 }
+
+/// What the watch has said so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Whether all objects there are have been seen once.
+    all: bool,
+    /// How often something came.
+    events: u64,
+}
+
+/// Tells that something has changed in a cache.
+#[derive(Clone, Debug)]
+pub struct Changes(watch::Receiver<Seen>);
 
 /// An empty cache and what fills it.
 #[must_use]
@@ -44,8 +61,8 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let (store, writer) = reflector::store();
-    let (sender, receiver) = watch::channel(false);
-    (Cache { store, known: receiver }, CacheWriter { writer, known: sender })
+    let (sender, receiver) = watch::channel(Seen::default());
+    (Cache { store, seen: receiver }, CacheWriter { writer, seen: sender })
 }
 
 // === impl Cache ===
@@ -80,12 +97,20 @@ where
     /// Whether all objects there are have been seen once.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        *self.known.borrow()
+        self.seen.borrow().all
     }
 
     /// Waits until all objects there are have been seen once; false if that will never be.
     pub async fn until_known(&self) -> bool {
-        self.known.clone().wait_for(|known| *known).await.is_ok()
+        self.seen.clone().wait_for(|seen| seen.all).await.is_ok()
+    }
+
+    /// Tells of changes from now on.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        let mut seen = self.seen.clone();
+        seen.mark_unchanged();
+        Changes(seen)
     }
 }
 
@@ -95,17 +120,39 @@ impl<K> CacheWriter<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.writer.as_reader()
+    }
+
     /// Passes a watch on, having written down what it says.
     pub fn fill(
         self,
         events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> {
-        let Self { writer, known } = self;
+        let Self { writer, seen } = self;
         events.reflect(writer).inspect_ok(move |event| {
-            if matches!(event, Event::InitDone) {
-                known.send_replace(true);
-            }
+            seen.send_modify(|seen| {
+                seen.all |= matches!(event, Event::InitDone);
+                seen.events += 1;
+            });
         })
+    }
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Waits until something has changed since the last call.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody watches any more.
+            std::future::pending().await
+        }
     }
 }
 
@@ -120,7 +167,7 @@ where
         for object in objects {
             filling.writer.apply_watcher_event(&Event::Apply(object));
         }
-        filling.known.send_replace(true);
+        filling.seen.send_modify(|seen| seen.all = true);
         cache
     }
 }
@@ -147,6 +194,20 @@ mod tests {
         for waiter in waiting {
             assert!(waiter.await.unwrap());
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_told_once_however_many_there_were() {
+        let (cache, writer) = cache::<ConfigMap>();
+        let (sender, events) = futures::channel::mpsc::unbounded();
+        let mut filling = Box::pin(writer.fill(events));
+        let mut changes = cache.changes();
+        for event in [Event::Init, Event::InitDone] {
+            sender.unbounded_send(Ok(event)).unwrap();
+            filling.next().await.unwrap().unwrap();
+        }
+        changes.next().await;
+        assert!(futures::poll!(std::pin::pin!(changes.next())).is_pending());
     }
 
     #[tokio::test]

@@ -4,7 +4,11 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use crate::args::Args;
+use crate::{
+    args::Args,
+    leader::{LONGEST_WRITE, Timings},
+    scope::Scope,
+};
 
 /// Everything the operator needs to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +25,23 @@ pub struct Config {
     pub admin_address: SocketAddr,
     /// How often all sidecars are looked at.
     pub collection_interval: Duration,
+    /// Where it works.
+    pub scope: Scope,
+    /// The election.
+    pub leader: LeaderConfig,
     /// The log.
     pub log: LogConfig,
+}
+
+/// The election of a leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderConfig {
+    /// Name of the Lease.
+    pub lease: String,
+    /// What this replica calls itself.
+    pub identity: String,
+    /// How long everything takes.
+    pub timings: Timings,
 }
 
 /// The image of the injected container.
@@ -102,6 +121,12 @@ impl Config {
             signing_secret,
             admin_listen_address,
             collection_interval,
+            namespaces,
+            leader_lease,
+            leader_identity,
+            leader_lease_duration,
+            leader_renew_deadline,
+            leader_retry_period,
             log_level,
             log_format,
         } = args;
@@ -121,6 +146,12 @@ impl Config {
             signing_secret: found.required("--signing.secret", Some(signing_secret)),
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
             collection_interval: found.interval("--collection.interval", &collection_interval),
+            scope: found.scope(namespaces),
+            leader: LeaderConfig {
+                lease: found.required("--leader.lease", Some(leader_lease)),
+                identity: found.required("--leader.identity", Some(leader_identity)),
+                timings: found.timings(&leader_lease_duration, &leader_renew_deadline, &leader_retry_period),
+            },
             log: LogConfig { level: found.level(&log_level), format: found.format(&log_format) },
         };
         if found.0.is_empty() { Ok(config) } else { Err(found) }
@@ -162,6 +193,41 @@ impl Mistakes {
                 Duration::from_secs(1)
             }
         }
+    }
+
+    /// Whatever is said: nobody leads at the same time as another, and a leader has the time for a write.
+    fn timings(&mut self, lease: &str, renew: &str, retry: &str) -> Timings {
+        let before = self.0.len();
+        let timings = Timings {
+            lease: self.interval("--leader.lease-duration", lease),
+            renew: self.interval("--leader.renew-deadline", renew),
+            retry: self.interval("--leader.retry-period", retry),
+        };
+        if before < self.0.len() {
+            return Timings::default();
+        }
+        // A clock may be a fifth faster than another.
+        if timings.lease < timings.renew * 6 / 5 {
+            let least = timings.renew * 6 / 5;
+            self.0.push(format!("--leader.lease-duration: expected at least {least:?}, a fifth more than --leader.renew-deadline, found {lease:?}"));
+        }
+        if timings.lease.subsec_nanos() != 0 {
+            self.0.push(format!("--leader.lease-duration: expected whole seconds, found {lease:?}"));
+        }
+        let least = LONGEST_WRITE + timings.retry * 3 / 2;
+        if timings.renew < least {
+            self.0.push(format!(
+                "--leader.renew-deadline: expected at least {least:?}, for a write after --leader.retry-period, found {renew:?}"
+            ));
+        }
+        timings
+    }
+
+    fn scope(&mut self, namespaces: Vec<String>) -> Scope {
+        Scope::of(namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty())).unwrap_or_else(|name| {
+            self.0.push(format!("--namespaces: expected names of namespaces with commas between them, found {name:?}"));
+            Scope::All
+        })
     }
 
     fn pull_policy(&mut self, text: String) -> String {
@@ -222,6 +288,7 @@ mod tests {
         assert_eq!(config.webhook.address, "[::]:9443".parse().unwrap());
         assert_eq!(config.collection_interval, Duration::from_secs(10));
         assert_eq!(config.sidecar.pull_policy, "IfNotPresent");
+        assert_eq!((&config.scope, config.leader.timings), (&Scope::All, Timings::default()));
         assert_eq!(
             config.webhook_names(),
             ["sidegate-operator.sidegate.svc", "sidegate-operator.sidegate.svc.cluster.local"]
@@ -235,6 +302,9 @@ mod tests {
             "--webhook.listen-address=9443",
             "--webhook.service=",
             "--collection.interval=0s",
+            "--namespaces=data,/etc",
+            "--leader.lease=",
+            "--leader.lease-duration=soon",
             "--log.level=loud",
             "--log.format=xml",
         ];
@@ -246,8 +316,51 @@ mod tests {
              --webhook.listen-address: expected an address such as [::]:9443 or 0.0.0.0:9443, found \"9443\"\n\
              --webhook.service: expected a value, found none\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
+             --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
+             --leader.lease: expected a value, found none\n\
+             --leader.lease-duration: expected a duration of at least 1s, such as 10s or 1m, found \"soon\"\n\
              --log.level: expected debug, info, warn or error, found \"loud\"\n\
              --log.format: expected logfmt or json, found \"xml\""
         );
+    }
+
+    fn timings(lease: &str, renew: &str, retry: &str) -> Result<Timings, String> {
+        let flags = [
+            "--namespace=sidegate".to_owned(),
+            "--sidecar.image=sidegate:1".to_owned(),
+            format!("--leader.lease-duration={lease}"),
+            format!("--leader.renew-deadline={renew}"),
+            format!("--leader.retry-period={retry}"),
+        ];
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        config(&flags).map(|config| config.leader.timings)
+    }
+
+    #[test]
+    fn times_of_an_election_that_would_make_two_leaders_or_none_that_writes_are_mistakes() {
+        assert_eq!(timings("60s", "40s", "5s").unwrap().renew, Duration::from_secs(40));
+        assert_eq!(
+            timings("11s", "10s", "2s").unwrap_err(),
+            "--leader.lease-duration: expected at least 12s, a fifth more than --leader.renew-deadline, found \"11s\""
+        );
+        assert_eq!(
+            timings("15500ms", "10s", "2s").unwrap_err(),
+            "--leader.lease-duration: expected whole seconds, found \"15500ms\""
+        );
+        assert_eq!(
+            timings("15s", "6s", "2s").unwrap_err(),
+            "--leader.renew-deadline: expected at least 8s, for a write after --leader.retry-period, found \"6s\""
+        );
+    }
+
+    #[test]
+    fn namespaces_are_a_list() {
+        let scope = |list: &str| {
+            config(&["--namespace=sidegate", "--sidecar.image=sidegate:1", &format!("--namespaces={list}")])
+                .unwrap()
+                .scope
+        };
+        assert_eq!(scope(""), Scope::All);
+        assert_eq!(scope("web, data,web"), Scope::Namespaces(vec!["data".to_owned(), "web".to_owned()]));
     }
 }

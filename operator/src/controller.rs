@@ -7,6 +7,7 @@
 //! *Never:* contents of objects, which are `plan`'s; sidecars, which are `gc`'s.
 
 pub mod apply;
+pub mod gateway;
 pub mod ledger;
 pub mod memory;
 pub mod observe;
@@ -16,25 +17,17 @@ pub mod record;
 pub mod status;
 pub mod wakes;
 
-use std::{future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use crds::{
-    PushGroup,
-    scrape::{MonitorKind, Scrape},
-};
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use crds::PushGroup;
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client, ResourceExt as _,
-    core::DeserializeGuard,
+    Client, ResourceExt as _,
     runtime::{
-        Controller, WatchStreamExt as _,
+        Controller,
         controller::{self, Action},
         reflector::ObjectRef,
-        watcher,
     },
 };
 use protocol::trust::PublicKey;
@@ -42,21 +35,18 @@ use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     apply::{Outcome, apply},
+    gateway::GatewayMonitor,
+    ledger::Due,
     memory::Memory,
     observe::{observe, running_sidecars},
-    plan::plan,
-    readable::readable_event,
+    plan::{plan, plan_for_gateway},
     record::write_status,
     status::{Facts, Mode},
+    wakes::Wakes,
 };
 use crate::{
-    cache::{Cache, CacheWriter},
-    clock::Clock,
-    gc::report::Reports,
-    metrics::Metrics,
-    monitors::Owner,
-    retry,
-    stop::Stop,
+    cache::Cache, clock::Clock, events::Events, gc::report::Reports, leader::Term, metrics::Metrics, monitors::Owner,
+    retry, scope::Scope, stop::Stop,
 };
 
 /// How many groups are reconciled at a time.
@@ -70,8 +60,12 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What reconciling needs.
 pub struct Context {
-    /// The API server.
+    /// The API server; writes only within the term.
     pub client: Client,
+    /// Where it works.
+    pub scope: Scope,
+    /// For how long this replica leads.
+    pub term: Term,
     /// The injected pods.
     pub pods: Cache<Pod>,
     /// What collection found.
@@ -79,11 +73,13 @@ pub struct Context {
     /// What sidecars are to trust.
     pub keys: Vec<PublicKey>,
     /// What was applied when, and with what outcome.
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     /// The time.
     pub clock: Clock,
     /// The numbers.
     pub metrics: Arc<Metrics>,
+    /// What is worth telling about an object.
+    pub events: Events,
 }
 
 /// A reconcile that is tried again.
@@ -100,29 +96,21 @@ pub enum ReconcileError {
     TooSlow,
 }
 
-/// The groups that were touched, by a watch that fills a cache while it is polled.
-pub struct GroupWatch {
-    groups: Cache<PushGroup>,
-    touched: BoxStream<'static, Result<PushGroup, watcher::Error>>,
-}
-
 /// Reconciles until the end is asked for; what has begun is finished.
 pub async fn run(
     ctx: Arc<Context>,
-    groups: GroupWatch,
-    pods: CacheWriter<Pod>,
+    groups: &Cache<PushGroup>,
+    wakes: &Wakes,
     collected: mpsc::Receiver<ObjectRef<PushGroup>>,
     stop: Stop,
 ) {
     let mut collected = collected;
-    let GroupWatch { groups, touched } = groups;
-    // Those that were touched before anything could be done about it.
-    let known = stream::iter(groups.all()).map(|group| Ok((*group).clone()));
-    let ended = Controller::for_stream(known.chain(touched), groups.store())
+    ctx.metrics.runtime.may_reconcile(AT_A_TIME);
+    let ended = Controller::for_stream(stream::pending(), groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
-        .reconcile_on(wakes::from_pods(&ctx.client, pods))
+        .reconcile_on(wakes.listen())
         .reconcile_on(wakes::from_services(&ctx))
-        .reconcile_on(futures::stream::poll_fn(move |cx| collected.poll_recv(cx)))
+        .reconcile_on(stream::poll_fn(move |cx| collected.poll_recv(cx)))
         .graceful_shutdown_on(stop.requested())
         .run(reconcile, |group, _, ctx| error_policy(&group, &ctx), ctx.clone());
     ended
@@ -133,10 +121,11 @@ pub async fn run(
                     let gone = ObjectRef::new(&gone.name).within(&gone.namespace.unwrap_or_default());
                     ctx.memory.forget(&gone);
                 }
-                Err(error) => tracing::warn!(%error, "the watch of PushGroups broke and is taken up again"),
+                Err(error) => tracing::warn!(%error, "the controller stumbled and goes on"),
             }
         })
         .await;
+    ctx.metrics.runtime.may_reconcile(0);
 }
 
 /// Writes what was collected and not written yet, before the process ends.
@@ -148,8 +137,8 @@ pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
         ctx.memory.ledger(&known, |ledger| ledger.add(more));
         if ctx.memory.ledger(&known, |ledger| ledger.has_unwritten())
             && let Some(outcome) = ctx.memory.last_outcome(&known)
-            && let Err(error) = write_status(ctx, &group, |status, now, collected| {
-                status::next(status, &facts(ctx, &group, &outcome, collected), now)
+            && let Err(error) = write_status(ctx, &group, |status, now, due| {
+                status::next(status, &facts(ctx, &group, &outcome, due), now)
             })
             .await
         {
@@ -160,17 +149,20 @@ pub async fn flush(ctx: &Context, groups: &Cache<PushGroup>) {
 
 async fn reconcile(group: Arc<PushGroup>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let started = Instant::now();
+    let _running = ctx.metrics.runtime.reconciling();
     let done = tokio::time::timeout(PATIENCE, reconcile_now(&group, &ctx)).await;
     let done = done.unwrap_or(Err(ReconcileError::TooSlow));
     match &done {
         Ok(_) => {
             ctx.memory.succeeded(&ObjectRef::from_obj(&*group));
-            ctx.metrics.reconciled(started.elapsed());
+            ctx.metrics.runtime.reconciled(started.elapsed());
         }
+        // Another reconciles it.
+        Err(error) if !ctx.term.has(Duration::ZERO) => tracing::debug!(%error, "the term ended in a reconcile"),
         Err(error) => {
             let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
             tracing::warn!(%error, name, namespace, "cannot reconcile a PushGroup");
-            ctx.metrics.reconcile_failed(started.elapsed());
+            ctx.metrics.runtime.reconcile_failed(started.elapsed());
         }
     }
     done
@@ -191,23 +183,17 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
-    // A gateway has no sidecars to scrape; it may have had, before somebody took the selector away.
-    let without_monitor = Scrape { kind: MonitorKind::None, ..Scrape::default() };
-    let owner = match Mode::of(&group.spec) {
-        Mode::Gateway => Owner { scrape: &without_monitor, ..owner },
-        Mode::Pod => owner,
-    };
     let generation = group.metadata.generation;
     let remembered = ctx.memory.fresh_outcome(&known, owner.uid, generation, ctx.clock.now());
     let is_remembered = remembered.is_some();
     let outcome = match remembered {
         Some(outcome) => outcome,
-        None => sync(ctx, &known, &owner, generation).await,
+        None => sync(ctx, &known, &owner, group).await,
     };
     let collected = ctx.reports.take_collected(owner.uid);
     ctx.memory.ledger(&known, |ledger| ledger.add(collected));
-    let written = write_status(ctx, group, |status, now, collected| {
-        status::next(status, &facts(ctx, group, &outcome, collected), now)
+    let written = write_status(ctx, group, |status, now, due| {
+        status::next(status, &facts(ctx, group, &outcome, due), now)
     });
     written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
@@ -216,104 +202,45 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
             Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
-        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => {
+        Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::ServiceUnfit(_) | Outcome::Foreign(_) => {
             Ok(Action::requeue(outcome.good_for(owner.uid)))
         }
     }
 }
 
 /// Makes the objects what they should be.
-async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, generation: Option<i64>) -> Outcome {
+async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, group: &PushGroup) -> Outcome {
     // Before reading: a change that comes meanwhile is then seen as one.
     ctx.memory.begin(known, owner.uid);
-    let outcome = match observe(&ctx.client, owner).await {
-        Ok(existing) => apply(&ctx.client, owner, plan(owner, &existing, &ctx.keys)).await,
+    let outcome = match make(ctx, owner, group).await {
+        Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
     };
-    ctx.memory.synced(known, generation, ctx.clock.now(), outcome.clone());
+    ctx.memory.synced(known, group.metadata.generation, ctx.clock.now(), outcome.clone());
     outcome
 }
 
-// === impl GroupWatch ===
-
-impl GroupWatch {
-    /// Watches all groups that can be read.
-    #[must_use]
-    pub fn new(client: &Client, groups: Cache<PushGroup>, writer: CacheWriter<PushGroup>) -> Self {
-        let all = Api::<DeserializeGuard<PushGroup>>::all(client.clone());
-        let events = watcher(all, watcher::Config::default()).default_backoff();
-        let readable = events.filter_map(|event| future::ready(event.map(readable_event).transpose()));
-        Self { groups, touched: writer.fill(readable).touched_objects().boxed() }
-    }
-
-    /// Fills the cache until something is there; nothing is done about any group meanwhile.
-    pub async fn fill_until<T>(&mut self, there: impl Future<Output = T>) -> T {
-        let filling = async {
-            while let Some(touched) = self.touched.next().await {
-                if let Err(error) = touched {
-                    tracing::warn!(%error, "the watch of PushGroups broke and is taken up again");
-                }
-            }
-            // A watch does not end.
-            future::pending().await
-        };
-        tokio::select! {
-            there = there => there,
-            never = filling => never,
-        }
-    }
+async fn make(ctx: &Context, owner: &Owner<'_>, group: &PushGroup) -> Result<Outcome, kube::Error> {
+    let existing = observe(&ctx.client, owner).await?;
+    let plan = match Mode::of(&group.spec) {
+        Mode::Pod => plan(owner, &existing, &ctx.keys),
+        Mode::Gateway => match gateway::monitor(&ctx.client, owner, group).await? {
+            GatewayMonitor::NotWanted => plan_for_gateway(owner, &existing, &ctx.keys, None),
+            GatewayMonitor::Wanted(monitor) => plan_for_gateway(owner, &existing, &ctx.keys, Some(*monitor)),
+            GatewayMonitor::Unfit(what) => return Ok(Outcome::ServiceUnfit(what)),
+        },
+    };
+    Ok(apply(&ctx.client, owner, plan).await)
 }
 
-fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, collected: i64) -> Facts<'a> {
+fn facts<'a>(ctx: &Context, group: &PushGroup, outcome: &'a Outcome, due: &'a Due) -> Facts<'a> {
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
         sidecars: running_sidecars(&ctx.pods, group),
         monitors: outcome,
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
-        collected,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kube::client::Body;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::cache::cache;
-
-    fn group(name: &str, stale_after: &str) -> Value {
-        json!({
-            "apiVersion": "sidegate.dev/v1alpha1",
-            "kind": "PushGroup",
-            "metadata": {"namespace": "data", "name": name, "uid": name},
-            "spec": {"selector": {}, "staleAfter": stale_after},
-        })
-    }
-
-    #[tokio::test]
-    async fn groups_are_known_while_nothing_can_be_done_about_them_yet() {
-        let list = json!({
-            "apiVersion": "sidegate.dev/v1alpha1",
-            "kind": "PushGroupList",
-            "metadata": {"resourceVersion": "1"},
-            "items": [group("broken", "no duration"), group("nightly", "1h")],
-        });
-        let service = tower::service_fn(move |request: axum::http::Request<Body>| {
-            let list = list.to_string();
-            async move {
-                if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
-                    future::pending::<()>().await;
-                }
-                Ok::<_, std::io::Error>(axum::http::Response::new(axum::body::Body::from(list)))
-            }
-        });
-        let (groups, writer) = cache();
-        let mut watch = GroupWatch::new(&Client::new(service, "default"), groups.clone(), writer);
-        let known = watch.fill_until(groups.until_known());
-        assert!(tokio::time::timeout(Duration::from_secs(10), known).await.unwrap());
-        let names: Vec<_> = groups.all().iter().map(|group| group.name_any()).collect();
-        assert_eq!(names, ["nightly"]);
+        due,
+        by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),
     }
 }

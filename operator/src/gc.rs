@@ -1,49 +1,62 @@
-//! The passes over all sidecars: at each tick, every running sidecar of every `PushGroup` is read, what is too old is
-//! removed if it has not been pushed since, and the outcome goes to the controller.
+//! Collection: each running sidecar, and each gateway, is read when something there can first be too old, what is too old is removed if it
+//! has not been pushed since, and what was found and done goes to the controller.
 //!
-//! Sidecars are asked a few at a time, each request has a timeout and each visit a deadline, so that a slow or lying one
-//! costs its own place in the row for that long and nothing else; one that goes on failing is left out for some ticks. A
-//! sidecar that fails once, or because its pod is just ending, is no failure. A visit stops before its next removal when
-//! the process is to end or the `PushGroup` has changed; the counts of such a pass are not told, only what it removed.
-//!
-//! Limit: what a page is kept as may take some 30 MB for a hostile one, and as many are kept as sidecars are asked at a
-//! time.
+//! There is no tick: `agenda` knows who is due when, and this waits for that, for the ends of visits, and for changes of
+//! the objects. Visits are made many at a time, each request has a timeout, each visit a deadline and each page a limit, so
+//! that a slow or lying target costs its own place in the row for that long and nothing else; those that fail wait for
+//! places of their own. A target that fails once, or because its pod is just ending, is no failure. A visit stops before
+//! its next removal when the process is to end or the `PushGroup` has changed; the counts of such a visit are not told,
+//! only what it removed.
 //!
 //! *Never:* the API server's objects; there is one writer of status, and it is the controller.
 
+mod agenda;
+mod classic;
 mod failing;
 pub mod policy;
 pub mod report;
+mod schedule;
+mod target_clock;
 pub mod targets;
 mod visit;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crds::PushGroup;
-use futures::{StreamExt as _, stream};
+use futures::{
+    StreamExt as _,
+    stream::FuturesUnordered,
+};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 
 use self::{
-    failing::Failing,
-    policy::Policy,
+    agenda::{Agenda, Telling, Went},
     report::{PassReport, Reports},
-    visit::{End, Found, Visit, VisitError},
+    targets::CollectionTarget,
+    visit::{End, Found, Visit},
 };
-use crate::{cache::Cache, clock::Clock, metrics::Metrics, sidecar::client::SidecarClient, stop::Stop};
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    events::{Events, Kind},
+    gateway::Gateways,
+    metrics::Metrics,
+    sidecar::client::SidecarClient,
+    stop::Stop,
+};
 
-/// How many sidecars are asked at a time.
-const AT_A_TIME: usize = 16;
+/// The least between two looks at which objects there are: pods come and go in crowds.
+const CHANGES_EVERY: Duration = Duration::from_secs(1);
 
-/// Makes the passes.
+/// Reason of the Event that says what was removed.
+const COLLECTED: &str = "Collected";
+
+/// Collects.
 pub struct Collector {
     /// The `PushGroup`s.
     pub groups: Cache<PushGroup>,
@@ -51,6 +64,8 @@ pub struct Collector {
     pub pods: Cache<Pod>,
     /// Asks sidecars.
     pub client: SidecarClient,
+    /// Asks gateways.
+    pub gateways: Gateways,
     /// The port sidecars listen at.
     pub port: u16,
     /// Where outcomes go.
@@ -61,137 +76,148 @@ pub struct Collector {
     pub clock: Clock,
     /// The numbers.
     pub metrics: Arc<Metrics>,
-}
-
-/// The limits of a `PushGroup` by UID, with the generation they are made from.
-type Policies = HashMap<String, (Option<i64>, Result<Arc<Policy>, String>)>;
-
-/// What is remembered from pass to pass.
-#[derive(Default)]
-struct Memory {
-    policies: Policies,
-    failing: Failing,
+    /// Where removals are told.
+    pub events: Events,
 }
 
 // === impl Collector ===
 
 impl Collector {
-    /// Makes a pass at each tick until the end is asked for; a pass that has begun is cut short between requests.
-    pub async fn run(self, every: Duration, stop: Stop) {
-        // Before both caches are full, a pass would report sidecars and groups as gone.
+    /// Collects until the end is asked for; visits that have begun are cut short between requests. The interval is that
+    /// in which counts are to be renewed.
+    pub async fn run(self, interval: Duration, stop: Stop) {
+        // Before both caches are full, sidecars and groups would be reported as gone.
         let known = async { self.groups.until_known().await && self.pods.until_known().await };
         let known = tokio::select! {
             known = known => known,
             () = stop.clone().requested() => false,
         };
-        if !known {
-            return;
+        if known {
+            self.collect_until(&mut Agenda::new(interval), &stop, std::future::pending()).await;
         }
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut memory = Memory::default();
-        loop {
+    }
+
+    /// Collects until the end is asked for, or enough is done.
+    async fn collect_until(&self, agenda: &mut Agenda, stop: &Stop, enough: impl Future<Output = ()>) {
+        let (mut group_changes, mut pod_changes) = (self.groups.changes(), self.pods.changes());
+        let mut visits = FuturesUnordered::new();
+        let (mut wakes, mut objects_due) = (VecDeque::new(), Some(Instant::now()));
+        let ending = async {
             tokio::select! {
-                _ = ticks.tick() => self.pass(&mut memory, &stop).await,
-                () = stop.clone().requested() => return,
+                () = stop.clone().requested() => {}
+                () = enough => {}
+            }
+        };
+        tokio::pin!(ending);
+        loop {
+            let now = Instant::now();
+            if objects_due.is_some_and(|due| due <= now) {
+                objects_due = None;
+                self.look_at_objects(agenda, now);
+            }
+            visits.extend(agenda.due(now).into_iter().map(|visit| self.visit(visit, stop)));
+            for telling in agenda.news(now, self.clock.now()) {
+                wakes.push_back(self.tell(telling));
+            }
+            let next = [agenda.next(), objects_due].into_iter().flatten().min();
+            let looked_at = now;
+            tokio::select! {
+                () = &mut ending => break,
+                Some(found) = visits.next() => self.ended(agenda, found),
+                place = self.wake.reserve(), if !wakes.is_empty() => match (place, wakes.pop_front()) {
+                    (Ok(place), Some(group)) => place.send(group),
+                    // Nobody listens any more when the process ends, and the controller takes what is left then.
+                    (Ok(_) | Err(_), _) => wakes.clear(),
+                },
+                () = sleep_until_some(next) => {}
+                () = group_changes.next() => objects_due = objects_due.or(Some(looked_at + CHANGES_EVERY)),
+                () = pod_changes.next() => objects_due = objects_due.or(Some(looked_at + CHANGES_EVERY)),
+            }
+        }
+        while let Some(found) = visits.next().await {
+            self.ended(agenda, found);
+        }
+        for Telling { uid, group, report } in agenda.last_removals() {
+            self.tell_removals(&group, &report);
+            self.reports.record_collected(&uid, report.collected);
+        }
+    }
+
+    /// Sees which objects there are.
+    fn look_at_objects(&self, agenda: &mut Agenda, now: Instant) {
+        let groups = self.groups.all();
+        let mut sidecars = targets::by_group(&self.pods.all());
+        let groups = groups.into_iter().map(|group| {
+            let targets = targets::of_group(&group, &mut sidecars);
+            (group, targets)
+        });
+        agenda.take_over(groups.collect(), now);
+        self.reports.keep_only(&agenda.group_uids());
+    }
+
+    /// Takes the end of a visit down.
+    fn ended(&self, agenda: &mut Agenda, found: Found) {
+        let Found { visit, report, look, end } = found;
+        let now = Instant::now();
+        match end {
+            End::Whole => {
+                agenda.ended(&visit, &report, look, Went::Well, now);
+            }
+            End::CutShort => {
+                agenda.ended(&visit, &report, look, Went::CutShort, now);
+            }
+            // Nobody was there to ask.
+            End::Failed(_) if !self.is_there(&visit) => {
+                agenda.ended(&visit, &report, look, Went::Gone, now);
+            }
+            End::Failed(error) => {
+                let in_a_row = agenda.ended(&visit, &report, look, Went::Badly { is_cheap: error.is_cheap() }, now);
+                self.metrics.collection_failed(error.reason());
+                tracing::warn!(target = %visit.target, %error, in_a_row, "cannot collect");
             }
         }
     }
 
-    async fn pass(&self, memory: &mut Memory, stop: &Stop) {
-        let groups: Vec<_> = self.groups.filter(|group| group.spec.selector.is_some());
-        let mut targets = targets::by_group(&self.pods.all());
-        let mut reports = HashMap::new();
-        let mut visits = Vec::new();
-        let mut pods = HashSet::new();
-        for group in groups {
-            let (Some(uid), Some(namespace)) = (group.uid(), group.namespace()) else { continue };
-            let policy = compiled(&mut memory.policies, &uid, &group);
-            let mut report = PassReport {
-                bad_rule: policy.as_ref().err().cloned(),
-                has_limits: policy.as_ref().is_ok_and(|policy| policy.has_limits()),
-                dry_run: group.spec.dry_run,
-                ..PassReport::default()
-            };
-            let policy = policy.ok();
-            for target in targets.remove(&(namespace, group.name_any())).unwrap_or_default() {
-                let rests = memory.failing.rests(&target.uid);
-                let visit = Visit { uid: uid.clone(), group: group.clone(), policy: policy.clone(), target };
-                pods.insert(visit.target.uid.clone());
-                if !rests {
-                    visits.push(visit);
-                } else if self.is_there(&visit) {
-                    report.targets += 1;
-                    report.failed += 1;
-                }
-            }
-            reports.insert(uid, (group, report));
-        }
-        let known: HashSet<_> = reports.keys().cloned().collect();
-        memory.policies.retain(|uid, _| known.contains(uid));
-        memory.failing.keep_only(&pods);
-        self.reports.keep_only(&known);
+    /// Hands on what is known of a `PushGroup`, for which the controller is to be woken then.
+    fn tell(&self, telling: Telling) -> ObjectRef<PushGroup> {
+        let Telling { uid, group, report } = telling;
+        self.tell_removals(&group, &report);
+        self.reports.record(&uid, report);
+        ObjectRef::from_obj(&*group)
+    }
 
-        let mut cut_short = HashSet::new();
-        let mut found = stream::iter(visits).map(|visit| self.visit(visit, stop)).buffer_unordered(AT_A_TIME);
-        while let Some(Found { visit, report: mut one, end }) = found.next().await {
-            match end {
-                End::Whole => memory.failing.answered(&visit.target.uid),
-                End::Failed(error) => self.failed(&visit, &error, &mut memory.failing, &mut one),
-                End::CutShort => {
-                    cut_short.insert(visit.uid.clone());
-                }
-            }
-            if let Some((_, report)) = reports.get_mut(&visit.uid) {
-                report.add(&one);
-            }
-        }
-        for (uid, (group, mut report)) in reports {
-            if cut_short.contains(&uid) {
-                self.reports.record_collected(&uid, report.collected);
-            } else {
-                report.ended = self.clock.now();
-                self.reports.record(&uid, report);
-            }
-            // Nobody listens any more when the process ends, and the controller takes what is left then.
-            let _ = self.wake.send(ObjectRef::from_obj(&*group)).await;
+    fn tell_removals(&self, group: &PushGroup, report: &PassReport) {
+        if let Some(message) = removals_in_words(report) {
+            self.events.tell(group.object_ref(&()), Kind::Normal, COLLECTED, message);
         }
     }
 
-    /// Takes a failure down, unless the pod has gone or is going: then there was nobody to ask. It counts once it is the
-    /// second in a row.
-    fn failed(&self, visit: &Visit, error: &VisitError, failing: &mut Failing, report: &mut PassReport) {
-        if !self.is_there(visit) {
-            report.targets = 0;
-            return;
-        }
-        let in_a_row = failing.failed(&visit.target.uid, 0 < report.collected);
-        report.failed = u64::from(1 < in_a_row);
-        self.metrics.collection_failed(error.reason());
-        tracing::warn!(
-            pod = visit.target.pod, address = %visit.target.address, %error, in_a_row, "cannot collect from a sidecar"
-        );
-    }
-
-    /// Whether the pod is still the one that was to be visited, and not about to go.
+    /// Whether the target is still the one that was to be visited, and not about to go.
     fn is_there(&self, visit: &Visit) -> bool {
-        let pod = ObjectRef::new(&visit.target.pod).within(&visit.group.namespace().unwrap_or_default());
+        let CollectionTarget::Sidecar(target) = &visit.target else { return self.is_asked_for(visit) };
+        let pod = ObjectRef::new(&target.pod).within(&visit.group.namespace().unwrap_or_default());
         let still = self.pods.get(&pod).filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        still.and_then(|pod| targets::target(&pod)).as_ref() == Some(&visit.target)
+        still.and_then(|pod| targets::target(&pod)).as_ref() == Some(target)
     }
 }
 
-/// The limits of a group, compiled once for each of its generations.
-fn compiled(policies: &mut Policies, uid: &str, group: &PushGroup) -> Result<Arc<Policy>, String> {
-    let generation = group.metadata.generation;
-    if let Some((known, policy)) = policies.get(uid)
-        && *known == generation
-    {
-        return policy.clone();
+/// `Removed 2 stale groups: {job="a"} in pod etl-1, 2h old with 1h allowed; …`
+fn removals_in_words(report: &PassReport) -> Option<String> {
+    let some = report.removed.len() as u64;
+    let (groups, more) = match (report.collected, report.collected.saturating_sub(some)) {
+        (0, _) => return None,
+        (1, _) => ("1 stale group".to_owned(), String::new()),
+        (several, 0) => (format!("{several} stale groups"), String::new()),
+        (several, more) => (format!("{several} stale groups"), format!("; and {more} more")),
+    };
+    Some(format!("Removed {groups}: {}{more}", report.removed.join("; ")))
+}
+
+async fn sleep_until_some(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
-    let policy = Policy::compile(&group.spec).map(Arc::new).map_err(|bad| bad.to_string());
-    policies.insert(uid.to_owned(), (generation, policy.clone()));
-    policy
 }
 
 #[cfg(test)]

@@ -8,30 +8,35 @@
 //! API server ─▶ injection            controller: observe ─ plan ─ apply ◀─report─ gc: read ─ decide ─ delete
 //!  (a pod)      decide ─ container ─ patch        │                                  │
 //!                                                 ▼                                  ▼
-//!                              Service, monitor, trust, status                  sidecars
+//!                              Service, monitor, trust, status            sidecars, gateways
 //! ```
 //!
 //! | Module | Owns |
 //! | --- | --- |
 //! | [`args`], [`config`] | flags; flags made ready, all mistakes at once |
 //! | [`app`] | what is started, in which order, and how it ends |
+//! | [`leader`] | which replica reconciles and collects, and until when it may write |
 //! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects |
-//! | [`gc`] | the passes over all sidecars, and what is stale |
+//! | [`gc`] | the passes over all sidecars and gateways, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
+//! | [`events`] | Kubernetes Events about objects |
+//! | [`gateway`] | talking to a Pushgateway that exists already |
 //! | [`signing`] | the key that signs deletions |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
+//! | [`api_client`], [`scope`] | requests to the API server: counted, fenced; in which namespaces |
 //! | [`cache`], [`clock`], [`listen`], [`retry`], [`stop`] | watched objects, time, sockets, patience, the end |
 //!
 //! Invariants: pure centres (`decide`, `container`, `patch`, `plan`, `status`, `policy`, `issue`) take `now` and do no
 //! I/O; there is one writer of each object, by one field manager each; collection never writes to the API server and
-//! reconciling never talks to a sidecar.
+//! reconciling never talks to a sidecar. Every replica admits pods and watches; only the leader reconciles and collects.
 //!
 //! *Never:* how a sidecar stores or serves anything; the contract with it is the crate `protocol`.
 
 pub mod admin;
+pub mod api_client;
 pub mod app;
 pub mod args;
 pub mod cache;
@@ -39,15 +44,19 @@ pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod events;
+pub mod gateway;
 pub mod gc;
 #[cfg(test)]
 mod golden;
 pub mod injection;
+pub mod leader;
 pub mod listen;
 pub mod metrics;
 pub mod monitors;
 pub mod readiness;
 pub mod retry;
+pub mod scope;
 pub mod sidecar;
 pub mod signing;
 pub mod stop;

@@ -1,67 +1,51 @@
 //! The operator's own metrics, with the names dashboards for controllers look for where such names exist.
 //!
-//! Label values are static strings: a counter never carries the name of an object.
+//! `runtime` has those that controller-runtime and client-go have too; what is Sidegate's own stands here. A metric is a
+//! field, a line in `Default` that names it, and a method that counts; the README has a table of all, which a test makes
+//! from the served page.
+//!
+//! Label values are static strings, but for the name of the Lease, of which there is one: a counter never carries the name
+//! of an object.
 //!
 //! *Never:* when something is worth counting.
 
-use std::{fmt, time::Duration};
+mod runtime;
+
+use std::fmt;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        histogram::{Histogram, exponential_buckets},
-    },
-    registry::Registry,
+    metrics::{counter::Counter, family::Family},
+    registry::{Metric, Registry},
 };
 
-/// The one controller there is.
-const CONTROLLER: &str = "pushgroup";
+use crate::gc::policy::{Since, Source};
 
-/// The one webhook there is.
-const WEBHOOK: &str = "/mutate-pods";
+pub use runtime::{Running, Runtime};
 
-/// All counters and histograms.
+/// All counters, gauges and histograms.
 pub struct Metrics {
     registry: Registry,
-    reconciles: Family<ReconcileResult, Counter>,
-    reconcile_errors: Family<ControllerName, Counter>,
-    reconcile_time: Family<ControllerName, Histogram>,
-    webhook_requests: Family<WebhookCode, Counter>,
-    webhook_latency: Family<WebhookName, Histogram>,
+    /// Those of any controller.
+    pub runtime: Runtime,
     injections: Family<InjectionResult, Counter>,
-    collected_groups: Counter,
+    collected_groups: Family<Removal, Counter>,
     collection_failures: Family<Reason, Counter>,
     unreadable_samples: Counter,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ControllerName {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReconcileResult {
-    controller: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WebhookName {
-    webhook: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WebhookCode {
-    webhook: &'static str,
-    code: u16,
+    moved_on_groups: Counter,
+    unseen_groups: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct InjectionResult {
     result: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Removal {
+    limit: &'static str,
+    since: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -75,37 +59,32 @@ impl Metrics {
     /// What [`Self::page`] is written in.
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    /// A reconcile ended well; it runs again at a set time, or when something changes.
-    pub fn reconciled(&self, took: Duration) {
-        self.reconcile("success", took);
-    }
-
-    /// A reconcile failed and is tried again.
-    pub fn reconcile_failed(&self, took: Duration) {
-        self.reconcile_errors.get_or_create(&ControllerName { controller: CONTROLLER }).inc();
-        self.reconcile("error", took);
-    }
-
-    fn reconcile(&self, result: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&ReconcileResult { controller: CONTROLLER, result }).inc();
-        let times = self.reconcile_time.get_or_create(&ControllerName { controller: CONTROLLER });
-        times.observe(took.as_secs_f64());
-    }
-
-    /// The webhook answered.
-    pub fn webhook_answered(&self, code: u16, took: Duration) {
-        self.webhook_requests.get_or_create(&WebhookCode { webhook: WEBHOOK, code }).inc();
-        self.webhook_latency.get_or_create(&WebhookName { webhook: WEBHOOK }).observe(took.as_secs_f64());
-    }
-
     /// A pod was looked at.
     pub fn injection(&self, result: &'static str, reason: &'static str) {
         self.injections.get_or_create(&InjectionResult { result, reason }).inc();
     }
 
-    /// Groups were removed.
-    pub fn collected(&self, groups: u64) {
-        self.collected_groups.inc_by(groups);
+    /// A group was removed.
+    pub fn collected(&self, source: Source, since: Since) {
+        let limit = match source {
+            Source::StaleAfter => "stale_after",
+            Source::Rule => "rule",
+        };
+        let since = match since {
+            Since::Push => "push",
+            Since::Failure => "failure",
+        };
+        self.collected_groups.get_or_create(&Removal { limit, since }).inc();
+    }
+
+    /// A group that was too old was pushed again before it could be removed.
+    pub fn moved_on(&self) {
+        self.moved_on_groups.inc();
+    }
+
+    /// A pod ended with groups that no scrape had seen.
+    pub fn unseen(&self, groups: u32) {
+        self.unseen_groups.inc_by(u64::from(groups));
     }
 
     /// A sidecar could not be read, or did not delete.
@@ -130,61 +109,40 @@ impl Metrics {
 }
 
 impl Default for Metrics {
-    fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::default(),
-            reconciles: Family::default(),
-            reconcile_errors: Family::default(),
-            reconcile_time: Family::new_with_constructor(reconcile_buckets),
-            webhook_requests: Family::default(),
-            webhook_latency: Family::new_with_constructor(webhook_buckets),
-            injections: Family::default(),
-            collected_groups: Counter::default(),
-            collection_failures: Family::default(),
-            unreadable_samples: Counter::default(),
-        };
-        metrics.register();
-        metrics
-    }
-}
-
-impl Metrics {
     /// The encoder adds `_total` to the names of counters.
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("controller_runtime_reconcile", "Reconciles by result", self.reconciles.clone());
-        registry.register(
-            "controller_runtime_reconcile_errors",
-            "Reconciles that failed",
-            self.reconcile_errors.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "Time of a reconcile",
-            self.reconcile_time.clone(),
-        );
-        registry.register(
-            "controller_runtime_webhook_requests",
-            "Admission requests by code",
-            self.webhook_requests.clone(),
-        );
-        registry.register(
-            "controller_runtime_webhook_latency_seconds",
-            "Time of an admission",
-            self.webhook_latency.clone(),
-        );
-        registry.register("sidegate_operator_injections", "Pods seen at admission", self.injections.clone());
-        registry.register("sidegate_operator_collected_groups", "Stale groups removed", self.collected_groups.clone());
-        registry.register(
-            "sidegate_operator_collection_failures",
-            "Sidecars that could not be read, or did not delete",
-            self.collection_failures.clone(),
-        );
-        registry.register(
-            "sidegate_operator_unreadable_samples",
-            "Push times that did not read back exactly and were skipped",
-            self.unreadable_samples.clone(),
-        );
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let all = &mut registry;
+        Self {
+            runtime: Runtime::new(all),
+            injections: add(all, "sidegate_operator_injections", "Pods seen at admission", Family::default()),
+            collected_groups: add(all, "sidegate_operator_collected_groups", "Stale groups removed", Family::default()),
+            collection_failures: add(
+                all,
+                "sidegate_operator_collection_failures",
+                "Sidecars that could not be read, or did not delete",
+                Family::default(),
+            ),
+            unreadable_samples: add(
+                all,
+                "sidegate_operator_unreadable_samples",
+                "Push times that did not read back exactly and were skipped",
+                Counter::default(),
+            ),
+            moved_on_groups: add(
+                all,
+                "sidegate_operator_moved_on_groups",
+                "Stale groups that were pushed again before they could be removed",
+                Counter::default(),
+            ),
+            unseen_groups: add(
+                all,
+                "sidegate_operator_unseen_groups",
+                "Groups that no scrape had seen when their pod ended",
+                Counter::default(),
+            ),
+            registry,
+        }
     }
 }
 
@@ -194,42 +152,11 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// From 5 ms to 40 s: a reconcile is a handful of API calls.
-fn reconcile_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.005, 2.0, 14))
-}
-
-/// From 0.25 ms to 2 s: the API server waits a few seconds at most.
-fn webhook_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_25, 2.0, 14))
+/// Names a metric; the clone that is kept counts for the page.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &'static str, help: &'static str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_controller_runtime() {
-        let metrics = Metrics::default();
-        metrics.reconciled(Duration::from_millis(3));
-        metrics.reconcile_failed(Duration::from_secs(1));
-        metrics.webhook_answered(200, Duration::from_millis(1));
-        metrics.collected(2);
-        metrics.collection_failed("timeout");
-        metrics.unreadable(1);
-        let page = metrics.page().unwrap();
-        for line in [
-            "controller_runtime_reconcile_total{controller=\"pushgroup\",result=\"success\"} 1",
-            "controller_runtime_reconcile_total{controller=\"pushgroup\",result=\"error\"} 1",
-            "controller_runtime_reconcile_errors_total{controller=\"pushgroup\"} 1",
-            "controller_runtime_reconcile_time_seconds_count{controller=\"pushgroup\"} 2",
-            "controller_runtime_webhook_requests_total{webhook=\"/mutate-pods\",code=\"200\"} 1",
-            "controller_runtime_webhook_latency_seconds_count{webhook=\"/mutate-pods\"} 1",
-            "sidegate_operator_collected_groups_total 2",
-            "sidegate_operator_collection_failures_total{reason=\"timeout\"} 1",
-            "sidegate_operator_unreadable_samples_total 1",
-        ] {
-            assert!(page.contains(line), "{line} is not in\n{page}");
-        }
-    }
-}
+mod tests;

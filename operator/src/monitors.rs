@@ -6,6 +6,7 @@
 //! *Never:* applying, who else has an object of that name.
 
 pub mod api;
+pub mod gateway_monitor;
 pub mod pod_monitor;
 pub mod service;
 pub mod service_monitor;
@@ -106,6 +107,7 @@ impl<'a> Owner<'a> {
             interval: self.scrape.interval.to_string(),
             honor_labels: true,
             metric_relabelings,
+            ..Endpoint::default()
         }
     }
 }

@@ -74,6 +74,7 @@ mod tests {
             path: "/metrics/job/backup",
             target: "uid",
             push_time: "1.5",
+            failure_time: None,
             signed_at: 9,
             nonce: random().unwrap(),
         };

@@ -22,6 +22,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use protocol::last_word;
+
 use crate::store::Store;
 use linger::{Situation, Step};
 
@@ -145,8 +147,7 @@ fn leave_word(hold: &HoldOpen, unseen: usize) {
     let Some(path) = &hold.termination_message_file else {
         return;
     };
-    let word = if unseen == 0 { String::new() } else { format!("{unseen} groups unseen") };
-    if let Err(error) = fs::write(path, word) {
+    if let Err(error) = fs::write(path, last_word::print(unseen)) {
         tracing::warn!(path = %path.display(), %error, "termination message cannot be written");
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Signed<'a> {
     pub(crate) path: &'a str,
     /// As sent.
     pub(crate) push_time: &'a str,
+    /// As sent, if it was.
+    pub(crate) failure_time: Option<&'a str>,
     /// The signature, if there is one.
     pub(crate) header: Option<&'a str>,
 }
@@ -101,6 +103,7 @@ impl OperatorAccess {
             path: request.path,
             target,
             push_time: request.push_time,
+            failure_time: request.failure_time,
             signed_at: header.signed_at,
             nonce: header.nonce,
         };

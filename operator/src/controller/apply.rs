@@ -30,6 +30,8 @@ pub enum Outcome {
     NotWanted,
     /// The API server does not know the kind of monitor.
     ApiAbsent,
+    /// The gateway's Service does not fit a ServiceMonitor; what was expected and found.
+    ServiceUnfit(String),
     /// Some object is somebody else's; which.
     Foreign(String),
     /// Something could not be applied; what and why.
@@ -126,6 +128,8 @@ impl Outcome {
             // Cheap to ask, and somebody may be installing it right now.
             Self::ApiAbsent => Duration::from_secs(4),
             Self::Foreign(_) => Duration::from_secs(30),
+            // The Service of somebody else, which is not watched.
+            Self::ServiceUnfit(_) => Duration::from_secs(8),
             // When it is tried again is for the failures in a row to say.
             Self::Failed(_) => Duration::ZERO,
         };

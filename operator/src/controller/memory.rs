@@ -77,6 +77,10 @@ impl Memory {
     pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str) {
         let mut entries = self.entries();
         let entry = entries.entry(group.clone()).or_default();
+        if entry.uid.is_empty() {
+            // What has come before the first look stays.
+            uid.clone_into(&mut entry.uid);
+        }
         if entry.uid != uid {
             *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
         }
@@ -89,7 +93,11 @@ impl Memory {
         let entry = entries.entry(group.clone()).or_default();
         entry.failed_applies = match outcome {
             Outcome::Failed(_) => entry.failed_applies.saturating_add(1),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) => 0,
+            Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_) => 0,
         };
         entry.synced = Some(Synced { generation, at, outcome });
     }
@@ -123,6 +131,14 @@ impl Memory {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
     }
 
+    /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
+    pub fn forget_outcomes(&self) {
+        for entry in self.entries().values_mut() {
+            *entry = Entry { uid: entry.uid.clone(), ledger: std::mem::take(&mut entry.ledger), ..Entry::default() };
+            entry.ledger.may_be_behind();
+        }
+    }
+
     /// The group is gone.
     pub fn forget(&self, group: &ObjectRef<PushGroup>) {
         self.entries().remove(group);
@@ -141,12 +157,20 @@ impl Entry {
         let Some(synced) = &self.synced else { return Duration::ZERO };
         let good_for = match &synced.outcome {
             Outcome::Failed(_) => retry::pause(self.failed_applies),
-            Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_) if self.touched => {
+            Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_)
+                if self.touched =>
+            {
                 Duration::ZERO
             }
-            outcome @ (Outcome::Applied | Outcome::NotWanted | Outcome::ApiAbsent | Outcome::Foreign(_)) => {
-                outcome.good_for(&self.uid)
-            }
+            outcome @ (Outcome::Applied
+            | Outcome::NotWanted
+            | Outcome::ApiAbsent
+            | Outcome::ServiceUnfit(_)
+            | Outcome::Foreign(_)) => outcome.good_for(&self.uid),
         };
         // A clock that was set back makes all of it old.
         let age = Duration::try_from(now.duration_since(synced.at));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crds::{
     names::{MANAGED_BY, MANAGED_BY_LABEL},
-    scrape::MonitorKind,
+    scrape::{MonitorKind, Scrape},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::ObjectMeta;
@@ -72,6 +72,26 @@ pub fn plan(owner: &Owner<'_>, existing: &Existing, keys: &[PublicKey]) -> Plan 
             (false, Found::Ours { uid, managed: true }) => plan.remove.push((kind, uid.clone())),
             (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Foreign) => {}
         }
+    }
+    plan
+}
+
+/// Plans the objects of a group that has a gateway: none for sidecars, and the monitor of the gateway's Service, if one is
+/// wanted.
+#[must_use]
+pub fn plan_for_gateway(
+    owner: &Owner<'_>,
+    existing: &Existing,
+    keys: &[PublicKey],
+    monitor: Option<ServiceMonitor>,
+) -> Plan {
+    let nothing = Scrape { kind: MonitorKind::None, ..Scrape::default() };
+    let mut plan = plan(&Owner { scrape: &nothing, ..*owner }, existing, keys);
+    let Some(monitor) = monitor else { return plan };
+    plan.remove.retain(|(kind, _)| *kind != Kind::ServiceMonitor);
+    match existing.service_monitor {
+        Found::Absent | Found::Ours { .. } => plan.apply.push(Desired::ServiceMonitor(Box::new(monitor))),
+        Found::Foreign => plan.foreign.push(Kind::ServiceMonitor),
     }
     plan
 }
@@ -175,6 +195,27 @@ mod tests {
         let all = Existing { service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
         check(MonitorKind::PodMonitor, &all, "apply [PodMonitor] remove [Service ServiceMonitor] foreign []");
         check(MonitorKind::None, &all, "apply [] remove [Service ServiceMonitor PodMonitor] foreign []");
+    }
+
+    #[test]
+    fn a_gateway_has_the_monitor_of_its_service_and_nothing_else() {
+        let group = group();
+        let owner = Owner::of(&group).unwrap();
+        let kinds = |existing: &Existing, monitor: Option<ServiceMonitor>| {
+            let plan = plan_for_gateway(&owner, existing, &[], monitor);
+            let applied: Vec<_> = plan.apply.iter().map(Desired::kind).collect();
+            let removed: Vec<_> = plan.remove.iter().map(|(kind, _)| *kind).collect();
+            (applied, removed, plan.foreign)
+        };
+        let monitor = || Some(service_monitor::build(&owner));
+        assert_eq!(kinds(&NOTHING, monitor()), (vec![Kind::ServiceMonitor], vec![], vec![]));
+        let all = Existing { service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
+        let of_sidecars = vec![Kind::Service, Kind::PodMonitor];
+        assert_eq!(kinds(&all, monitor()), (vec![Kind::ServiceMonitor], of_sidecars, vec![]));
+        let three = vec![Kind::Service, Kind::ServiceMonitor, Kind::PodMonitor];
+        assert_eq!(kinds(&all, None), (vec![], three, vec![]));
+        let foreign = Existing { service_monitor: Found::Foreign, ..NOTHING };
+        assert_eq!(kinds(&foreign, monitor()), (vec![], vec![], vec![Kind::ServiceMonitor]));
     }
 
     #[test]

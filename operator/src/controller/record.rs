@@ -5,7 +5,7 @@
 //!
 //! *Never:* what a status says.
 
-use crds::{PushGroup, PushGroupStatus, names::STATUS_MANAGER};
+use crds::{PushGroup, PushGroupStatus, names::STATUS_MANAGER, status::reason};
 use jiff::Timestamp;
 use kube::{
     Api, Resource as _, ResourceExt as _,
@@ -14,13 +14,18 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, status::worth_writing};
+use super::{
+    Context,
+    ledger::{Due, Ending},
+    status::worth_writing,
+};
+use crate::events::Kind;
 
 /// How often a status is computed anew because the object changed meanwhile.
 const ATTEMPTS: usize = 4;
 
-/// Brings a group's status up to date; `next` computes it from the one there is, the moment, and the collected groups
-/// that are not in it yet.
+/// Brings a group's status up to date; `next` computes it from the one there is, the moment, and what is not in its
+/// totals yet. Pods whose groups nobody has seen are told by an Event once they are in it.
 ///
 /// # Errors
 /// When the object can be neither read nor written.
@@ -30,13 +35,14 @@ const ATTEMPTS: usize = 4;
 pub async fn write_status(
     ctx: &Context,
     group: &PushGroup,
-    next: impl Fn(&PushGroupStatus, Timestamp, i64) -> PushGroupStatus,
+    next: impl Fn(&PushGroupStatus, Timestamp, &Due) -> PushGroupStatus,
 ) -> Result<(), kube::Error> {
     let known = ObjectRef::from_obj(group);
     let now = ctx.clock.now();
     let cached = group.status.clone().unwrap_or_default();
-    let unwritten = ctx.memory.ledger(&known, |ledger| ledger.unwritten());
-    if !worth_writing(&cached, &next(&cached, now, unwritten), now) {
+    let created = group.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let due = ctx.memory.ledger(&known, |ledger| ledger.due(&cached, created));
+    if !worth_writing(&cached, &next(&cached, now, &due), now) {
         return Ok(());
     }
     let api = Api::<PushGroup>::namespaced(ctx.client.clone(), &group.namespace().unwrap_or_default());
@@ -49,11 +55,12 @@ pub async fn write_status(
         };
         let version = live.resource_version().unwrap_or_default();
         let before = live.status.unwrap_or_default();
-        let unwritten = ctx.memory.ledger(&known, |ledger| {
-            ledger.settle(before.collected_total.unwrap_or_default(), &version);
-            ledger.unwritten()
+        let (settled, due) = ctx.memory.ledger(&known, |ledger| {
+            let settled = ledger.settle(&before, &version);
+            (settled, ledger.due(&before, created))
         });
-        let status = next(&before, now, unwritten);
+        tell(ctx, group, &settled);
+        let status = next(&before, now, &due);
         if !worth_writing(&before, &status, now) {
             return Ok(());
         }
@@ -63,11 +70,11 @@ pub async fn write_status(
             "metadata": {"name": group.name_any(), "namespace": group.namespace(), "resourceVersion": version},
             "status": status,
         });
-        ctx.memory.ledger(&known, |ledger| ledger.begin(status.collected_total.unwrap_or_default(), &version));
+        ctx.memory.ledger(&known, |ledger| ledger.begin(&status, due, &version));
         let params = PatchParams::apply(STATUS_MANAGER).force();
         match api.patch_status(&group.name_any(), &params, &Patch::Apply(&object)).await {
             Ok(_) => {
-                ctx.memory.ledger(&known, |ledger| ledger.written());
+                tell(ctx, group, &ctx.memory.ledger(&known, |ledger| ledger.written()));
                 return Ok(());
             }
             Err(kube::Error::Api(status)) if status.code < 500 => {
@@ -78,5 +85,13 @@ pub async fn write_status(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Tells of pods whose groups are among the unseen from now on.
+fn tell(ctx: &Context, group: &PushGroup, endings: &[Ending]) {
+    for ending in endings {
+        ctx.metrics.unseen(ending.groups);
+        ctx.events.tell(group.object_ref(&()), Kind::Warning, reason::GROUPS_UNSEEN, ending.to_string());
     }
 }

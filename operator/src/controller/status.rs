@@ -5,6 +5,9 @@
 //!
 //! *Never:* the API server, how the facts came about.
 
+mod all_seen;
+mod gateway_reachable;
+
 use crds::{
     PushGroupSpec, PushGroupStatus,
     status::{condition, reason},
@@ -12,7 +15,8 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::apply::Outcome;
+use self::gateway_reachable::{gateway_collected, gateway_reachable, given_by_url, is_unreachable};
+use super::{apply::Outcome, ledger::Due};
 use crate::gc::report::PassReport;
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -43,8 +47,10 @@ pub struct Facts<'a> {
     pub monitors: &'a Outcome,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
-    /// Collected groups that are not in the status yet.
-    pub collected: i64,
+    /// What is not in the totals yet.
+    pub due: &'a Due,
+    /// Whether the gateway is given by URL.
+    pub by_url: bool,
 }
 
 /// A condition without what the one before it gives.
@@ -61,46 +67,70 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
     let carried = PushGroupStatus {
         observed_generation: facts.generation,
         mode: Some(facts.mode.as_str().to_owned()),
-        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.collected)),
-        unseen_total: previous.unseen_total,
+        collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.due.collected)),
+        unseen_total: Some(previous.unseen_total.unwrap_or_default().saturating_add(facts.due.unseen())),
+        last_unseen_time: all_seen::last_time(previous, &facts.due.endings),
         refused_total: previous.refused_total,
         ..PushGroupStatus::default()
     };
     match facts.mode {
         Mode::Gateway => {
-            let message = "Collecting a Pushgateway that exists already is not built yet: nothing is done";
-            let ready = Verdict::no(reason::GATEWAY_NOT_BUILT, message.to_owned());
-            PushGroupStatus { conditions: vec![condition(condition::READY, ready)], ..carried }
+            let monitors = if facts.by_url { given_by_url() } else { monitors_synced(facts.monitors) };
+            let (reachable, collected) = (gateway_reachable(previous, facts), gateway_collected(previous, facts));
+            let ready = ready(&[&monitors, &reachable, &collected]);
+            // What could not be read has the counts that were read last.
+            let pass = facts.pass.as_ref().filter(|pass| !is_unreachable(pass));
+            PushGroupStatus {
+                conditions: vec![
+                    condition(condition::READY, ready),
+                    condition(condition::MONITORS_SYNCED, monitors),
+                    condition(condition::GATEWAY_REACHABLE, reachable),
+                    condition(condition::COLLECTED, collected),
+                ],
+                ..counted(carried, previous, pass, now)
+            }
         }
         Mode::Pod => {
             let (monitors, collected) = (monitors_synced(facts.monitors), collected(previous, facts));
-            let ready = ready(&monitors, &collected);
-            let pass = facts.pass.as_ref();
-            let newest = pass.and_then(|pass| whole_seconds(pass.newest_push?));
+            let ready = ready(&[&monitors, &collected]);
             PushGroupStatus {
                 conditions: vec![
                     condition(condition::READY, ready),
                     condition(condition::MONITORS_SYNCED, monitors),
                     condition(condition::COLLECTED, collected),
+                    condition(condition::ALL_SEEN, all_seen::all_seen(previous, &facts.due.endings, now)),
                 ],
                 sidecars: facts.sidecars.map(count).or(previous.sidecars),
-                groups: pass.map(|pass| count(pass.groups)).or(previous.groups),
-                stale_groups: pass.map(|pass| count(pass.stale)).or(previous.stale_groups),
-                last_collection_time: pass
-                    .and_then(|pass| Timestamp::from_second(pass.ended.as_second()).ok())
-                    .map(Time)
-                    .or_else(|| previous.last_collection_time.clone()),
-                // The newest there ever was: a group that is gone was pushed all the same. A time of the future would
-                // stay for ever.
-                newest_push_time: newest
-                    .into_iter()
-                    .chain(previous.newest_push_time.as_ref().map(|time| time.0))
-                    .filter(|time| time.duration_since(now) <= AHEAD)
-                    .max()
-                    .map(Time),
-                ..carried
+                ..counted(carried, previous, facts.pass.as_ref(), now)
             }
         }
+    }
+}
+
+/// A status with the counts and times of the last pass, or with those there were.
+fn counted(
+    carried: PushGroupStatus,
+    previous: &PushGroupStatus,
+    pass: Option<&PassReport>,
+    now: Timestamp,
+) -> PushGroupStatus {
+    let newest = pass.and_then(|pass| whole_seconds(pass.newest_push?));
+    PushGroupStatus {
+        groups: pass.map(|pass| count(pass.groups)).or(previous.groups),
+        stale_groups: pass.map(|pass| count(pass.stale)).or(previous.stale_groups),
+        last_collection_time: pass
+            .and_then(|pass| Timestamp::from_second(pass.ended.as_second()).ok())
+            .map(Time)
+            .or_else(|| previous.last_collection_time.clone()),
+        // The newest there ever was: a group that is gone was pushed all the same. A time of the future would
+        // stay for ever.
+        newest_push_time: newest
+            .into_iter()
+            .chain(previous.newest_push_time.as_ref().map(|time| time.0))
+            .filter(|time| time.duration_since(now) <= AHEAD)
+            .max()
+            .map(Time),
+        ..carried
     }
 }
 
@@ -131,6 +161,7 @@ fn monitors_synced(outcome: &Outcome) -> Verdict {
              or set spec.scrape.kind to None"
                 .to_owned(),
         ),
+        Outcome::ServiceUnfit(what) => Verdict::no(reason::SERVICE_UNFIT, format!("No monitor: {what}")),
         Outcome::Foreign(what) => {
             Verdict::no(reason::FOREIGN_OBJECT, format!("{what} exists and is not ours: remove or rename it"))
         }
@@ -140,38 +171,49 @@ fn monitors_synced(outcome: &Outcome) -> Verdict {
 
 fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     let Some(pass) = &facts.pass else {
-        // After a restart of ours, what was true a moment ago stands until the first pass.
-        let known = previous.conditions.iter().find(|known| known.type_ == condition::COLLECTED);
-        let known = known.filter(|known| known.observed_generation == facts.generation);
-        return known.and_then(Verdict::of_known).unwrap_or(Verdict {
-            status: "Unknown",
-            reason: reason::NO_PASS_YET,
-            message: "No sidecar was looked at yet".to_owned(),
-        });
+        return Verdict::that_stands(previous, condition::COLLECTED, facts.generation);
     };
-    if let Some(rule) = &pass.bad_rule {
-        return Verdict::no(reason::BAD_RULE, format!("Nothing is collected: {rule}"));
+    if let Some(verdict) = bad_rule(pass) {
+        return verdict;
     }
     if 0 < pass.failed {
         let (failed, targets) = (pass.failed, pass.targets);
         let message = format!("{failed} of {targets} sidecars did not answer, or did not delete");
         return Verdict::no(reason::PASS_INCOMPLETE, message);
     }
-    if !pass.has_limits {
-        let message = "Neither staleAfter nor a rule says how old a group may get: nothing is ever removed";
-        return Verdict::yes(reason::NO_LIMIT, message.to_owned());
+    if let Some(verdict) = no_limit(pass) {
+        return verdict;
     }
     let message = if pass.dry_run {
-        "Every sidecar was looked at; dryRun: nothing is removed"
+        format!("Every sidecar was looked at; dryRun: nothing is removed{}", would_go(pass))
     } else {
-        "Every sidecar was looked at, and every stale group removed"
+        "Every sidecar was looked at, and every stale group removed".to_owned()
     };
-    Verdict::yes(reason::PASS_COMPLETE, message.to_owned())
+    Verdict::yes(reason::PASS_COMPLETE, message)
+}
+
+fn would_go(pass: &PassReport) -> String {
+    let more = pass.stale.saturating_sub(pass.would_go.len() as u64);
+    match (pass.stale, more) {
+        (0, _) => ", and nothing would be".to_owned(),
+        (stale, 0) => format!(", {stale} would be: {}", pass.would_go.join("; ")),
+        (stale, more) => format!(", {stale} would be: {}; and {more} more", pass.would_go.join("; ")),
+    }
+}
+
+fn bad_rule(pass: &PassReport) -> Option<Verdict> {
+    let rule = pass.bad_rule.as_ref()?;
+    Some(Verdict::no(reason::BAD_RULE, format!("Nothing is collected: {rule}")))
+}
+
+fn no_limit(pass: &PassReport) -> Option<Verdict> {
+    let message = "Neither staleAfter nor a rule says how old a group may get: nothing is ever removed";
+    (!pass.has_limits).then(|| Verdict::yes(reason::NO_LIMIT, message.to_owned()))
 }
 
 /// The first condition that does not hold; one that is not known yet does not stand in the way.
-fn ready(monitors: &Verdict, collected: &Verdict) -> Verdict {
-    for verdict in [monitors, collected] {
+fn ready(verdicts: &[&Verdict]) -> Verdict {
+    for verdict in verdicts {
         if verdict.status == "False" {
             return Verdict::no(verdict.reason, verdict.message.clone());
         }
@@ -217,11 +259,36 @@ impl Verdict {
         Self { status: "False", reason, message }
     }
 
+    /// After a restart of ours, what was true a moment ago stands until the first pass.
+    fn that_stands(previous: &PushGroupStatus, type_: &str, generation: Option<i64>) -> Self {
+        let known = previous.conditions.iter().find(|known| known.type_ == type_);
+        let known = known.filter(|known| known.observed_generation == generation);
+        known.and_then(Self::of_known).unwrap_or(Self {
+            status: "Unknown",
+            reason: reason::NO_PASS_YET,
+            message: "Nothing was looked at yet".to_owned(),
+        })
+    }
+
     /// A condition of ours, read back.
     fn of_known(known: &Condition) -> Option<Self> {
         let statuses = ["True", "False", "Unknown"];
-        let reasons =
-            [reason::BAD_RULE, reason::PASS_INCOMPLETE, reason::NO_LIMIT, reason::PASS_COMPLETE, reason::NO_PASS_YET];
+        let reasons = [
+            reason::BAD_RULE,
+            reason::PASS_INCOMPLETE,
+            reason::NO_LIMIT,
+            reason::PASS_COMPLETE,
+            reason::NO_PASS_YET,
+            reason::GROUPS_UNSEEN,
+            reason::GATEWAY_REACHED,
+            reason::GATEWAY_UNREACHABLE,
+            reason::NO_PUSHGATEWAY,
+            reason::UNAUTHORIZED,
+            reason::BAD_ADDRESS,
+            reason::SECRET_MISSING,
+            reason::SECRET_FORBIDDEN,
+            reason::SECRET_UNFIT,
+        ];
         Some(Self {
             status: statuses.into_iter().find(|status| *status == known.status)?,
             reason: reasons.into_iter().find(|reason| *reason == known.reason)?,

@@ -1,50 +1,147 @@
-//! What wakes a `PushGroup`'s reconcile besides the group itself and a collection pass.
+//! What wakes a `PushGroup`'s reconcile: the group itself, its pods, its Service; besides these a collection pass and time.
 //!
-//! Pods are trimmed on arrival to what collection and counting use: ten thousand of them are kept in memory. Of Services
-//! only the metadata is watched, to notice that somebody changed one.
+//! Groups and pods are watched by every replica, into caches that admission and service discovery read too, so that who
+//! comes to lead has them: they are told to whoever reconciles at the moment, if anybody does. Pods are trimmed on arrival
+//! to what is used of them: ten thousand are kept in memory. Services are watched while leading only, and of them the
+//! metadata, to notice that somebody changed one.
 //!
 //! *Never:* what a reconcile does.
 
-use std::{future, sync::Arc};
+use std::{collections::VecDeque, future, sync::Arc};
 
 use crds::{
     PushGroup,
     names::{INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
 };
-use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    core::PartialObjectMeta,
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{WatchStreamExt as _, reflector::ObjectRef, watcher},
 };
+use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::Context;
-use crate::{cache::CacheWriter, gc::targets::group_of};
+use super::{Context, ledger::Ending, memory::Memory, readable::readable_event};
+use crate::{
+    cache::{Cache, CacheWriter, watch_scope},
+    gc::targets::group_of,
+    scope::Scope,
+};
+
+/// How many wakes may wait for the controller; who falls behind wakes every group instead.
+const WAKES: usize = 1024;
+
+/// Groups that something happened to, for whoever reconciles at the moment.
+#[derive(Clone)]
+pub struct Wakes {
+    groups: Cache<PushGroup>,
+    sender: broadcast::Sender<ObjectRef<PushGroup>>,
+}
+
+/// Watches the groups that can be read, keeps them in a store, and names each that changes.
+fn from_groups(
+    client: &Client,
+    scope: &Scope,
+    groups: CacheWriter<PushGroup>,
+) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+    let events = watch_scope(scope, client, groups.store(), |api: Api<DeserializeGuard<PushGroup>>| {
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        events.filter_map(|event| future::ready(event.map(readable_event).transpose()))
+    });
+    let touched = groups.fill(events).touched_objects();
+    touched.filter_map(|group| future::ready(told("pushgroups", group).map(|group| ObjectRef::from_obj(&group))))
+}
 
 /// Watches injected pods, keeps them in a store, and names the group of each that changes.
-pub fn from_pods(client: &Client, pods: CacheWriter<Pod>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_pods(
+    client: &Client,
+    scope: &Scope,
+    memory: &Arc<Memory>,
+    pods: CacheWriter<Pod>,
+) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+    let memory = memory.clone();
     let config = watcher::Config::default().labels(&format!("{INJECTED_LABEL}=true"));
-    let events = watcher(Api::<Pod>::all(client.clone()), config).default_backoff().modify(trim);
-    pods.fill(events)
-        .touched_objects()
-        .filter_map(|pod| future::ready(told("pods", pod).and_then(|pod| group_of_pod(&pod))))
+    let events =
+        watch_scope(scope, client, pods.store(), |api| watcher(api, config.clone()).default_backoff().modify(trim));
+    let touched = pods.fill(events).touched_objects();
+    touched.filter_map(move |pod| {
+        let pod = told("pods", pod);
+        let group = pod.as_ref().and_then(group_of_pod);
+        // Right now: a pod that is deleted is gone a moment after its last word.
+        if let (Some(group), Some(ending)) = (&group, pod.as_ref().and_then(Ending::of)) {
+            memory.ledger(group, |ledger| ledger.ended(ending));
+        }
+        future::ready(group)
+    })
 }
 
 /// Watches our Services; a change of one makes its group's objects due.
 pub fn from_services(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
     let ctx_of_stream = ctx.clone();
-    watcher(Api::<PartialObjectMeta<Service>>::all(ctx.client.clone()), config)
-        .default_backoff()
-        .touched_objects()
-        .filter_map(move |service| {
-            let owner = told("services", service).and_then(|service| owner_of(&service));
-            if let Some(owner) = &owner {
-                ctx_of_stream.memory.touch(owner);
+    let apis = ctx.scope.apis::<PartialObjectMeta<Service>>(&ctx.client);
+    let watches = apis.into_iter().map(|api| watcher(api, config.clone()).default_backoff().touched_objects().boxed());
+    stream::select_all(watches).filter_map(move |service| {
+        let owner = told("services", service).and_then(|service| owner_of(&service));
+        if let Some(owner) = &owner {
+            ctx_of_stream.memory.touch(owner);
+        }
+        future::ready(owner)
+    })
+}
+
+// === impl Wakes ===
+
+impl Wakes {
+    /// Wakes of the groups of a cache.
+    #[must_use]
+    pub fn new(groups: Cache<PushGroup>) -> Self {
+        Self { groups, sender: broadcast::Sender::new(WAKES) }
+    }
+
+    /// Watches groups and pods for as long as it is polled, whether anybody listens or not.
+    pub async fn watch(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        memory: &Arc<Memory>,
+        groups: CacheWriter<PushGroup>,
+        pods: CacheWriter<Pod>,
+    ) {
+        let touched = stream::select(from_groups(client, scope, groups), from_pods(client, scope, memory, pods));
+        touched
+            .for_each(|group| {
+                // An error means that nobody listens.
+                let _ = self.sender.send(group);
+                future::ready(())
+            })
+            .await;
+    }
+
+    /// All groups there are, then each that something happens to.
+    #[must_use]
+    pub fn listen(&self) -> BoxStream<'static, ObjectRef<PushGroup>> {
+        let (receiver, groups) = (self.sender.subscribe(), self.groups.clone());
+        let all = move || groups.all().iter().map(|group| ObjectRef::from_obj(&**group)).collect::<VecDeque<_>>();
+        let state = (receiver, all(), all);
+        stream::unfold(state, |(mut receiver, mut waiting, all)| async move {
+            loop {
+                if let Some(group) = waiting.pop_front() {
+                    return Some((group, (receiver, waiting, all)));
+                }
+                match receiver.recv().await {
+                    Ok(group) => waiting.push_back(group),
+                    Err(RecvError::Lagged(_)) => waiting = all(),
+                    Err(RecvError::Closed) => return None,
+                }
             }
-            future::ready(owner)
         })
+        .boxed()
+    }
 }
 
 fn told<T>(what: &'static str, seen: Result<T, watcher::Error>) -> Option<T> {
@@ -77,6 +174,18 @@ fn trim(pod: &mut Pod) {
     let Some(status) = pod.status.take() else { return };
     let mut sidecars = status.init_container_statuses.unwrap_or_default();
     sidecars.retain(|container| container.name == SIDECAR_CONTAINER);
+    sidecars.shrink_to_fit();
+    for sidecar in &mut sidecars {
+        // Identifiers of images are longer than all the rest.
+        *sidecar = ContainerStatus {
+            name: std::mem::take(&mut sidecar.name),
+            state: sidecar.state.take(),
+            last_state: sidecar.last_state.take(),
+            restart_count: sidecar.restart_count,
+            ready: sidecar.ready,
+            ..ContainerStatus::default()
+        };
+    }
     let kept = pod.status.get_or_insert_default();
     kept.phase = status.phase;
     kept.pod_ip = status.pod_ip;
@@ -85,10 +194,13 @@ fn trim(pod: &mut Pod) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::{collections::BTreeSet, time::Duration};
+
+    use kube::client::Body;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::gc::targets::target;
+    use crate::{cache::cache, gc::targets::target};
 
     fn pod() -> Pod {
         serde_json::from_value(json!({
@@ -120,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_trimmed_pod_keeps_its_last_word() {
+        let mut ended = pod();
+        let sidecars = ended.status.as_mut().unwrap().init_container_statuses.as_mut().unwrap();
+        let sidecar = sidecars.iter_mut().find(|container| container.name == SIDECAR_CONTAINER).unwrap();
+        sidecar.state = serde_json::from_value(json!({"terminated": {
+            "exitCode": 0, "message": "3 groups unseen", "finishedAt": "2026-01-01T00:00:00Z",
+        }}))
+        .unwrap();
+        trim(&mut ended);
+        let ending = Ending::of(&ended).unwrap();
+        assert_eq!(ending.to_string(), "Pod etl-1 ended with 3 groups that no scrape had seen");
+    }
+
+    #[test]
     fn a_service_names_its_owner() {
         let service: PartialObjectMeta<Service> = serde_json::from_value(json!({
             "metadata": {"namespace": "data", "name": "sidegate-nightly", "ownerReferences": [
@@ -128,5 +254,67 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(owner_of(&service), Some(ObjectRef::new("nightly").within("data")));
+    }
+
+    fn group(name: &str, stale_after: &str) -> Value {
+        json!({
+            "apiVersion": "sidegate.dev/v1alpha1",
+            "kind": "PushGroup",
+            "metadata": {"namespace": "data", "name": name, "uid": name},
+            "spec": {"selector": {}, "staleAfter": stale_after},
+        })
+    }
+
+    #[tokio::test]
+    async fn who_comes_to_listen_hears_of_all_groups_and_then_of_each_that_changes() {
+        let groups = ["one", "two"].map(|name| serde_json::from_value(group(name, "1h")).unwrap());
+        let wakes = Wakes::new(Cache::of(groups.into()));
+        // Nobody hears it.
+        assert!(wakes.sender.send(ObjectRef::new("lost")).is_err());
+        let listen = wakes.listen();
+        wakes.sender.send(ObjectRef::new("three").within("data")).unwrap();
+        let heard: BTreeSet<_> = listen.take(3).map(|group| group.name).collect().await;
+        assert_eq!(heard.into_iter().collect::<Vec<_>>(), ["one", "three", "two"]);
+    }
+
+    #[tokio::test]
+    async fn who_falls_behind_hears_of_all_groups_again() {
+        let wakes = Wakes::new(Cache::of(vec![serde_json::from_value(group("one", "1h")).unwrap()]));
+        let mut listen = wakes.listen();
+        assert_eq!(listen.next().await.unwrap().name, "one");
+        for _ in 0..=WAKES {
+            wakes.sender.send(ObjectRef::new("two")).unwrap();
+        }
+        assert_eq!(listen.next().await.unwrap().name, "one");
+        assert_eq!(listen.next().await.unwrap().name, "two");
+    }
+
+    #[tokio::test]
+    async fn groups_that_can_be_read_are_known_whether_anybody_listens_or_not() {
+        let answer = |kind: &str, items: Value| {
+            json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": "1"}, "items": items}).to_string()
+        };
+        let groups_there = answer("PushGroupList", json!([group("broken", "no duration"), group("nightly", "1h")]));
+        let no_pods = answer("PodList", json!([]));
+        let service = tower::service_fn(move |request: axum::http::Request<Body>| {
+            let list = if request.uri().path().ends_with("/pods") { no_pods.clone() } else { groups_there.clone() };
+            async move {
+                if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+                    future::pending::<()>().await;
+                }
+                Ok::<_, std::io::Error>(axum::http::Response::new(axum::body::Body::from(list)))
+            }
+        });
+        let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
+        let (client, wakes) = (Client::new(service, "default"), Wakes::new(groups.clone()));
+        let memory = Arc::<Memory>::default();
+        let watching = wakes.watch(&client, &Scope::All, &memory, group_writer, pod_writer);
+        let known = async { groups.until_known().await && pods.until_known().await };
+        tokio::select! {
+            () = watching => panic!("a watch does not end"),
+            known = tokio::time::timeout(Duration::from_secs(10), known) => assert!(known.unwrap()),
+        }
+        let names: Vec<_> = groups.all().iter().map(|group| group.name_any()).collect();
+        assert_eq!(names, ["nightly"]);
     }
 }

@@ -1,58 +1,56 @@
-//! Which sidecars failed when they were last visited, and which of those are left in peace for some ticks. Pure.
+//! How often a target failed in a row, and how long it is left in peace for that. Pure.
 //!
 //! One failure alone says nothing: the pod of a Job that has just completed is not being deleted, and its status lags
-//! behind its sidecar's end. So the first is only remembered and the sidecar is visited at the next tick; from the
-//! second in a row on it is left out for 2, 4, then 8 ticks, for as long as nothing at all could be done there.
+//! behind its sidecar's end. So the first is only remembered and the target is visited again soon; from the second in a
+//! row on the pauses double. Two that fail at the same moment are not visited again at the same moment.
 //!
 //! *Never:* why a visit failed, the clock.
 
-use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-/// The most ticks that a sidecar is left out.
-const LONGEST_REST: u32 = 8;
+use super::schedule::spread;
 
-/// The sidecars that failed when they were last visited, by their pods' UIDs.
-#[derive(Debug, Default)]
-pub(super) struct Failing {
-    rows: HashMap<String, Row>,
+/// The pause after the first failure.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// The longest pause: what heals is noticed within it and a quarter more.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The failures of one target in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Failures {
+    in_a_row: u32,
 }
 
-#[derive(Debug, Default)]
-struct Row {
-    failures: u32,
-    /// Ticks to leave out still.
-    rest: u32,
-}
+// === impl Failures ===
 
-// === impl Failing ===
-
-impl Failing {
-    /// Whether a sidecar is left out at this tick. To be asked once a tick.
-    pub(super) fn rests(&mut self, pod_uid: &str) -> bool {
-        let Some(row) = self.rows.get_mut(pod_uid) else { return false };
-        let rests = 0 < row.rest;
-        row.rest = row.rest.saturating_sub(1);
-        rests
-    }
-
-    /// A visit failed; says how many have in a row. One that did something before it failed is made again soon.
-    pub(super) fn failed(&mut self, pod_uid: &str, did_something: bool) -> u32 {
-        let row = self.rows.entry(pod_uid.to_owned()).or_default();
-        row.failures = row.failures.saturating_add(1);
-        if 1 < row.failures && !did_something {
-            row.rest = 1_u32.checked_shl(row.failures - 1).unwrap_or(LONGEST_REST).clamp(1, LONGEST_REST);
-        }
-        row.failures
+impl Failures {
+    /// A visit failed; says how many have in a row.
+    pub(super) fn failed(&mut self) -> u32 {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.in_a_row
     }
 
     /// A visit went well.
-    pub(super) fn answered(&mut self, pod_uid: &str) {
-        self.rows.remove(pod_uid);
+    pub(super) fn answered(&mut self) {
+        self.in_a_row = 0;
     }
 
-    /// Forgets all sidecars but some.
-    pub(super) fn keep_only(&mut self, pod_uids: &HashSet<String>) {
-        self.rows.retain(|pod_uid, _| pod_uids.contains(pod_uid));
+    /// Whether the last visit failed.
+    pub(super) fn is_failing(self) -> bool {
+        0 < self.in_a_row
+    }
+
+    /// Whether it is more than bad luck.
+    pub(super) fn counts(self) -> bool {
+        1 < self.in_a_row
+    }
+
+    /// How long to leave it in peace. A visit that did something before it failed is made again soon.
+    pub(super) fn pause(self, name: &str, did_something: bool) -> Duration {
+        let doubled = if did_something { 0 } else { self.in_a_row.saturating_sub(1) };
+        let pause = FIRST.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST);
+        spread(pause, name, self.in_a_row)
     }
 }
 
@@ -60,39 +58,42 @@ impl Failing {
 mod tests {
     use super::*;
 
-    /// How many ticks in a row a sidecar is left out.
-    fn rest(failing: &mut Failing) -> u32 {
-        (0..100).take_while(|_| failing.rests("uid")).count().try_into().unwrap()
-    }
-
     #[test]
-    fn a_sidecar_that_goes_on_failing_is_left_out_for_longer() {
-        let mut failing = Failing::default();
-        assert_eq!(rest(&mut failing), 0);
-        let mut rests = Vec::new();
-        for nth in 1..=40 {
-            assert_eq!(failing.failed("uid", false), nth);
-            rests.push(rest(&mut failing));
+    fn a_target_that_goes_on_failing_is_left_in_peace_for_longer() {
+        let mut failures = Failures::default();
+        let expected = [2, 4, 8, 16, 32, 64, 120, 120];
+        for (nth, seconds) in (1..).zip(expected) {
+            assert_eq!(failures.failed(), nth);
+            assert_eq!(failures.counts(), 1 < nth);
+            let (pause, middle) = (failures.pause("uid", false), Duration::from_secs(seconds));
+            assert!(middle * 3 / 4 <= pause && pause <= middle * 5 / 4, "{pause:?} {middle:?}");
         }
-        assert_eq!(rests[..5], [0, 2, 4, 8, 8]);
-        assert!(rests[5..].iter().all(|rest| *rest == 8), "{rests:?}");
+        failures = Failures { in_a_row: u32::MAX };
+        assert!(failures.pause("uid", false) <= LONGEST * 5 / 4);
     }
 
     #[test]
     fn an_answer_ends_the_row() {
-        let mut failing = Failing::default();
-        failing.failed("uid", false);
-        failing.answered("uid");
-        assert_eq!(failing.failed("uid", false), 1);
-        failing.keep_only(&HashSet::new());
-        assert_eq!(failing.failed("uid", false), 1);
+        let mut failures = Failures::default();
+        failures.failed();
+        assert!(failures.is_failing());
+        failures.answered();
+        assert!(!failures.is_failing());
+        assert_eq!(failures.failed(), 1);
     }
 
     #[test]
     fn a_visit_that_did_something_is_made_again_soon() {
-        let mut failing = Failing::default();
-        failing.failed("uid", true);
-        failing.failed("uid", true);
-        assert_eq!(rest(&mut failing), 0);
+        let failures = Failures { in_a_row: 9 };
+        assert!(failures.pause("uid", true) <= FIRST * 5 / 4);
+    }
+
+    #[test]
+    fn targets_that_failed_together_come_back_apart() {
+        let failures = Failures { in_a_row: 5 };
+        let pauses: std::collections::BTreeSet<_> =
+            (0..100).map(|nth| failures.pause(&format!("uid-{nth}"), false)).collect();
+        assert!(80 < pauses.len(), "{}", pauses.len());
+        assert_eq!(failures.pause("uid", false), failures.pause("uid", false));
     }
 }

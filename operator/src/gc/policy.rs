@@ -1,4 +1,4 @@
-//! Which groups are too old. Pure: ages, limits and a moment in, the expired out.
+//! Which groups are too old, and when the next may be. Pure: ages, limits and a moment in, the expired out.
 //!
 //! Age counts from the last accepted push; a group that was only ever refused counts from its last refusal; one with
 //! neither time is never too old. The first rule whose expressions all match decides, `staleAfter` where none does, and
@@ -6,7 +6,7 @@
 //!
 //! *Never:* pods, HTTP, the clock.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::{PushGroupSpec, push_group::StalenessRule};
 use jiff::Timestamp;
@@ -32,6 +32,24 @@ struct CompiledRule {
     stale_after: Option<f64>,
 }
 
+/// Where a limit comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `staleAfter`.
+    StaleAfter,
+    /// A rule.
+    Rule,
+}
+
+/// What the age of a group counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Its last accepted push.
+    Push,
+    /// Its last refused push, where none was ever accepted.
+    Failure,
+}
+
 /// A rule's expression does not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("spec.rules[{rule}].match.{label}: expected a regular expression, found {expression:?}: {cause}")]
@@ -51,23 +69,50 @@ pub struct Expired<'a> {
     pub age: f64,
     /// How old it may be, in seconds.
     pub limit: f64,
+    /// Where the limit comes from.
+    pub source: Source,
+    /// What the age counts from.
+    pub since: Since,
 }
 
 /// Names the groups that are too old at a moment.
 #[must_use]
 pub fn expired<'a>(groups: &'a [GroupAge], policy: &Policy, now: Timestamp) -> Vec<Expired<'a>> {
-    let now = now.as_duration().as_secs_f64();
     let look = |group: &'a GroupAge| {
-        let (limit, since) = (policy.limit(&group.key)?, since(group)?);
-        let age = now - since;
-        (limit < age).then_some(Expired { group, age, limit })
+        let Aged { age, since, limit, source } = Aged::of(group, policy, now)?;
+        (limit < age).then_some(Expired { group, age, limit, source, since })
     };
     groups.iter().filter_map(look).collect()
 }
 
-/// From when a group's age counts; zero is "never", not 1970.
-fn since(group: &GroupAge) -> Option<f64> {
-    [group.push_time, group.failure_time].into_iter().find(|time| 0.0 < *time)
+/// How long it is from a moment until the first group can be too old that is not yet: one of these, if it is not pushed
+/// until then, or one that is pushed for the first time right now. `None` is for good.
+#[must_use]
+pub fn first_staleness(groups: &[GroupAge], policy: &Policy, now: Timestamp) -> Option<Duration> {
+    let aged = groups.iter().filter_map(|group| Aged::of(group, policy, now));
+    let left = aged.map(|Aged { age, limit, .. }| limit - age).filter(|left| 0.0 <= *left);
+    let first = left.chain(policy.shortest_limit()).reduce(f64::min)?;
+    Some(Duration::try_from_secs_f64(first).unwrap_or(Duration::MAX))
+}
+
+/// The age of a group that has one, and a limit.
+struct Aged {
+    age: f64,
+    since: Since,
+    limit: f64,
+    source: Source,
+}
+
+// === impl Aged ===
+
+impl Aged {
+    fn of(group: &GroupAge, policy: &Policy, now: Timestamp) -> Option<Self> {
+        let (limit, source) = policy.limit(&group.key)?;
+        // Zero is "never", not 1970.
+        let times = [(group.push_time, Since::Push), (group.failure_time, Since::Failure)];
+        let (time, since) = times.into_iter().find(|(time, _)| 0.0 < *time)?;
+        Some(Self { age: now.as_duration().as_secs_f64() - time, since, limit, source })
+    }
 }
 
 // === impl Policy ===
@@ -92,11 +137,16 @@ impl Policy {
     }
 
     /// How old a group may be, in seconds; `None` is as old as it likes.
-    fn limit(&self, key: &GroupingKey) -> Option<f64> {
+    fn limit(&self, key: &GroupingKey) -> Option<(f64, Source)> {
         match self.rules.iter().find(|rule| rule.is_for(key)) {
-            Some(rule) => rule.stale_after,
-            None => self.stale_after,
+            Some(rule) => Some((rule.stale_after?, Source::Rule)),
+            None => Some((self.stale_after?, Source::StaleAfter)),
         }
+    }
+
+    /// The least that any group may be given, in seconds.
+    fn shortest_limit(&self) -> Option<f64> {
+        self.rules.iter().filter_map(|rule| rule.stale_after).chain(self.stale_after).reduce(f64::min)
     }
 }
 
@@ -149,7 +199,13 @@ mod tests {
 
     fn group(labels: &[(&str, &str)], push_time: f64, failure_time: f64) -> GroupAge {
         let key = GroupingKey::from_labels(labels.iter().copied().collect::<LabelSet>()).unwrap();
-        GroupAge { key, push_time, push_time_text: push_time.to_string(), failure_time }
+        GroupAge {
+            key,
+            push_time,
+            push_time_text: push_time.to_string(),
+            failure_time,
+            failure_time_text: failure_time.to_string(),
+        }
     }
 
     /// Whether a group of an age in seconds is too old.
@@ -213,6 +269,32 @@ mod tests {
         assert_eq!(keys(0.0, old), 1);
         assert_eq!(keys(0.0, young), 0);
         assert_eq!(keys(old, young), 1, "a refused push keeps nothing alive");
+    }
+
+    #[test]
+    fn the_first_staleness_is_that_of_the_oldest_group_or_of_one_pushed_now() {
+        let age = |age: i32| group(&[("job", "a")], f64::from(i32::try_from(NOW).unwrap() - age), 0.0);
+        let check = |spec: serde_json::Value, ages: &[i32], seconds: Option<u64>| {
+            let groups: Vec<_> = ages.iter().map(|seconds| age(*seconds)).collect();
+            let found = first_staleness(&groups, &policy(spec), now());
+            assert_eq!(found, seconds.map(Duration::from_secs), "{ages:?}");
+        };
+        check(json!({"staleAfter": "1h"}), &[], Some(3600));
+        check(json!({"staleAfter": "1h"}), &[600, 3000, 10], Some(600));
+        check(json!({"staleAfter": "1h"}), &[3600], Some(0));
+        check(json!({"staleAfter": "1h"}), &[3601, 600], Some(3000));
+        check(json!({"staleAfter": "1h"}), &[-600], Some(3600));
+        check(json!({}), &[600], None);
+        let rules = json!([{"match": {"job": "b"}, "staleAfter": "1m"}, {"match": {"job": "a"}}]);
+        check(json!({"rules": rules}), &[600], Some(60));
+    }
+
+    #[test]
+    fn what_decided_is_told() {
+        let policy = policy(json!({"staleAfter": "1h", "rules": [{"match": {"job": "b"}, "staleAfter": "1m"}]}));
+        let groups = [group(&[("job", "a")], 1.0, 0.0), group(&[("job", "b")], 0.0, 1.0)];
+        let found: Vec<_> = expired(&groups, &policy, now()).iter().map(|found| (found.source, found.since)).collect();
+        assert_eq!(found, [(Source::StaleAfter, Since::Push), (Source::Rule, Since::Failure)]);
     }
 
     #[test]

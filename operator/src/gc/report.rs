@@ -9,10 +9,12 @@ use std::{
 
 use jiff::Timestamp;
 
-/// The outcome of a pass for one `PushGroup`.
+use super::visit::FEW;
+
+/// What is known of the targets of one `PushGroup`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PassReport {
-    /// When it ended.
+    /// When it was put together.
     pub ended: Timestamp,
     /// Sidecars that were to be looked at.
     pub targets: u64,
@@ -22,7 +24,7 @@ pub struct PassReport {
     pub groups: u64,
     /// Groups that are too old and still there.
     pub stale: u64,
-    /// Groups removed.
+    /// Groups removed since the last report.
     pub collected: u64,
     /// The newest push seen, Unix seconds.
     pub newest_push: Option<f64>,
@@ -32,6 +34,28 @@ pub struct PassReport {
     pub has_limits: bool,
     /// Whether stale groups are only reported.
     pub dry_run: bool,
+    /// How the gateway answered, where there is one.
+    pub gateway: Option<GatewayState>,
+    /// A few of the groups that would be removed, were it not for that, in words.
+    pub would_go: Vec<String>,
+    /// A few of the groups removed, in words.
+    pub removed: Vec<String>,
+}
+
+/// How a gateway answered when it was last visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayState {
+    /// It was read, and all was done there.
+    Done,
+    /// It was read, and not all could be done; why.
+    Unfinished(String),
+    /// It could not be read.
+    Unreachable {
+        /// The reason of the condition.
+        reason: &'static str,
+        /// What was expected and found, and what helps.
+        message: String,
+    },
 }
 
 /// The reports of all `PushGroup`s, by UID.
@@ -49,7 +73,7 @@ struct Entry {
 // === impl PassReport ===
 
 impl PassReport {
-    /// Adds what was found in one sidecar.
+    /// Adds what was found in one target.
     pub fn add(&mut self, other: &Self) {
         self.targets += other.targets;
         self.failed += other.failed;
@@ -60,6 +84,32 @@ impl PassReport {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
+        self.gateway = other.gateway.clone().or_else(|| self.gateway.take());
+        for (few, others) in [(&mut self.would_go, &other.would_go), (&mut self.removed, &other.removed)] {
+            few.extend(others.iter().take(FEW.saturating_sub(few.len())).cloned());
+        }
+    }
+
+    /// What was removed, and nothing else.
+    #[must_use]
+    pub fn removals(&self) -> Self {
+        Self { collected: self.collected, removed: self.removed.clone(), ..Self::default() }
+    }
+
+    /// What is known of one target after a visit: what the visit says, and of what it does not say, what was known
+    /// before. What was removed is not among it.
+    #[must_use]
+    pub fn after(&self, before: Self, is_failing: bool) -> Self {
+        let mut known = before;
+        known.add(self);
+        Self { targets: 1, failed: u64::from(is_failing), collected: 0, removed: Vec::new(), ..known }
+    }
+
+    /// Whether it says the same but for times.
+    #[must_use]
+    pub fn differs_in_times_alone(&self, other: &Self) -> bool {
+        let without_times = |report: &Self| Self { ended: Timestamp::default(), newest_push: None, ..report.clone() };
+        without_times(self) == without_times(other)
     }
 }
 
@@ -91,6 +141,13 @@ impl Reports {
         self.entries().get_mut(uid).map(|entry| std::mem::take(&mut entry.collected)).unwrap_or_default()
     }
 
+    /// Another may have made passes since: only what was collected and not taken yet stays.
+    pub fn forget_passes(&self) {
+        for entry in self.entries().values_mut() {
+            entry.last = None;
+        }
+    }
+
     /// Forgets all `PushGroup`s but some.
     pub fn keep_only(&self, uids: &HashSet<String>) {
         self.entries().retain(|uid, _| uids.contains(uid));
@@ -113,6 +170,8 @@ mod tests {
         reports.record("uid", report(2));
         reports.record("uid", report(3));
         assert_eq!(reports.last("uid").unwrap().collected, 3);
+        reports.forget_passes();
+        assert_eq!(reports.last("uid"), None);
         assert_eq!(reports.take_collected("uid"), 5);
         assert_eq!(reports.take_collected("uid"), 0);
         reports.keep_only(&HashSet::new());

@@ -1,12 +1,41 @@
-//! Which sidecars there are to ask, and at which address. Pure: pods in, targets out.
+//! Whom there is to ask, and at which address: the sidecars of a `PushGroup`'s pods, or the gateway it names. Pure: pods
+//! and groups in, targets out.
 //!
-//! *Never:* ports, sending anything, what a page holds.
+//! *Never:* the port of sidecars, sending anything, what a page holds.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
-use crds::names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER};
+use crds::{
+    PushGroup,
+    names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+
+/// Whom a visit goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollectionTarget {
+    /// A sidecar.
+    Sidecar(Target),
+    /// A Pushgateway that exists already.
+    Gateway(GatewayTarget),
+}
+
+/// A Pushgateway that exists already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayTarget {
+    /// What failures in a row are counted by: another one for each generation of the `PushGroup`, so that a spec that
+    /// was put right is tried at once.
+    pub id: String,
+    /// The `PushGroup`'s name, by which its objects are called.
+    pub group: String,
+    /// The namespace of the `PushGroup` and of the Secret.
+    pub namespace: String,
+    /// Where it answers, as the user wrote it or as its Service is called.
+    pub url: String,
+    /// The Secret with what it wants to see.
+    pub secret: Option<String>,
+}
 
 /// A running sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +46,8 @@ pub struct Target {
     pub uid: String,
     /// The pod's address.
     pub address: IpAddr,
+    /// How often its container was restarted: with each, what it holds may be another.
+    pub restarts: i32,
 }
 
 /// Namespace and name of a `PushGroup`.
@@ -38,7 +69,36 @@ pub fn target(pod: &Pod) -> Option<Target> {
     let sidecar = status.init_container_statuses.iter().flatten().find(|status| status.name == SIDECAR_CONTAINER)?;
     sidecar.state.as_ref()?.running.as_ref()?;
     let address: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
-    Some(Target { pod: pod.name_any(), uid: pod.uid()?, address })
+    Some(Target { pod: pod.name_any(), uid: pod.uid()?, address, restarts: sidecar.restart_count })
+}
+
+/// The gateway a `PushGroup` names, unless it has sidecars.
+#[must_use]
+pub fn gateway(group: &PushGroup) -> Option<GatewayTarget> {
+    let gateway = group.spec.gateway.as_ref().filter(|_| group.spec.selector.is_none())?;
+    let namespace = group.namespace()?;
+    let url = match (&gateway.url, &gateway.service) {
+        (Some(url), _) => url.clone(),
+        (None, Some(service)) => format!("http://{}.{namespace}.svc:{}", service.name, service.port),
+        (None, None) => return None,
+    };
+    Some(GatewayTarget {
+        id: format!("gateway {} {}", group.uid()?, group.metadata.generation.unwrap_or_default()),
+        group: group.name_any(),
+        secret: gateway.auth.as_ref().map(|auth| auth.secret_name.clone()),
+        namespace,
+        url,
+    })
+}
+
+/// The targets of a `PushGroup`: its gateway, or its part of the running sidecars.
+#[must_use]
+pub fn of_group(group: &PushGroup, sidecars: &mut HashMap<GroupName, Vec<Target>>) -> Vec<CollectionTarget> {
+    if group.spec.selector.is_none() {
+        return gateway(group).map(CollectionTarget::Gateway).into_iter().collect();
+    }
+    let name = (group.namespace().unwrap_or_default(), group.name_any());
+    sidecars.remove(&name).unwrap_or_default().into_iter().map(CollectionTarget::Sidecar).collect()
 }
 
 /// The running sidecars of all groups.
@@ -51,6 +111,29 @@ pub fn by_group(pods: &[Arc<Pod>]) -> HashMap<GroupName, Vec<Target>> {
         }
     }
     groups
+}
+
+// === impl CollectionTarget ===
+
+impl CollectionTarget {
+    /// What failures in a row are counted by.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Sidecar(target) => &target.uid,
+            Self::Gateway(target) => &target.id,
+        }
+    }
+}
+
+/// For the log.
+impl fmt::Display for CollectionTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sidecar(target) => write!(f, "sidecar of {} at {}", target.pod, target.address),
+            Self::Gateway(target) => write!(f, "gateway at {}", target.url),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +179,34 @@ mod tests {
         let mut nowhere = running("Running", "10.0.0.7");
         nowhere["podIP"] = json!(null);
         check(nowhere, None);
+    }
+
+    fn push_group(spec: Value) -> PushGroup {
+        let metadata = json!({"namespace": "data", "name": "nightly", "uid": "uid-7", "generation": 3});
+        let group =
+            json!({"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup", "metadata": metadata, "spec": spec});
+        serde_json::from_value(group).unwrap()
+    }
+
+    #[test]
+    fn a_gateway_is_asked_by_its_services_name_or_its_url() {
+        let url = |spec: Value| gateway(&push_group(spec)).map(|target| target.url);
+        let service = json!({"gateway": {"service": {"name": "pg", "port": 80}}});
+        assert_eq!(url(service).as_deref(), Some("http://pg.data.svc:80"));
+        assert_eq!(url(json!({"gateway": {"url": "https://pg/a"}})).as_deref(), Some("https://pg/a"));
+        assert_eq!(url(json!({"selector": {}})), None);
+        assert_eq!(url(json!({"selector": {}, "gateway": {"url": "http://pg"}})), None, "sidecars go before");
+    }
+
+    #[test]
+    fn a_group_has_sidecars_or_a_gateway() {
+        let sidecars = || by_group(&[Arc::new(pod(running("Running", "10.0.0.7")))]);
+        let of = |spec: Value| of_group(&push_group(spec), &mut sidecars());
+        assert!(matches!(of(json!({"selector": {}}))[..], [CollectionTarget::Sidecar(_)]));
+        let targets = of(json!({"gateway": {"url": "http://pg", "auth": {"secretName": "s"}}}));
+        let [CollectionTarget::Gateway(target)] = &targets[..] else { panic!("expected a gateway, found {targets:?}") };
+        assert_eq!((target.secret.as_deref(), target.id.as_str()), (Some("s"), "gateway uid-7 3"));
+        assert_eq!(targets[0].to_string(), "gateway at http://pg");
     }
 
     #[test]

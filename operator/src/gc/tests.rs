@@ -1,4 +1,7 @@
-//! Whole passes over sidecars on loopback addresses, caches filled by hand.
+//! Whole looks at sidecars on loopback addresses, caches filled by hand.
+
+mod faults;
+mod history;
 
 use std::{
     collections::BTreeMap,
@@ -14,16 +17,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::channel::mpsc::UnboundedSender;
-use jiff::{Timestamp, fmt::rfc2822};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::runtime::watcher::Event;
 use protocol::endpoints::IF_PUSH_TIME_HEADER;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
 use super::*;
-use crate::{cache::cache, sidecar::push_times, signing::OperatorKey, stop};
+use crate::{
+    cache::cache,
+    events::tests::{Asked, server},
+    sidecar::push_times,
+    signing::OperatorKey,
+    stop,
+};
 
 const NOW: i64 = 1_790_000_000;
+
+/// Of the counts.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// A port that was free a moment ago, for the sidecars of all tests.
 fn port() -> u16 {
@@ -53,6 +65,10 @@ struct Fake {
     takes: Duration,
     /// How many seconds its clock is behind.
     behind: i64,
+    /// How many seconds have passed there.
+    passed: Arc<Mutex<i64>>,
+    /// How often it was read.
+    reads: Arc<Mutex<u32>>,
 }
 
 async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -63,9 +79,10 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
         }
         tokio::time::sleep(fake.takes).await;
     } else {
+        *fake.reads.lock().unwrap() += 1;
         fake.read.notify_one();
     }
-    let date = Timestamp::from_second(NOW - fake.behind).unwrap();
+    let date = Timestamp::from_second(NOW - fake.behind + *fake.passed.lock().unwrap()).unwrap();
     let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
     ([("date", date)], act(&fake, &method, &uri, &headers)).into_response()
 }
@@ -124,30 +141,35 @@ fn group(spec: Value) -> PushGroup {
     group
 }
 
-/// A collector whose passes are made by hand.
+/// A collector that makes a visit to everybody when it is told to.
 struct Passes {
     collector: Collector,
-    memory: Memory,
+    agenda: Agenda,
     woken: mpsc::Receiver<ObjectRef<PushGroup>>,
     stop: stop::Stop,
     sender: stop::StopSender,
+    /// The Events written.
+    told: Asked,
 }
 
 impl Passes {
     fn over(groups: Cache<PushGroup>, pods: Vec<Pod>) -> Self {
         let (wake, woken) = mpsc::channel(64);
+        let (client, told) = server();
         let collector = Collector {
             groups,
             pods: Cache::of(pods),
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
+            gateways: Gateways::new(client.clone()),
             port: port(),
             reports: Arc::default(),
             wake,
             clock: Clock::from_fn(|| Timestamp::from_second(NOW).unwrap()),
             metrics: Arc::default(),
+            events: Events::to(&client),
         };
         let (sender, stop) = stop::channel();
-        Self { collector, memory: Memory::default(), woken, stop, sender }
+        Self { collector, agenda: Agenda::new(INTERVAL), woken, stop, sender, told }
     }
 
     fn of(spec: Value, pods: Vec<Pod>) -> Self {
@@ -155,7 +177,18 @@ impl Passes {
     }
 
     async fn make(&mut self) {
-        self.collector.pass(&mut self.memory, &self.stop).await;
+        let now = Instant::now();
+        self.collector.look_at_objects(&mut self.agenda, now);
+        self.agenda.everybody_is_due(now);
+        let mut visits = FuturesUnordered::new();
+        loop {
+            visits.extend(self.agenda.due(now).into_iter().map(|visit| self.collector.visit(visit, &self.stop)));
+            let Some(found) = visits.next().await else { break };
+            self.collector.ended(&mut self.agenda, found);
+        }
+        for telling in self.agenda.all_news(now, self.collector.clock.now()) {
+            self.collector.wake.try_send(self.collector.tell(telling)).unwrap();
+        }
     }
 
     /// One pass; the report of the one group.
@@ -165,18 +198,29 @@ impl Passes {
         self.collector.reports.last("uid").unwrap()
     }
 
+    /// The notes of the Events.
+    async fn notes(&self) -> Vec<String> {
+        self.collector.events.settled().await;
+        let told = self.told.lock().unwrap();
+        told.iter().map(|(_, _, event)| event["note"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn page_has(&self, line: &str) {
+        let page = self.collector.metrics.page().unwrap();
+        assert!(page.contains(&format!("{line}\n")), "{line} is not in\n{page}");
+    }
+
     #[track_caller]
     fn counted(&self, reason: &str, times: u64) {
-        let line = format!("sidegate_operator_collection_failures_total{{reason=\"{reason}\"}} {times}\n");
-        let page = self.collector.metrics.page().unwrap();
-        assert!(page.contains(&line), "{page}");
+        self.page_has(&format!("sidegate_operator_collection_failures_total{{reason=\"{reason}\"}} {times}"));
     }
 }
 
 /// One pass; the report of the one group.
-async fn pass(spec: Value, pods: Vec<Pod>) -> (PassReport, Arc<Metrics>) {
+async fn pass(spec: Value, pods: Vec<Pod>) -> (PassReport, Passes) {
     let mut passes = Passes::of(spec, pods);
-    (passes.next().await, passes.collector.metrics)
+    (passes.next().await, passes)
 }
 
 /// A cache that takes changes from a channel.
@@ -196,20 +240,22 @@ async fn stale_groups_are_removed_and_others_stay() {
     let one = serve("127.19.1.1", &[("old", 4000), ("young", 10)], Fake::default()).await;
     let two = serve("127.19.1.2", &[("old", 5000)], Fake::default()).await;
     let spec = json!({"selector": {}, "staleAfter": "1h"});
-    let (report, metrics) = pass(spec, vec![pod("one", "127.19.1.1"), pod("two", "127.19.1.2")]).await;
+    let (report, passes) = pass(spec, vec![pod("one", "127.19.1.1"), pod("two", "127.19.1.2")]).await;
     assert_eq!((report.targets, report.failed, report.groups, report.stale, report.collected), (2, 0, 1, 0, 2));
     assert_eq!(report.newest_push, Some((NOW - 10) as f64));
     assert_eq!(one.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["young"]);
     assert!(two.groups.lock().unwrap().is_empty());
-    assert!(metrics.page().unwrap().contains("sidegate_operator_collected_groups_total 2"));
+    passes.page_has("sidegate_operator_collected_groups_total{limit=\"stale_after\",since=\"push\"} 2");
 }
 
 #[tokio::test]
 async fn a_group_that_is_pushed_meanwhile_stays() {
     let fake = serve("127.19.2.1", &[("old", 4000)], Fake::default()).await;
     *fake.pushed_again.lock().unwrap() = Some("old".to_owned());
-    let (report, _) = pass(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.2.1")]).await;
+    let (report, passes) = pass(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.2.1")]).await;
     assert_eq!((report.failed, report.groups, report.stale, report.collected), (0, 1, 0, 0));
+    passes.page_has("sidegate_operator_moved_on_groups_total 1");
+    assert!(passes.notes().await.is_empty());
     assert_eq!(fake.groups.lock().unwrap().len(), 1);
 }
 
@@ -217,8 +263,10 @@ async fn a_group_that_is_pushed_meanwhile_stays() {
 async fn a_dry_run_reports_and_removes_nothing() {
     let fake = serve("127.19.3.1", &[("old", 4000)], Fake::default()).await;
     let spec = json!({"selector": {}, "staleAfter": "1h", "dryRun": true});
-    let (report, _) = pass(spec, vec![pod("one", "127.19.3.1")]).await;
+    let (report, passes) = pass(spec, vec![pod("one", "127.19.3.1")]).await;
     assert_eq!((report.stale, report.collected, report.dry_run), (1, 0, true));
+    assert_eq!(report.would_go, ["{job=\"old\"} in pod one, 1h 6m 40s old with 1h allowed"]);
+    assert!(passes.notes().await.is_empty(), "nothing was removed");
     assert_eq!(fake.groups.lock().unwrap().len(), 1);
 }
 
@@ -259,16 +307,33 @@ async fn an_answer_between_two_failures_begins_the_row_anew() {
 }
 
 #[tokio::test]
-async fn a_sidecar_that_goes_on_failing_is_left_out_and_still_counts() {
+async fn what_is_known_of_a_sidecar_that_fails_stands() {
+    let address = SocketAddr::new("127.19.5.2".parse().unwrap(), port());
+    let fake = Fake::default();
+    fake.groups.lock().unwrap().insert("a".to_owned(), NOW.to_string());
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let app = Router::new().fallback(answer).with_state(fake);
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
     let mut passes = Passes::of(json!({"selector": {}}), vec![pod("one", "127.19.5.2")]);
+    assert_eq!(passes.next().await.groups, 1);
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
     passes.next().await;
-    for _ in 0..3 {
-        let report = passes.next().await;
-        assert_eq!((report.targets, report.failed), (1, 1));
-        passes.counted("connect", 2);
-    }
-    passes.next().await;
-    passes.counted("connect", 3);
+    let report = passes.next().await;
+    assert_eq!((report.targets, report.failed, report.groups), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn what_was_removed_is_told_in_one_event_that_names_the_first_few() {
+    let jobs: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"].into_iter().map(|job| (job, 7200)).collect();
+    let _fake = serve("127.19.15.1", &jobs, Fake::default()).await;
+    let (_, passes) = pass(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.15.1")]).await;
+    let named = ["a", "b", "c", "d", "e"].map(|job| format!("{{job=\"{job}\"}} in pod one, 2h old with 1h allowed"));
+    let expected = format!("Removed 7 stale groups: {}; and 2 more", named.join("; "));
+    assert_eq!(passes.notes().await, [expected]);
+    let told = passes.told.lock().unwrap();
+    assert_eq!((told[0].2["reason"].as_str(), told[0].2["type"].as_str()), (Some("Collected"), Some("Normal")));
+    assert_eq!(told[0].2["regarding"]["name"], "nightly");
 }
 
 #[tokio::test]
@@ -358,11 +423,12 @@ async fn a_group_with_an_odd_answer_is_passed_over() {
     passes.counted("status", 1);
 }
 
-/// Makes a pass over one sidecar with two stale groups, and does something while the first is being removed. What was
-/// known before stands, and only what was removed is added.
+/// Collects from one sidecar with two stale groups, and does something while the first is being removed, until enough
+/// is done; the second stays.
 async fn check_cut_short(
     address: &str,
     meanwhile: impl AsyncFnOnce(&stop::StopSender, &UnboundedSender<Event<PushGroup>>, &Cache<PushGroup>),
+    enough: impl Fn(&Reports) -> bool,
 ) {
     let gate = Arc::new(Semaphore::new(0));
     let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };
@@ -372,48 +438,108 @@ async fn check_cut_short(
         tokio::task::yield_now().await;
     }
     let mut passes = Passes::over(groups, vec![pod("one", address)]);
-    let before = PassReport { groups: 7, ..PassReport::default() };
-    passes.collector.reports.record("uid", before.clone());
-    let Passes { collector, memory, stop, sender, .. } = &mut passes;
+    let Passes { collector, agenda, stop, sender, .. } = &mut passes;
     let during = async {
         fake.removing.notified().await;
         meanwhile(sender, &events, &collector.groups).await;
         gate.add_permits(2);
+        while !enough(&collector.reports) {
+            tokio::task::yield_now().await;
+        }
     };
-    tokio::join!(collector.pass(memory, stop), during);
+    tokio::time::timeout(Duration::from_secs(60), collector.collect_until(agenda, stop, during)).await.unwrap();
     assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
-    assert_eq!(collector.reports.last("uid"), Some(before));
-    assert_eq!(collector.reports.take_collected("uid"), 1);
+    passes.page_has("sidegate_operator_collected_groups_total{limit=\"stale_after\",since=\"push\"} 1");
 }
 
 #[tokio::test]
-async fn a_pass_that_is_stopped_tells_only_what_it_removed() {
-    check_cut_short("127.19.14.1", async |sender, _, _| sender.request()).await;
+async fn a_visit_that_is_stopped_tells_only_what_it_removed() {
+    check_cut_short("127.19.14.1", async |sender, _, _| sender.request(), |reports| {
+        assert_eq!(reports.last("uid"), None);
+        false
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_visit_ends_when_its_push_group_changes() {
-    check_cut_short("127.19.14.2", async |_, events, groups| {
+    let change = async |_: &_, events: &UnboundedSender<_>, groups: &Cache<PushGroup>| {
         let mut dry = group(json!({"selector": {}, "staleAfter": "1h", "dryRun": true}));
         dry.metadata.generation = Some(2);
         events.unbounded_send(Event::Apply(dry)).unwrap();
         while groups.all()[0].metadata.generation != Some(2) {
             tokio::task::yield_now().await;
         }
-    })
-    .await;
+    };
+    let is_dry = |reports: &Reports| {
+        let report = reports.last("uid").filter(|report| report.dry_run && report.targets == 1);
+        report.is_some_and(|report| {
+            assert_eq!((report.groups, report.stale), (1, 1));
+            assert_eq!(reports.take_collected("uid"), 1);
+            true
+        })
+    };
+    check_cut_short("127.19.14.2", change, is_dry).await;
 }
 
 #[tokio::test]
 async fn a_visit_ends_when_its_push_group_is_gone() {
-    check_cut_short("127.19.14.3", async |_, events, groups| {
+    let remove = async |_: &_, events: &UnboundedSender<_>, groups: &Cache<PushGroup>| {
         let gone = group(json!({"selector": {}, "staleAfter": "1h"}));
         events.unbounded_send(Event::Delete(gone)).unwrap();
         while !groups.all().is_empty() {
             tokio::task::yield_now().await;
         }
-    })
-    .await;
+    };
+    // What has begun is waited for.
+    check_cut_short("127.19.14.3", remove, |_| true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_removed_when_it_grows_stale_and_nobody_looks_much_oftener() {
+    let reads = Arc::new(Mutex::new(0));
+    // The fake's clock stands, as ours does; what passes is the time from the read on.
+    let fake = Fake { reads: reads.clone(), ..Fake::default() };
+    let fake = serve("127.19.16.1", &[("old", 3000)], fake).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.16.1")]);
+    passes.agenda = Agenda::new(Duration::from_secs(1_000_000));
+    let started = Instant::now();
+    let Passes { collector, agenda, stop, .. } = &mut passes;
+    let aging = async {
+        tokio::time::sleep(Duration::from_secs(599)).await;
+        assert_eq!(*reads.lock().unwrap(), 1);
+        assert_eq!(fake.groups.lock().unwrap().len(), 1);
+        *fake.passed.lock().unwrap() = 601;
+        while !fake.groups.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    collector.collect_until(agenda, stop, aging).await;
+    let took = started.elapsed();
+    assert!(Duration::from_secs(600) <= took && took <= Duration::from_secs(603), "{took:?}");
+    assert_eq!(*reads.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_later_is_looked_at_soon() {
+    let fake = serve("127.19.17.1", &[("old", 4000)], Fake::default()).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![]);
+    let (pods, writer) = cache();
+    passes.collector.pods = pods;
+    let (sender, events) = futures::channel::mpsc::unbounded();
+    let mut filling = Box::pin(writer.fill(events.map(Ok)));
+    tokio::spawn(async move { while filling.next().await.is_some() {} });
+    let Passes { collector, agenda, stop, .. } = &mut passes;
+    let coming = async {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let came = Instant::now();
+        sender.unbounded_send(Event::Apply(pod("one", "127.19.17.1"))).unwrap();
+        while !fake.groups.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(came.elapsed() <= Duration::from_secs(3), "{:?}", came.elapsed());
+    };
+    collector.collect_until(agenda, stop, coming).await;
 }
 
 #[tokio::test]

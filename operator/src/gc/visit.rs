@@ -1,4 +1,4 @@
-//! One visit to one sidecar: read it, name what is too old there, remove that.
+//! One visit to one target: read it, name what is too old there, remove that.
 //!
 //! A visit has a deadline of its own, whatever its requests are given, and its page is read on a thread that may block.
 //! What was done before it failed is done and counted. A group that cannot be asked for, or is answered for oddly, is
@@ -9,22 +9,25 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crds::PushGroup;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
+use protocol::Excerpt;
 use tokio::{
     task::{JoinError, spawn_blocking},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
-    Collector,
-    policy::{Policy, expired},
+    Collector, classic,
+    policy::{Expired, Policy, expired, first_staleness},
     report::PassReport,
-    targets::Target,
+    target_clock::{TargetClock, WrongClock},
+    targets::{CollectionTarget, Target},
 };
 use crate::{
+    gateway::client::GatewayError,
     sidecar::{
-        client::{Removal, SidecarError},
+        client::{Removal, Seen, SidecarError},
         push_times::{self, GroupAge, MOST_GROUPS, Reading},
     },
     stop::Stop,
@@ -33,24 +36,35 @@ use crate::{
 /// How long a visit may take.
 const LONGEST_VISIT: Duration = Duration::from_secs(15);
 
-/// How far a sidecar's clock may be from ours before its own is used. `Date` has whole seconds.
-const SKEW: SignedDuration = SignedDuration::from_secs(2);
+/// How many groups of a visit are called by name in a report.
+pub(super) const FEW: usize = 5;
 
-/// What is to be done at one sidecar.
+/// What is to be done at one target.
+#[derive(Debug)]
 pub(super) struct Visit {
     /// The UID of the `PushGroup`.
     pub(super) uid: String,
     pub(super) group: Arc<PushGroup>,
     /// None if it does not compile.
     pub(super) policy: Option<Arc<Policy>>,
-    pub(super) target: Target,
+    pub(super) target: CollectionTarget,
 }
 
 /// What a visit found and did.
 pub(super) struct Found {
     pub(super) visit: Visit,
     pub(super) report: PassReport,
+    /// None if the target was not read.
+    pub(super) look: Option<Look>,
     pub(super) end: End,
+}
+
+/// A target was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) at: Instant,
+    /// How long after it the next group can be too old; none is for good.
+    pub(super) first_staleness: Option<Duration>,
 }
 
 /// How a visit ended.
@@ -69,6 +83,14 @@ pub(super) enum End {
 pub(super) enum VisitError {
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error("{groups} stale groups were not removed, the last of them because: {last}")]
+    GatewayKeeps { groups: u64, last: GatewayError },
+    #[error("{0} stale groups are left for the next look: here each is read again before it is removed")]
+    MoreToDo(u64),
+    #[error(transparent)]
+    Clock(#[from] WrongClock),
     #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
     TooLong,
     #[error("expected at most {MOST_GROUPS} groups on a page, left out {0} samples")]
@@ -82,71 +104,99 @@ pub(super) enum VisitError {
 // === impl Collector ===
 
 impl Collector {
-    /// Makes a visit.
+    /// Makes a visit. When the process ends, what is being read is left, what is being removed is waited for.
     pub(super) async fn visit(&self, visit: Visit, stop: &Stop) -> Found {
-        let mut report = PassReport::default();
+        let (mut report, mut look) = (PassReport::default(), None);
         if stop.is_requested() {
-            return Found { visit, report, end: End::CutShort };
+            return Found { visit, report, look, end: End::CutShort };
         }
         report.targets = 1;
-        let end = match timeout(LONGEST_VISIT, self.collect(&visit, stop, &mut report)).await {
+        let collecting = async {
+            match &visit.target {
+                CollectionTarget::Sidecar(target) => {
+                    self.collect(&visit, target, stop, &mut report, &mut look).await
+                }
+                CollectionTarget::Gateway(target) => {
+                    self.collect_gateway(&visit, target, stop, &mut report, &mut look).await
+                }
+            }
+        };
+        let end = match timeout(LONGEST_VISIT, collecting).await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(VisitError::TooLong),
         };
-        Found { visit, report, end }
+        if let CollectionTarget::Gateway(_) = visit.target {
+            report.gateway = classic::state(&end);
+        }
+        Found { visit, report, look, end }
     }
 
     /// Reads a sidecar and removes what is too old there.
     ///
     /// # Cancel safety
     /// The report says what was done; a group that is just being removed may be gone and not counted.
-    async fn collect(&self, visit: &Visit, stop: &Stop, report: &mut PassReport) -> Result<End, VisitError> {
-        let address = SocketAddr::new(visit.target.address, self.port);
-        let page = self.client.read(address).await?;
-        let skew = skew(page.date, self.clock.now());
-        let reading = spawn_blocking(move || push_times::read(&page.text)).await?;
+    async fn collect(
+        &self,
+        visit: &Visit,
+        target: &Target,
+        stop: &Stop,
+        report: &mut PassReport,
+        look: &mut Option<Look>,
+    ) -> Result<End, VisitError> {
+        let address = SocketAddr::new(target.address, self.port);
+        let page = tokio::select! {
+            page = self.client.read(address) => page?,
+            () = stop.clone().requested() => return Ok(End::CutShort),
+        };
+        let clock = TargetClock::of(page.date, self.clock.now(), page.at)?;
+        let (text, room) = (page.text, page.room);
+        let reading = spawn_blocking(move || push_times::read(&text)).await?;
         self.count_unreadable(visit, &reading);
         report.groups = reading.groups.len() as u64;
         report.newest_push = newest(&reading.groups);
+        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
+        *look = Some(Look { at: clock.read_at(), first_staleness: first });
 
-        let end = self.remove_stale(visit, &reading.groups, skew, stop, report).await?;
+        let end = self.remove_stale(visit, target, &reading.groups, &clock, stop, report).await?;
+        drop(room);
         if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
     }
 
     async fn remove_stale(
         &self,
         visit: &Visit,
+        target: &Target,
         groups: &[GroupAge],
-        skew: SignedDuration,
+        clock: &TargetClock,
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
-        let Visit { target, policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
+        let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
         let address = SocketAddr::new(target.address, self.port);
-        let stale = expired(groups, policy, self.at_the_target(skew));
+        let stale = expired(groups, policy, clock.shows(Instant::now()));
         report.stale = stale.len() as u64;
         if group.spec.dry_run {
+            report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
             return Ok(End::Whole);
         }
         let mut not_removed = None;
         for expired in stale {
-            if stop.is_requested() || !self.is_asked_for(visit) {
+            if !self.may_go_on(visit, stop) {
                 return Ok(End::CutShort);
             }
-            let GroupAge { key, push_time_text, .. } = expired.group;
-            let now = self.at_the_target(skew);
-            match self.client.remove(address, &target.uid, key, push_time_text, now).await {
+            let key = &expired.group.key;
+            let now = clock.shows(Instant::now());
+            match self.client.remove(address, &target.uid, key, Seen::of(expired.group), now).await {
                 Ok(Removal::Removed) => {
                     report.stale -= 1;
-                    report.collected += 1;
                     report.groups -= 1;
-                    self.metrics.collected(1);
-                    tracing::info!(pod = target.pod, group = %key, age = expired.age, limit = expired.limit, "removed a stale group");
+                    self.removed(visit, &expired, report);
                 }
                 Ok(Removal::MovedOn) => {
                     report.stale -= 1;
-                    tracing::debug!(pod = target.pod, group = %key, "a stale group was pushed again");
+                    self.metrics.moved_on();
+                    tracing::debug!(target = %visit.target, group = %key, "a stale group was pushed again");
                 }
                 Err(last) if last.is_of_one_request() => {
                     let groups = not_removed.map_or(1, |(groups, _)| groups + 1);
@@ -158,28 +208,39 @@ impl Collector {
         not_removed.map_or(Ok(End::Whole), |(groups, last)| Err(VisitError::NotRemoved { groups, last }))
     }
 
+    /// Takes a removal down.
+    pub(super) fn removed(&self, visit: &Visit, expired: &Expired<'_>, report: &mut PassReport) {
+        report.collected += 1;
+        if report.removed.len() < FEW {
+            report.removed.push(described(expired, &visit.target));
+        }
+        self.metrics.collected(expired.source, expired.since);
+        let Expired { group, age, limit, .. } = expired;
+        tracing::info!(target = %visit.target, group = %group.key, age, limit, "removed a stale group");
+    }
+
+    /// To be asked before each removal: whether there is still somebody who wants it.
+    pub(super) fn may_go_on(&self, visit: &Visit, stop: &Stop) -> bool {
+        !stop.is_requested() && self.is_asked_for(visit)
+    }
+
     /// Whether the `PushGroup` is still the one whose limits these are.
-    fn is_asked_for(&self, visit: &Visit) -> bool {
+    pub(super) fn is_asked_for(&self, visit: &Visit) -> bool {
         let then = &visit.group.metadata;
         let now = self.groups.get(&ObjectRef::from_obj(&*visit.group));
         now.is_some_and(|now| now.metadata.uid == then.uid && now.metadata.generation == then.generation)
     }
 
-    fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
+    pub(super) fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
         let samples = reading.unreadable + reading.left_out;
         if 0 < samples {
             tracing::warn!(
-                pod = visit.target.pod,
+                target = %visit.target,
                 samples,
                 "skipped push times that do not read exactly or are too many"
             );
             self.metrics.unreadable(samples);
         }
-    }
-
-    fn at_the_target(&self, skew: SignedDuration) -> Timestamp {
-        let now = self.clock.now();
-        now.checked_add(skew).unwrap_or(now)
     }
 }
 
@@ -190,40 +251,73 @@ impl VisitError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Sidecar(error) | Self::NotRemoved { last: error, .. } => error.reason(),
+            Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
+            Self::MoreToDo(_) => "more_to_do",
+            Self::Clock(_) => "clock",
             Self::TooLong => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
             Self::Reader(_) => "reader",
         }
     }
+
+    /// Whether it cost so little that the target may be asked again soon.
+    pub(super) fn is_cheap(&self) -> bool {
+        match self {
+            Self::Gateway(error) => error.is_about_the_secret(),
+            Self::Sidecar(_)
+            | Self::NotRemoved { .. }
+            | Self::GatewayKeeps { .. }
+            | Self::MoreToDo(_)
+            | Self::Clock(_)
+            | Self::TooLong
+            | Self::LeftOut(_)
+            | Self::Reader(_) => false,
+        }
+    }
 }
 
-/// What to add to our time for the sidecar's; nothing while they agree as well as can be told.
-fn skew(date: Option<Timestamp>, now: Timestamp) -> SignedDuration {
-    let skew = date.map(|date| date.duration_since(now)).unwrap_or_default();
-    if skew.abs() <= SKEW { SignedDuration::ZERO } else { skew }
-}
-
-fn newest(groups: &[GroupAge]) -> Option<f64> {
+/// The newest push, if there was any.
+pub(super) fn newest(groups: &[GroupAge]) -> Option<f64> {
     groups.iter().map(|group| group.push_time).filter(|time| 0.0 < *time).reduce(f64::max)
+}
+
+/// A stale group in words: `{job="a"} in pod etl-1, 2h 5m old with 1h allowed`.
+pub(super) fn described(expired: &Expired<'_>, target: &CollectionTarget) -> String {
+    let place = match target {
+        CollectionTarget::Sidecar(target) => format!(" in pod {}", target.pod),
+        CollectionTarget::Gateway(_) => String::new(),
+    };
+    let Expired { group, age, limit, .. } = expired;
+    format!("{}{place}, {} old with {} allowed", Excerpt::of(&group.key), in_words(*age), in_words(*limit))
+}
+
+fn in_words(seconds: f64) -> String {
+    let whole = SignedDuration::try_from_secs_f64(seconds.trunc()).unwrap_or(SignedDuration::MAX);
+    format!("{whole:#}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use protocol::{GroupingKey, LabelSet};
 
-    const NOW: i64 = 1_790_000_000;
+    use super::*;
+    use crate::gc::policy::{Since, Source};
 
     #[test]
-    fn the_sidecars_clock_is_used_only_where_it_differs() {
-        let now = Timestamp::from_second(NOW).unwrap();
-        let check = |seconds: i64, expected: i64| {
-            let date = Some(Timestamp::from_second(NOW + seconds).unwrap());
-            assert_eq!(skew(date, now), SignedDuration::from_secs(expected));
+    fn a_stale_group_is_described_by_its_key_its_pod_and_its_age() {
+        let key = GroupingKey::from_labels(LabelSet::from_iter([("job", "a")])).unwrap();
+        let group = GroupAge {
+            key,
+            push_time: 1.0,
+            push_time_text: "1".to_owned(),
+            failure_time: 0.0,
+            failure_time_text: "0".to_owned(),
         };
-        check(0, 0);
-        check(-2, 0);
-        check(3, 3);
-        check(-3600, -3600);
-        assert_eq!(skew(None, now), SignedDuration::ZERO);
+        let (source, since) = (Source::StaleAfter, Since::Push);
+        let expired = Expired { group: &group, age: 7_510.7, limit: 3600.0, source, since };
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let target = Target { pod: "etl-1".to_owned(), uid: "uid".to_owned(), address, restarts: 0 };
+        let found = described(&expired, &CollectionTarget::Sidecar(target));
+        assert_eq!(found, "{job=\"a\"} in pod etl-1, 2h 5m 10s old with 1h allowed");
     }
 }

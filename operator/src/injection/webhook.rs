@@ -103,13 +103,14 @@ pub fn router(state: WebhookState) -> Router {
 
 async fn mutate_pods(State(state): State<WebhookState>, request: Request) -> Response {
     let started = Instant::now();
+    let _running = state.metrics.runtime.admitting();
     let deadline = started + PATIENCE;
     let answer = match timeout_at(deadline, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => answer_to(&state, &body, deadline).await,
         Ok(Err(rejection)) => rejection.into_response(),
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    state.metrics.webhook_answered(answer.status().as_u16(), started.elapsed());
+    state.metrics.runtime.webhook_answered(answer.status().as_u16(), started.elapsed());
     answer
 }
 

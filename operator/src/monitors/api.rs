@@ -3,7 +3,7 @@
 //! *Never:* `PushGroup`s, fields that we do not write.
 
 use crds::scrape::Relabeling;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::{api::core::v1::SecretKeySelector, apimachinery::pkg::apis::meta::v1::LabelSelector};
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,31 @@ pub struct Endpoint {
     pub interval: String,
     /// Whether pushed labels win over those of the target.
     pub honor_labels: bool,
+    /// Relabelings of every target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relabelings: Vec<Relabeling>,
     /// Relabelings of every sample.
     pub metric_relabelings: Vec<Relabeling>,
+    /// User and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// A token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+}
+
+/// Where user and password are, in the monitor's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: SecretKeySelector,
+    /// The password.
+    pub password: SecretKeySelector,
+}
+
+/// Where a bearer token is, in the monitor's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// The token.
+    pub credentials: SecretKeySelector,
 }

@@ -5,13 +5,13 @@
 //!
 //! *Never:* which pod is asked, what is stale.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{ACCEPT, DATE, HOST},
 };
 use hyper_util::{
@@ -21,18 +21,36 @@ use hyper_util::{
 use jiff::{Timestamp, fmt::rfc2822};
 use protocol::{
     GroupingKey,
-    endpoints::{IF_PUSH_TIME_HEADER, METRICS_PATH, NAME_PARAMETER, OPERATOR_READ_HEADER, SIGNATURE_HEADER},
+    endpoints::{
+        IF_PUSH_FAILURE_TIME_HEADER, IF_PUSH_TIME_HEADER, METRICS_PATH, NAME_PARAMETER, OPERATOR_READ_HEADER,
+        SIGNATURE_HEADER,
+    },
     series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
     signed_request::SignedRequest,
 };
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
+use super::push_times::GroupAge;
 use crate::signing::{NoRandomness, OperatorKey, random};
 
 /// How long one request may take, its answer included.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest page that is read: 200 bytes for each of the groups that are taken from one.
 const LONGEST_PAGE: usize = 4 * 1024 * 1024;
+
+/// The longest page that anybody may have at any time: that of some thousand groups. What is longer needs one of few
+/// places, since it may take ten times its length while it is worked on.
+const SHORT_PAGE: usize = 512 * 1024;
+
+/// How many longer pages are worked on at a time.
+const LONG_PAGES: usize = 3;
+
+/// How much of an answer's head is kept.
+const LONGEST_HEAD: usize = 32 * 1024;
 
 /// The format [`super::push_times`] reads.
 const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
@@ -42,15 +60,29 @@ const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
 pub struct SidecarClient {
     http: Client<HttpConnector, Empty<Bytes>>,
     key: OperatorKey,
+    long_pages: Arc<Semaphore>,
 }
 
 /// What a sidecar says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// The page.
     pub text: String,
     /// What time it was there.
     pub date: Option<Timestamp>,
+    /// When its head was here.
+    pub at: Instant,
+    /// What a long page has to hold on to while it, or what was made of it, is there.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// The times of a group that was seen, as the page printed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// The push time.
+    pub push_time: &'a str,
+    /// The failure time, where the group's age counts from it: then a refused push makes it younger.
+    pub failure_time: Option<&'a str>,
 }
 
 /// What became of a group that was to be removed.
@@ -79,6 +111,9 @@ pub enum SidecarError {
         /// The status that came.
         found: u16,
     },
+    /// A long page found no place in time.
+    #[error("expected a place for a page of more than {SHORT_PAGE} bytes, others had all {LONG_PAGES}")]
+    NoRoom,
     /// The answer broke off, was too long, or was no text.
     #[error("expected a page of at most {LONGEST_PAGE} bytes of text: {0}")]
     Body(String),
@@ -98,8 +133,9 @@ impl SidecarClient {
     pub fn new(key: OperatorKey) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(TIMEOUT));
-        let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { http, key }
+        let mut builder = Client::builder(TokioExecutor::new());
+        let http = builder.pool_max_idle_per_host(0).http1_max_buf_size(LONGEST_HEAD).build(connector);
+        Self { http, key, long_pages: Arc::new(Semaphore::new(LONG_PAGES)) }
     }
 
     /// Reads the push times, as the operator sees them: grouping keys as they were pushed, and no scrape.
@@ -119,16 +155,40 @@ impl SidecarClient {
         within_the_timeout(async {
             let answer = self.http.request(request).await?;
             expect_status(&answer, StatusCode::OK)?;
+            let at = Instant::now();
             let date = answer.headers().get(DATE).and_then(|date| parse_date(date.to_str().ok()?));
-            let body = Limited::new(answer.into_body(), LONGEST_PAGE).collect().await;
-            let body = body.map_err(|error| SidecarError::Body(body_error(&*error)))?.to_bytes();
-            let text = String::from_utf8(body.into()).map_err(|error| SidecarError::Body(error.to_string()))?;
-            Ok(Page { text, date })
+            let (text, room) = self.text(answer.into_body()).await?;
+            Ok(Page { text, date, at, room })
         })
         .await
     }
 
-    /// Removes a group unless it was pushed after the time that was seen.
+    /// Collects a body that is no longer than it may be.
+    async fn text(&self, mut body: Incoming) -> Result<(String, Option<OwnedSemaphorePermit>), SidecarError> {
+        let too_long = || SidecarError::Body("it is longer".to_owned());
+        let (mut text, mut room) = (Vec::new(), None);
+        if (LONGEST_PAGE as u64) < body.size_hint().lower() {
+            return Err(too_long());
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| SidecarError::Body(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let length = text.len() + data.len();
+            if LONGEST_PAGE < length {
+                return Err(too_long());
+            }
+            if SHORT_PAGE < length && room.is_none() {
+                let long_pages = Arc::clone(&self.long_pages);
+                let found = tokio::time::timeout(TIMEOUT / 2, long_pages.acquire_owned()).await;
+                room = Some(found.ok().and_then(Result::ok).ok_or(SidecarError::NoRoom)?);
+            }
+            text.extend_from_slice(&data);
+        }
+        let text = String::from_utf8(text).map_err(|error| SidecarError::Body(error.to_string()))?;
+        Ok((text, room))
+    }
+
+    /// Removes a group unless it has moved on from the times that were seen.
     ///
     /// # Errors
     /// When the sidecar neither removes it nor says that it moved on.
@@ -137,7 +197,7 @@ impl SidecarClient {
         address: SocketAddr,
         pod_uid: &str,
         key: &GroupingKey,
-        push_time: &str,
+        seen: Seen<'_>,
         now: Timestamp,
     ) -> Result<Removal, SidecarError> {
         let path = key.to_path();
@@ -145,15 +205,19 @@ impl SidecarClient {
             method: Method::DELETE.as_str(),
             path: &path,
             target: pod_uid,
-            push_time,
+            push_time: seen.push_time,
+            failure_time: seen.failure_time,
             signed_at: u64::try_from(now.as_second()).unwrap_or_default(),
             nonce: random()?,
         };
-        let request = Request::delete(format!("http://{address}{path}"))
+        let mut request = Request::delete(format!("http://{address}{path}"))
             .header(HOST, address.to_string())
-            .header(IF_PUSH_TIME_HEADER, push_time)
-            .header(SIGNATURE_HEADER, self.key.sign(&signed).to_string())
-            .body(Empty::new())?;
+            .header(IF_PUSH_TIME_HEADER, seen.push_time)
+            .header(SIGNATURE_HEADER, self.key.sign(&signed).to_string());
+        if let Some(failure_time) = seen.failure_time {
+            request = request.header(IF_PUSH_FAILURE_TIME_HEADER, failure_time);
+        }
+        let request = request.body(Empty::new())?;
         within_the_timeout(async {
             let answer = self.http.request(request).await?;
             if answer.status() == StatusCode::PRECONDITION_FAILED {
@@ -177,12 +241,19 @@ fn expect_status(answer: &Response<Incoming>, expected: StatusCode) -> Result<()
     Err(SidecarError::Status { expected: expected.as_u16(), found: answer.status().as_u16() })
 }
 
-fn body_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    if error.is::<LengthLimitError>() { "it is longer".to_owned() } else { error.to_string() }
+pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-fn parse_date(text: &str) -> Option<Timestamp> {
-    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+// === impl Seen ===
+
+impl<'a> Seen<'a> {
+    /// What a removal of a group is to depend on.
+    #[must_use]
+    pub fn of(group: &'a GroupAge) -> Self {
+        let failure_time = (group.push_time <= 0.0).then_some(group.failure_time_text.as_str());
+        Self { push_time: &group.push_time_text, failure_time }
+    }
 }
 
 // === impl SidecarError ===
@@ -195,6 +266,7 @@ impl SidecarError {
             Self::Connect(_) => "connect",
             Self::TooSlow => "timeout",
             Self::Status { .. } => "status",
+            Self::NoRoom => "no_room",
             Self::Body(_) => "body",
             Self::Request(_) | Self::NoRandomness(_) => "request",
         }
@@ -205,7 +277,7 @@ impl SidecarError {
     pub fn is_of_one_request(&self) -> bool {
         match self {
             Self::Status { .. } | Self::Request(_) => true,
-            Self::Connect(_) | Self::TooSlow | Self::Body(_) | Self::NoRandomness(_) => false,
+            Self::Connect(_) | Self::TooSlow | Self::NoRoom | Self::Body(_) | Self::NoRandomness(_) => false,
         }
     }
 }

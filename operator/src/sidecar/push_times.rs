@@ -20,7 +20,7 @@ use prometheus_parse::{LineInfo, SampleType};
 use protocol::{
     GroupingKey, LabelSet,
     label_set::parse_block,
-    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS, is_push_time},
 };
 
 /// The longest line that is looked at, in bytes: longer than any key a sidecar takes from a request line.
@@ -46,6 +46,8 @@ pub struct GroupAge {
     pub push_time_text: String,
     /// When a push last failed, Unix seconds; 0 is never.
     pub failure_time: f64,
+    /// The same as the page prints it.
+    pub failure_time_text: String,
 }
 
 /// What a page says.
@@ -101,7 +103,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
-        if name != PUSH_TIME_SECONDS && name != PUSH_FAILURE_TIME_SECONDS {
+        if !is_push_time(name) {
             return;
         }
         match self.sample(name, line) {
@@ -153,11 +155,12 @@ impl<'a> Reader<'a> {
             let key = GroupingKey::from_labels(labels);
             // A group without failure time was never refused; one that came twice is not to be trusted.
             let failed = failed.unwrap_or(Some((0.0, "0")));
-            let (Ok(key), Some((push_time, text)), Some((failure_time, _))) = (key, pushed, failed) else {
+            let (Ok(key), Some((push_time, pushed)), Some((failure_time, failed))) = (key, pushed, failed) else {
                 reading.unreadable += 1;
                 continue;
             };
-            reading.groups.push(GroupAge { key, push_time, push_time_text: text.to_owned(), failure_time });
+            let (push_time_text, failure_time_text) = (pushed.to_owned(), failed.to_owned());
+            reading.groups.push(GroupAge { key, push_time, push_time_text, failure_time, failure_time_text });
         }
         reading
     }

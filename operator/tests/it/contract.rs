@@ -14,7 +14,7 @@ use axum::{
 };
 use operator::{
     sidecar::{
-        client::{Removal, SidecarClient},
+        client::{Removal, Seen, SidecarClient},
         push_times,
     },
     signing::OperatorKey,
@@ -185,12 +185,12 @@ async fn what_the_operator_signs_is_removed_whatever_its_labels() {
     }
     let client = SidecarClient::new(key());
     for group in sidecar.read().await.groups {
-        let (key, time) = (&group.key, &group.push_time_text);
+        let (key, time) = (&group.key, Seen::of(&group));
         // Signed for another pod, or by another operator, it is worth nothing.
         assert!(client.remove(sidecar.scrape, "uid-2", key, time, timestamp()).await.is_err(), "{key}");
         let other = SidecarClient::new(OperatorKey::from_seed(&[2; 32]));
         assert!(other.remove(sidecar.scrape, "uid-1", key, time, timestamp()).await.is_err(), "{key}");
-        let moved_on = client.remove(sidecar.scrape, "uid-1", key, "1", timestamp()).await;
+        let moved_on = client.remove(sidecar.scrape, "uid-1", key, Seen { push_time: "1", ..time }, timestamp()).await;
         assert_eq!(moved_on.unwrap(), Removal::MovedOn, "{key}");
         let removed = client.remove(sidecar.scrape, "uid-1", key, time, timestamp()).await;
         assert_eq!(removed.unwrap(), Removal::Removed, "{key}");

@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is to be loud")]
 
 mod contract;
+mod race;

@@ -39,6 +39,11 @@ pub const OPERATOR_READ_HEADER: &str = "sidegate-operator-read";
 /// since answers 412 and stays.
 pub const IF_PUSH_TIME_HEADER: &str = "sidegate-if-push-time";
 
+/// Beside [`IF_PUSH_TIME_HEADER`] on a `DELETE`: the failure time the sender has seen. A group that was refused a push
+/// since answers 412 and stays. With a push time of 0 it is what the age of a group counts from, and a signed request
+/// has to say it.
+pub const IF_PUSH_FAILURE_TIME_HEADER: &str = "sidegate-if-push-failure-time";
+
 /// On a `PUT` or `POST`: how old the group may grow before it is removed, a duration above 0 such as `90s`, `1h30m` or
 /// `7d`. It holds until the next accepted push, which says it again or leaves it to the gateway's own rule.
 pub const STALE_AFTER_HEADER: &str = "sidegate-stale-after";

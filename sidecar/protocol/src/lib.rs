@@ -13,6 +13,7 @@
 //! | [`signed_request`] | what the operator signs before it may delete, and how it travels |
 //! | [`trust`] | the file that tells a sidecar which operator keys are good |
 //! | [`flags`] | the sidecar flags that the injector writes |
+//! | [`last_word`] | the termination message about what nobody has seen |
 //! | [`excerpt`] | how much of a found text a sentence repeats |
 //!
 //! *Never:* async, HTTP types, Kubernetes, serde, the clock, cryptography, metrics beyond the two push times.
@@ -22,6 +23,7 @@ pub mod excerpt;
 pub mod flags;
 pub mod grouping_key;
 pub mod label_set;
+pub mod last_word;
 pub mod series;
 pub mod signed_request;
 pub mod trust;

@@ -1,8 +1,8 @@
 //! What the operator signs before a sidecar lets it delete, and how the signature travels.
 //!
 //! Anybody in the cluster can reach a scrape port, so a plain `DELETE` there is refused. The operator signs with its
-//! Ed25519 key what the request does ([`SignedRequest`]): method, path as sent, the pod it is meant for, the push time
-//! it has seen, the moment, and a nonce. The signature travels in one header ([`SignatureHeader`]) with the parts the
+//! Ed25519 key what the request does ([`SignedRequest`]): method, path as sent, the pod it is meant for, the times it
+//! has seen, the moment, and a nonce. The signature travels in one header ([`SignatureHeader`]) with the parts the
 //! request itself does not carry. A receiver rebuilds the message from the request it got, so a signature is of no
 //! use for another group, another pod, or later; the nonce makes each signature unique so that a receiver can refuse a second
 //! use of it.
@@ -29,6 +29,9 @@ pub struct SignedRequest<'a> {
     pub target: &'a str,
     /// The value of [`crate::endpoints::IF_PUSH_TIME_HEADER`], as sent.
     pub push_time: &'a str,
+    /// The value of [`crate::endpoints::IF_PUSH_FAILURE_TIME_HEADER`], as sent, if it is. A receiver that does not know
+    /// that header rebuilds another message and refuses, where it could not keep to what the header says.
+    pub failure_time: Option<&'a str>,
     /// When it was signed, Unix seconds.
     pub signed_at: u64,
     /// Chosen at random for each request.
@@ -67,6 +70,9 @@ impl SignedRequest<'_> {
         part(self.push_time.as_bytes());
         part(&self.signed_at.to_be_bytes());
         part(&self.nonce);
+        if let Some(failure_time) = self.failure_time {
+            part(failure_time.as_bytes());
+        }
         message
     }
 }
@@ -128,6 +134,7 @@ mod tests {
         path: "/metrics/job/a",
         target: "uid-1",
         push_time: "1.5",
+        failure_time: None,
         signed_at: 12,
         nonce: [3; 16],
     };
@@ -164,6 +171,8 @@ mod tests {
             SignedRequest { path: "/metrics/job/b", ..REQUEST },
             SignedRequest { target: "uid-2", ..REQUEST },
             SignedRequest { push_time: "1.6", ..REQUEST },
+            SignedRequest { failure_time: Some("1.6"), ..REQUEST },
+            SignedRequest { failure_time: Some(""), ..REQUEST },
             SignedRequest { signed_at: 13, ..REQUEST },
             SignedRequest { nonce: [4; 16], ..REQUEST },
         ];

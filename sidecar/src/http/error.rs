@@ -19,7 +19,8 @@ use axum::{
 use protocol::{
     Excerpt, GroupingKeyError,
     endpoints::{
-        IF_PUSH_TIME_HEADER, PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER, SIGNATURE_HEADER, STALE_AFTER_HEADER,
+        IF_PUSH_FAILURE_TIME_HEADER, IF_PUSH_TIME_HEADER, PUSH_FAILURE_TIME_HEADER, PUSH_TIME_HEADER,
+        STALE_AFTER_HEADER,
     },
 };
 
@@ -104,12 +105,16 @@ pub(super) enum HttpError {
     MetricsOfNoPush,
     #[error("{}", moved_on(.sent, .found))]
     MovedOn { sent: Times, found: UnixSeconds },
-    #[error("expected `{IF_PUSH_TIME_HEADER}` to be Unix seconds, found {:?}", Excerpt::of(.0))]
-    BadPushTime(String),
-    #[error("expected `{IF_PUSH_TIME_HEADER}` beside `{SIGNATURE_HEADER}`, found none")]
-    NoPushTime,
+    #[error("expected `{header}` to be Unix seconds, found {:?}", Excerpt::of(found))]
+    BadSeenTime { header: &'static str, found: String },
+    #[error("expected `{IF_PUSH_TIME_HEADER}` beside `{beside}`, found none")]
+    NoPushTime { beside: &'static str },
+    #[error("expected `{IF_PUSH_FAILURE_TIME_HEADER}` beside a signed `{IF_PUSH_TIME_HEADER}` of 0, found none")]
+    NoFailureTime,
     #[error("expected a group last pushed at {}, found one pushed at {}; it was not deleted", printed(.expected), printed(.found))]
     PushedSince { expected: UnixSeconds, found: UnixSeconds },
+    #[error("expected a group last refused a push at {}, found one refused at {}; it was not deleted", printed(.expected), printed(.found))]
+    FailedSince { expected: UnixSeconds, found: UnixSeconds },
     #[error("{0}")]
     NotStored(NotStored),
     #[error("{0}")]
@@ -207,12 +212,15 @@ impl HttpError {
             | Self::FailureTimeAlone
             | Self::NoTimeAtAll
             | Self::MetricsOfNoPush
-            | Self::BadPushTime(_)
-            | Self::NoPushTime => StatusCode::BAD_REQUEST,
+            | Self::BadSeenTime { .. }
+            | Self::NoPushTime { .. }
+            | Self::NoFailureTime => StatusCode::BAD_REQUEST,
             Self::NoAdminApi { .. } => StatusCode::FORBIDDEN,
             Self::Limit(error) => error.status(),
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::PushedSince { .. } | Self::MovedOn { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::PushedSince { .. } | Self::FailedSince { .. } | Self::MovedOn { .. } => {
+                StatusCode::PRECONDITION_FAILED
+            }
             Self::NotStored(_) | Self::Denied(Denial::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
             Self::Web(NotLetIn::Unauthorized { .. }) => StatusCode::UNAUTHORIZED,
@@ -251,9 +259,11 @@ impl HttpError {
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady
-            | Self::BadPushTime(_)
-            | Self::NoPushTime
+            | Self::BadSeenTime { .. }
+            | Self::NoPushTime { .. }
+            | Self::NoFailureTime
             | Self::PushedSince { .. }
+            | Self::FailedSince { .. }
             | Self::Denied(_)
             | Self::Web(_)
             | Self::Api(_) => None,
@@ -263,10 +273,12 @@ impl HttpError {
     fn signed_delete(&self) -> Option<SignedDelete> {
         match self {
             Self::Denied(denial) => Some(denial.outcome()),
-            Self::PushedSince { .. } => Some(SignedDelete::PushedSince),
-            Self::Key(_) | Self::BadPushTime(_) | Self::NoPushTime | Self::HeaderTwice { .. } => {
-                Some(SignedDelete::Malformed)
-            }
+            Self::PushedSince { .. } | Self::FailedSince { .. } => Some(SignedDelete::PushedSince),
+            Self::Key(_)
+            | Self::BadSeenTime { .. }
+            | Self::NoPushTime { .. }
+            | Self::NoFailureTime
+            | Self::HeaderTwice { .. } => Some(SignedDelete::Malformed),
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotReady

@@ -91,6 +91,8 @@ fn answer(verdict: Verdict, terms: Terms, is_unchecked: bool) -> Result<Response
             Err(error)
         }
         Verdict::PushedSince { push_time } => Err(HttpError::MovedOn { sent: terms.times(), found: push_time }),
+        // No push is made on the condition of a failure time.
+        Verdict::FailedSince { failure_time } => Err(HttpError::FailedSince { expected: failure_time, found: failure_time }),
         Verdict::NotStored(why) => Err(HttpError::NotStored(why)),
     }
 }

@@ -13,6 +13,7 @@ const REQUEST: SignedRequest<'static> = SignedRequest {
     path: "/metrics/job/a",
     target: "uid-1",
     push_time: "1.5",
+    failure_time: None,
     signed_at: NOW,
     nonce: [3; 16],
 };
@@ -61,8 +62,9 @@ fn sign(key: &SigningKey, request: &SignedRequest<'_>) -> String {
 /// Sends [`REQUEST`] with a signature over another one.
 fn admit(access: &OperatorAccess, key: &SigningKey, signed: &SignedRequest<'_>) -> Result<(), Denial> {
     let header = sign(key, signed);
-    let SignedRequest { method, path, push_time, .. } = REQUEST;
-    access.admit(&Signed { method, path, push_time, header: Some(&header) }, UnixSeconds(NOW as f64 + 0.5))
+    let SignedRequest { method, path, push_time, failure_time, .. } = REQUEST;
+    let request = Signed { method, path, push_time, failure_time, header: Some(&header) };
+    access.admit(&request, UnixSeconds(NOW as f64 + 0.5))
 }
 
 #[test]
@@ -83,6 +85,7 @@ fn a_signature_over_anything_else_is_bad() {
         SignedRequest { path: "/metrics/job/b", ..REQUEST },
         SignedRequest { target: "uid-2", ..REQUEST },
         SignedRequest { push_time: "1.6", ..REQUEST },
+        SignedRequest { failure_time: Some("1.6"), ..REQUEST },
     ];
     for other in others {
         assert_eq!(admit(&access, &key(1), &other), Err(Denial::BadSignature), "{other:?}");
@@ -123,8 +126,8 @@ fn nobody_is_admitted_without_keys_pod_or_signature() {
     let no_pod = OperatorAccess::new(Some(trust.path().to_owned()), None);
     assert_eq!(admit(&no_pod, &key(1), &REQUEST), Err(Denial::NoPodUid));
 
-    let SignedRequest { method, path, push_time, .. } = REQUEST;
-    let request = Signed { method, path, push_time, header: None };
+    let SignedRequest { method, path, push_time, failure_time, .. } = REQUEST;
+    let request = Signed { method, path, push_time, failure_time, header: None };
     assert_eq!(access(&trust).admit(&request, UnixSeconds(0.0)), Err(Denial::Unsigned));
     let request = Signed { header: Some("Bearer x"), ..request };
     assert_eq!(access(&trust).admit(&request, UnixSeconds(0.0)), Err(Denial::Malformed));

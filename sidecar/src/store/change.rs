@@ -33,6 +33,7 @@ pub(super) enum Action {
     Remove,
     RemoveIf {
         push_time: UnixSeconds,
+        failure_time: Option<UnixSeconds>,
     },
 }
 
@@ -73,6 +74,11 @@ pub enum Verdict {
     PushedSince {
         /// The one it has.
         push_time: UnixSeconds,
+    },
+    /// The group was refused a push at another time than the one it was to be removed at, and stays as it is.
+    FailedSince {
+        /// The one it has.
+        failure_time: UnixSeconds,
     },
     /// The storage did not take it; nothing has changed.
     NotStored(NotStored),
@@ -240,7 +246,17 @@ impl Change {
     /// The group goes if this is its push time still.
     #[must_use]
     pub fn remove_if(key: GroupingKey, push_time: UnixSeconds) -> Self {
-        Self { key, action: Action::RemoveIf { push_time } }
+        Self { key, action: Action::RemoveIf { push_time, failure_time: None } }
+    }
+
+    /// Of a removal on the condition of a push time: and if this is its failure time still.
+    #[must_use]
+    pub fn and_failure_time(mut self, seen: UnixSeconds) -> Self {
+        match &mut self.action {
+            Action::RemoveIf { failure_time, .. } => *failure_time = Some(seen),
+            Action::Push { .. } | Action::Fail | Action::Remove => {}
+        }
+        self
     }
 
     fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Self {

@@ -227,8 +227,8 @@ impl Group {
         now.max(self.push_time.next()).max(self.failure_time)
     }
 
-    /// The time of a push that is refused now: later than the last accepted one.
+    /// The time of a push that is refused now: later than all before, so that it names this refusal and no other.
     pub(super) fn next_failure_time(&self, now: UnixSeconds) -> UnixSeconds {
-        now.max(self.push_time.next()).max(self.failure_time)
+        now.max(self.push_time.next()).max(self.failure_time.next())
     }
 }

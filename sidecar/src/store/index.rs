@@ -77,7 +77,7 @@ enum Wish {
     Push { prepared: Prepared, scope: Scope, terms: Terms },
     Fail,
     Remove,
-    RemoveIf { push_time: UnixSeconds },
+    RemoveIf { push_time: UnixSeconds, failure_time: Option<UnixSeconds> },
 }
 
 /// What is to be done, with all that doing it takes.
@@ -122,7 +122,7 @@ impl Request {
             }
             Action::Fail => Wish::Fail,
             Action::Remove => Wish::Remove,
-            Action::RemoveIf { push_time } => Wish::RemoveIf { push_time },
+            Action::RemoveIf { push_time, failure_time } => Wish::RemoveIf { push_time, failure_time },
         };
         Self { key: Arc::new(change.key), wish }
     }
@@ -156,10 +156,15 @@ impl Index {
             },
             Wish::Remove if self.groups.number(&key).is_some() => Decision::Remove { key },
             Wish::Remove => Decision::Leave { verdict: Verdict::Done },
-            Wish::RemoveIf { push_time } => match self.groups.find(&key).map(|group| group.push_time) {
+            Wish::RemoveIf { push_time, failure_time } => match self.groups.find(&key).map(Group::times) {
                 None => Decision::Leave { verdict: Verdict::Done },
-                Some(found) if found == push_time => Decision::Remove { key },
-                Some(found) => Decision::Leave { verdict: Verdict::PushedSince { push_time: found } },
+                Some(found) if found.push_time != push_time => {
+                    Decision::Leave { verdict: Verdict::PushedSince { push_time: found.push_time } }
+                }
+                Some(found) if failure_time.is_some_and(|seen| seen != found.failure_time) => {
+                    Decision::Leave { verdict: Verdict::FailedSince { failure_time: found.failure_time } }
+                }
+                Some(_) => Decision::Remove { key },
             },
         }
     }

@@ -1,4 +1,4 @@
-//! DELETE at the push listener, plain and on the condition of a push time.
+//! DELETE at the push listener, plain and on the condition of the times.
 
 use crate::call::{Answer, Calls};
 
@@ -47,6 +47,28 @@ fn zero_deletes_a_group_that_was_never_pushed() {
     let calls = Calls::new();
     calls.put("/metrics/job/j", "x 1 5\n");
     delete(&calls, "/metrics/job/j", Some("0")).is(202, "");
+    assert!(!calls.page().contains("job=\"j\""));
+}
+
+#[test]
+fn a_group_that_was_refused_a_push_since_is_spared() {
+    let calls = Calls::new();
+    let failure_time = || {
+        calls.put("/metrics/job/j", "x 1 5\n");
+        let page = calls.page();
+        let line = page.lines().find(|line| line.starts_with("push_failure_time_seconds{")).unwrap();
+        line.rsplit_once(' ').unwrap().1.to_owned()
+    };
+    let (seen, now) = (failure_time(), failure_time());
+    let delete = |failure_time: &str| {
+        let failed = format!("sidegate-if-push-failure-time: {failure_time}");
+        calls.push_listener("DELETE", "/metrics/job/j", &["sidegate-if-push-time: 0", &failed], "")
+    };
+    let sentence =
+        format!("expected a group last refused a push at {seen}, found one refused at {now}; it was not deleted\n");
+    delete(&seen).is(412, &sentence);
+    assert!(calls.page().contains("job=\"j\""));
+    delete(&now).is(202, "");
     assert!(!calls.page().contains("job=\"j\""));
 }
 

@@ -93,6 +93,13 @@ fn a_condition_that_is_no_time_is_repeated() {
     let answer =
         Calls::new().push_listener("DELETE", "/metrics/job/j", &["sidegate-if-push-time: soon"], Body::empty());
     answer.is(400, "expected `sidegate-if-push-time` to be Unix seconds, found \"soon\"\n");
+    let failed = "sidegate-if-push-failure-time: soon";
+    let check = |headers: &[&str], expected: &str| {
+        Calls::new().push_listener("DELETE", "/metrics/job/j", headers, Body::empty()).is(400, expected);
+    };
+    let no_time = "expected `sidegate-if-push-failure-time` to be Unix seconds, found \"soon\"\n";
+    check(&["sidegate-if-push-time: 0", failed], no_time);
+    check(&[failed], "expected `sidegate-if-push-time` beside `sidegate-if-push-failure-time`, found none\n");
 }
 
 #[test]
@@ -139,7 +146,8 @@ fn who_is_not_taken_for_the_operator_is_told_why() {
 fn a_header_of_ours_that_comes_twice_is_refused() {
     let calls = Calls::with(Settings { has_admin_api: true, ..Settings::default() });
     let names = ["sidegate-stale-after", "sidegate-push-time", "sidegate-push-failure-time"];
-    for (method, name) in names.map(|name| ("PUT", name)).into_iter().chain([("DELETE", "sidegate-if-push-time")]) {
+    let conditions = ["sidegate-if-push-time", "sidegate-if-push-failure-time"].map(|name| ("DELETE", name));
+    for (method, name) in names.map(|name| ("PUT", name)).into_iter().chain(conditions) {
         let header = format!("{name}: 1s");
         let answer = calls.push_listener(method, "/metrics/job/j", &[&header, &header], Body::empty());
         assert_eq!((answer.status, answer.text()), (400, format!("expected `{name}` once, found it several times\n")));

@@ -30,10 +30,21 @@ impl Trust {
     }
 
     fn sign(&self, path: &str, target: &str, push_time: &str, nonce: u8) -> [String; 2] {
+        self.sign_for(path, target, push_time, None, nonce)
+    }
+
+    fn sign_for(
+        &self,
+        path: &str,
+        target: &str,
+        push_time: &str,
+        failure_time: Option<&str>,
+        nonce: u8,
+    ) -> [String; 2] {
         #[expect(clippy::disallowed_methods, reason = "the process under test goes by this clock")]
         let signed_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let nonce = [nonce; 16];
-        let signed = SignedRequest { method: "DELETE", path, target, push_time, signed_at, nonce };
+        let signed = SignedRequest { method: "DELETE", path, target, push_time, failure_time, signed_at, nonce };
         let signature = self.key.sign(&signed.message()).to_bytes();
         let header = SignatureHeader { signed_at, nonce, signature };
         [format!("sidegate-signature: {header}"), format!("sidegate-if-push-time: {push_time}")]
@@ -89,6 +100,34 @@ fn the_operator_deletes_what_it_has_seen_and_nobody_else_anything() {
         let line = format!("\nsidegate_signed_deletes_total{{outcome=\"{outcome}\"}} {count}\n");
         assert!(text.contains(&line), "{line}{text}");
     }
+}
+
+#[test]
+fn at_push_time_zero_the_operator_says_the_failure_time_it_has_seen() {
+    let trust = Trust::new("zero");
+    let dir = format!("--trust.dir={}", trust.dir.display());
+    let (_gateway, push, page) = Gateway::sidecar(&[&dir, "--pod.uid=uid-1"]);
+    let path = "/metrics/job/j";
+    let refused = || {
+        assert_eq!(request(push, "PUT", path, &[], "x 1 5\n").0, 400);
+        let (_, text) = request(page, "GET", "/metrics?name[]=push_failure_time_seconds", &[], "");
+        text.lines().last().unwrap().rsplit_once(' ').unwrap().1.to_owned()
+    };
+    let check = |signed_for: Option<&str>, sent: Option<&str>, nonce: u8, status: u16, start: &str| {
+        let [signature, if_push_time] = trust.sign_for(path, "uid-1", "0", signed_for, nonce);
+        let if_failure_time = sent.map(|time| format!("sidegate-if-push-failure-time: {time}"));
+        let headers: Vec<_> = [signature, if_push_time].into_iter().chain(if_failure_time).collect();
+        let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+        let (found, sentence) = request(page, "DELETE", path, &headers, "");
+        assert!(found == status && sentence.starts_with(start), "{found} {sentence}");
+    };
+    let (seen, now) = (refused(), refused());
+    let beside = "expected `sidegate-if-push-failure-time` beside a signed `sidegate-if-push-time` of 0, found none";
+    check(None, None, 1, 400, beside);
+    check(Some(&seen), Some(&now), 2, 401, "expected a signature of the operator over this very request");
+    check(None, Some(&now), 3, 401, "expected a signature of the operator over this very request");
+    check(Some(&seen), Some(&seen), 4, 412, "expected a group last refused a push at");
+    check(Some(&now), Some(&now), 5, 202, "");
 }
 
 #[test]

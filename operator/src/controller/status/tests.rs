@@ -1,6 +1,7 @@
 //! Conditions and counts, from facts to status.
 
 use super::*;
+use crate::controller::ledger::Ending;
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 700_000_000);
 
@@ -15,8 +16,11 @@ fn pass() -> PassReport {
     }
 }
 
+static NOTHING_DUE: Due = Due { collected: 0, endings: Vec::new() };
+
 fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
-    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, collected: 0 }
+    let due = &NOTHING_DUE;
+    Facts { mode: Mode::Pod, generation: Some(3), sidecars: Some(2), monitors, pass, due, by_url: false }
 }
 
 /// The conditions as `Type=Status Reason`.
@@ -28,7 +32,8 @@ fn conditions(status: &PushGroupStatus) -> Vec<String> {
 #[track_caller]
 fn check(monitors: Outcome, pass: Option<PassReport>, expected: [&str; 3]) {
     let status = next(&PushGroupStatus::default(), &facts(&monitors, pass), NOW);
-    assert_eq!(conditions(&status), expected);
+    let [ready, monitors, collected] = expected;
+    assert_eq!(conditions(&status), [ready, monitors, collected, "AllSeen=True NothingUnseen"]);
 }
 
 #[test]
@@ -54,6 +59,20 @@ fn conditions_follow_the_facts() {
     check(Outcome::Applied, Some(unlimited), ["Ready=True AsAsked", applied, "Collected=True NoLimit"]);
     let bad = PassReport { bad_rule: Some("rule".to_owned()), has_limits: false, ..pass() };
     check(Outcome::Applied, Some(bad), ["Ready=False BadRule", applied, "Collected=False BadRule"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_go() {
+    let message = |stale, names: &[&str]| {
+        let would_go = names.iter().map(|name| (*name).to_owned()).collect();
+        let pass = PassReport { dry_run: true, stale, would_go, ..pass() };
+        let status = next(&PushGroupStatus::default(), &facts(&Outcome::Applied, Some(pass)), NOW);
+        status.conditions.iter().find(|known| known.type_ == "Collected").unwrap().message.clone()
+    };
+    let start = "Every sidecar was looked at; dryRun: nothing is removed, ";
+    assert_eq!(message(0, &[]), format!("{start}and nothing would be"));
+    assert_eq!(message(2, &["a", "b"]), format!("{start}2 would be: a; b"));
+    assert_eq!(message(9, &["a", "b"]), format!("{start}9 would be: a; b; and 7 more"));
 }
 
 #[test]
@@ -83,8 +102,15 @@ fn a_status_reads_back_equal() {
 fn collected_groups_add_up() {
     let monitors = Outcome::Applied;
     let previous = PushGroupStatus { collected_total: Some(7), unseen_total: Some(1), ..PushGroupStatus::default() };
-    let status = next(&previous, &Facts { collected: 3, ..facts(&monitors, None) }, NOW);
-    assert_eq!((status.collected_total, status.unseen_total), (Some(10), Some(1)));
+    let finished = Timestamp::from_second(NOW.as_second() - 5).unwrap();
+    let ending = Ending { pod: "a".to_owned(), uid: "a".to_owned(), groups: 2, finished };
+    let due = Due { collected: 3, endings: vec![ending] };
+    let status = next(&previous, &Facts { due: &due, ..facts(&monitors, None) }, NOW);
+    assert_eq!((status.collected_total, status.unseen_total), (Some(10), Some(3)));
+    assert_eq!(status.last_unseen_time, Some(Time(finished)));
+    assert_eq!(conditions(&status).last().map(String::as_str), Some("AllSeen=False GroupsUnseen"));
+    let later = next(&status, &facts(&monitors, None), NOW);
+    assert_eq!((later.unseen_total, conditions(&later)), (Some(3), conditions(&status)), "it stands for a while");
 }
 
 #[test]
@@ -141,13 +167,4 @@ fn a_push_of_the_future_is_not_the_newest() {
     let future = Some(Time(NOW + SignedDuration::from_hours(1)));
     let wrong = PushGroupStatus { newest_push_time: future, ..PushGroupStatus::default() };
     assert_eq!(pushed(&wrong, -10.0), Some(1_789_999_990), "one that was written is put right");
-}
-
-#[test]
-fn a_gateway_says_that_it_is_not_built() {
-    let monitors = Outcome::NotWanted;
-    let facts = Facts { mode: Mode::Gateway, ..facts(&monitors, None) };
-    let status = next(&PushGroupStatus::default(), &facts, NOW);
-    assert_eq!(conditions(&status), ["Ready=False GatewayNotBuilt"]);
-    assert_eq!((status.mode.as_deref(), status.sidecars), (Some("Gateway"), None));
 }

@@ -13,13 +13,13 @@ use protocol::{LabelSet, signed_request::SignatureHeader};
 
 use super::*;
 
-type Seen = Arc<Mutex<Vec<(String, hyper::HeaderMap)>>>;
+type Written = Arc<Mutex<Vec<(String, hyper::HeaderMap)>>>;
 
 /// A server that gives every request the same answer.
-async fn server(status: u16, body: &'static str) -> (SocketAddr, Seen) {
-    let seen = Seen::default();
+async fn server(status: u16, body: &'static str) -> (SocketAddr, Written) {
+    let seen = Written::default();
     let app = Router::new()
-        .fallback(move |State(seen): State<Seen>, asked: Asked| async move {
+        .fallback(move |State(seen): State<Written>, asked: Asked| async move {
             let line = format!("{} {}", asked.method(), asked.uri());
             seen.lock().unwrap().push((line, asked.headers().clone()));
             let date = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -34,6 +34,10 @@ async fn server(status: u16, body: &'static str) -> (SocketAddr, Seen) {
 
 fn client() -> SidecarClient {
     SidecarClient::new(OperatorKey::from_seed(&[7; 32]))
+}
+
+fn at(push_time: &str) -> Seen<'_> {
+    Seen { push_time, failure_time: None }
 }
 
 fn key() -> GroupingKey {
@@ -56,7 +60,7 @@ async fn a_read_is_marked_and_asks_for_two_families() {
 async fn a_delete_is_conditional_and_signed_for_the_pod() {
     let (address, seen) = server(202, "").await;
     let now = Timestamp::constant(1_790_000_000, 0);
-    let removal = client().remove(address, "uid", &key(), "1.5e+09", now).await.unwrap();
+    let removal = client().remove(address, "uid", &key(), at("1.5e+09"), now).await.unwrap();
     assert_eq!(removal, Removal::Removed);
     let (line, headers) = seen.lock().unwrap()[0].clone();
     assert_eq!(line, "DELETE /metrics/job/a/path@base64/L2I");
@@ -68,6 +72,7 @@ async fn a_delete_is_conditional_and_signed_for_the_pod() {
         path: "/metrics/job/a/path@base64/L2I",
         target: "uid",
         push_time: "1.5e+09",
+        failure_time: None,
         signed_at: 1_790_000_000,
         nonce: header.nonce,
     };
@@ -76,16 +81,45 @@ async fn a_delete_is_conditional_and_signed_for_the_pod() {
 }
 
 #[tokio::test]
+async fn at_push_time_zero_a_delete_depends_on_the_failure_time_too() {
+    let (address, seen) = server(202, "").await;
+    let group = GroupAge {
+        key: key(),
+        push_time: 0.0,
+        push_time_text: "0".to_owned(),
+        failure_time: 5.5,
+        failure_time_text: "5.5".to_owned(),
+    };
+    client().remove(address, "uid", &group.key, Seen::of(&group), Timestamp::UNIX_EPOCH).await.unwrap();
+    let headers = seen.lock().unwrap()[0].1.clone();
+    assert_eq!((&headers[IF_PUSH_TIME_HEADER], &headers[IF_PUSH_FAILURE_TIME_HEADER]), (&"0".parse().unwrap(), &"5.5".parse().unwrap()));
+    let header = SignatureHeader::parse(headers[SIGNATURE_HEADER].to_str().unwrap()).unwrap();
+    let signed = SignedRequest {
+        method: "DELETE",
+        path: &group.key.to_path(),
+        target: "uid",
+        push_time: "0",
+        failure_time: Some("5.5"),
+        signed_at: 0,
+        nonce: header.nonce,
+    };
+    let public = VerifyingKey::from_bytes(&OperatorKey::from_seed(&[7; 32]).public()).unwrap();
+    public.verify_strict(&signed.message(), &Signature::from_bytes(&header.signature)).unwrap();
+    let pushed = GroupAge { push_time: 1.0, push_time_text: "1".to_owned(), ..group };
+    assert_eq!(Seen::of(&pushed), at("1"), "what was pushed once counts from its push");
+}
+
+#[tokio::test]
 async fn a_group_that_moved_on_is_no_error() {
     let (address, _) = server(412, "").await;
-    let removal = client().remove(address, "uid", &key(), "1", Timestamp::UNIX_EPOCH).await.unwrap();
+    let removal = client().remove(address, "uid", &key(), at("1"), Timestamp::UNIX_EPOCH).await.unwrap();
     assert_eq!(removal, Removal::MovedOn);
 }
 
 #[tokio::test]
 async fn another_status_is_an_error() {
     let (address, _) = server(403, "").await;
-    let error = client().remove(address, "uid", &key(), "1", Timestamp::UNIX_EPOCH).await.unwrap_err();
+    let error = client().remove(address, "uid", &key(), at("1"), Timestamp::UNIX_EPOCH).await.unwrap_err();
     assert_eq!((error.reason(), error.to_string().as_str()), ("status", "expected status 202, found 403"));
     assert_eq!(client().read(address).await.unwrap_err().reason(), "status");
 }

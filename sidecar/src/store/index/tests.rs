@@ -71,7 +71,10 @@ impl Fixture {
         let before = self.samples();
         match self.put(key, body) {
             Verdict::Refused(objections) => assert_eq!(objections[0].to_string(), sentence),
-            other @ (Verdict::Done | Verdict::PushedSince { .. } | Verdict::NotStored(_)) => panic!("{other:?}"),
+            other @ (Verdict::Done
+            | Verdict::PushedSince { .. }
+            | Verdict::FailedSince { .. }
+            | Verdict::NotStored(_)) => panic!("{other:?}"),
         }
         assert_eq!(self.samples(), before);
     }
@@ -227,7 +230,10 @@ fn an_objection_repeats_only_the_start_of_what_was_pushed() {
                 let sentence = objections[0].to_string();
                 assert!(sentence.len() < 500 && sentence.contains('…'), "{} bytes", sentence.len());
             }
-            other @ (Verdict::Done | Verdict::PushedSince { .. } | Verdict::NotStored(_)) => panic!("{other:?}"),
+            other @ (Verdict::Done
+            | Verdict::PushedSince { .. }
+            | Verdict::FailedSince { .. }
+            | Verdict::NotStored(_)) => panic!("{other:?}"),
         }
     }
 }
@@ -308,6 +314,33 @@ fn a_group_never_pushed_is_removed_at_zero_whatever_failed_since() {
     it.put("j", "x 1 5\n");
     assert_eq!(it.submit(Change::remove_if(path("j"), UnixSeconds::NEVER)), Verdict::Done);
     assert_eq!(it.page(), "");
+}
+
+#[test]
+fn a_group_is_removed_only_at_the_failure_time_that_was_seen_where_one_is_named() {
+    let mut it = Fixture::new();
+    it.put("j", "x 1 5\n");
+    it.put("j", "x 1 5\n");
+    let seen_at = |time| Change::remove_if(path("j"), UnixSeconds::NEVER).and_failure_time(UnixSeconds(time));
+    assert_eq!(it.submit(seen_at(101.0)), Verdict::FailedSince { failure_time: UnixSeconds(102.0) });
+    assert!(it.page().contains("job=\"j\""));
+    assert_eq!(it.submit(seen_at(102.0)), Verdict::Done);
+    assert_eq!(it.page(), "");
+}
+
+#[test]
+fn a_refusal_has_a_time_of_its_own_even_when_the_clock_stands() {
+    let mut it = Fixture::new();
+    let refuse = |it: &mut Fixture| {
+        let decision = it.index.decide(
+            Request::new(Change::replace(path("j"), families("x 1 5\n")), &Rules::default()),
+            UnixSeconds(50.0),
+        );
+        it.index.commit(decision);
+        it.times("j").1
+    };
+    let first = refuse(&mut it);
+    assert!(first < refuse(&mut it));
 }
 
 #[test]

@@ -148,6 +148,7 @@ const HEADERS: [(&str, &[&str]); 13] = [
     ("sidegate-push-time", &["1", "0", "1e300", "-1", "NaN", "soon", ""]),
     ("sidegate-push-failure-time", &["1", "0", "2.5", "inf", "soon"]),
     ("sidegate-if-push-time", &["1", "0", "-0", "NaN", "soon", "1e999"]),
+    ("sidegate-if-push-failure-time", &["1", "0", "NaN", "soon"]),
     ("sidegate-signature", &["", "v1", "v1.1.x.y", "v2....", "Bearer x"]),
     ("sidegate-operator-read", &["1", ""]),
     ("x-prometheus-scrape-timeout-seconds", &["10", "x"]),

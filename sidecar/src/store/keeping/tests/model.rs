@@ -47,10 +47,11 @@ enum Step {
     Delete {
         key: usize,
     },
-    /// The push time is the group's own or is not.
+    /// The push time is the group's own or is not, and so is the failure time where one is named.
     DeleteIf {
         key: usize,
         is_own: bool,
+        failed: Option<bool>,
     },
     /// Those of one job.
     DeleteJob {
@@ -95,6 +96,7 @@ enum Answer {
     Done,
     Refused,
     PushedSince(f64),
+    FailedSince(f64),
 }
 
 // === What is done ===
@@ -136,7 +138,8 @@ fn any_step(key: BoxedStrategy<usize>) -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => any_push(key.clone()).prop_map(Step::Push),
         2 => key.clone().prop_map(|key| Step::Delete { key }),
-        2 => (key, any::<bool>()).prop_map(|(key, is_own)| Step::DeleteIf { key, is_own }),
+        2 => (key, any::<bool>(), any::<Option<bool>>())
+            .prop_map(|(key, is_own, failed)| Step::DeleteIf { key, is_own, failed }),
         1 => select(&["a", "b"][..]).prop_map(|job| Step::DeleteJob { job }),
         1 => Just(Step::Wipe),
         2 => Just(Step::Expire),
@@ -205,7 +208,8 @@ impl Model {
         let is_timed = |family: &MetricFamily| family.metrics.iter().any(|metric| metric.timestamp.is_some());
         let counts = |family: &&MetricFamily| !is_past_failure && is_last_of_its_name(family, &push.families);
         if !after.is_scrapeable() || push.families.iter().filter(counts).any(is_timed) {
-            let at = if known.is_some() { now.max(before.push_time.next_up()).max(before.failure_time) } else { now };
+            let later = before.push_time.next_up().max(before.failure_time.next_up());
+            let at = if known.is_some() { now.max(later) } else { now };
             let mut failed = self.clone();
             failed.groups.entry(key).or_default().failure_time = at;
             // A failure of a group that looks like another would hide that one.
@@ -232,9 +236,12 @@ impl Model {
         Answer::Done
     }
 
-    fn delete_if(&mut self, key: &GroupingKey, push_time: f64) -> Answer {
+    fn delete_if(&mut self, key: &GroupingKey, push_time: f64, failure_time: Option<f64>) -> Answer {
         match self.groups.get(key) {
             Some(group) if group.push_time != push_time => Answer::PushedSince(group.push_time),
+            Some(group) if failure_time.is_some_and(|seen| group.failure_time != seen) => {
+                Answer::FailedSince(group.failure_time)
+            }
             Some(_) | None => {
                 self.groups.remove(key);
                 Answer::Done
@@ -363,6 +370,7 @@ fn answer(verdict: &Verdict) -> Answer {
         Verdict::Done => Answer::Done,
         Verdict::Refused(_) => Answer::Refused,
         Verdict::PushedSince { push_time } => Answer::PushedSince(push_time.0),
+        Verdict::FailedSince { failure_time } => Answer::FailedSince(failure_time.0),
         Verdict::NotStored(reason) => panic!("{reason}"),
     }
 }
@@ -405,12 +413,17 @@ fn carry_out(store: &mut Store, model: &mut Model, kept: &Scratch, rules: &Rules
             assert_eq!(submit(store, Change::remove(key(KEYS[*index]))), Answer::Done);
             model.groups.remove(&key(KEYS[*index]));
         }
-        Step::DeleteIf { key: index, is_own } => {
+        Step::DeleteIf { key: index, is_own, failed } => {
             let key = key(KEYS[*index]);
-            let own = model.groups.get(&key).map_or(0.0, |group| group.push_time);
-            let time = if *is_own { own } else { own.next_up() };
-            let found = submit(store, Change::remove_if(key.clone(), UnixSeconds(time)));
-            assert_eq!(found, model.delete_if(&key, time));
+            let own = model.groups.get(&key).map_or((0.0, 0.0), |group| (group.push_time, group.failure_time));
+            let time = if *is_own { own.0 } else { own.0.next_up() };
+            let failed = failed.map(|is_own| if is_own { own.1 } else { own.1.next_up() });
+            let change = Change::remove_if(key.clone(), UnixSeconds(time));
+            let change = match failed {
+                Some(seen) => change.and_failure_time(UnixSeconds(seen)),
+                None => change,
+            };
+            assert_eq!(submit(store, change), model.delete_if(&key, time, failed));
         }
         Step::DeleteJob { job } => {
             store.remove_where(|key| key.job() == *job).unwrap();

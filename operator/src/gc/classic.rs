@@ -1,0 +1,191 @@
+//! A visit to a Pushgateway that exists already: read it, name what is too old there, and remove each of that only if it
+//! reads the same once more right before.
+//!
+//! Limit: a classic Pushgateway deletes without a condition. A push that it accepts between its answer to the second
+//! look and the removal is lost; the README states how long that is. Ours, which looks at the push time that is sent
+//! along, loses none.
+//!
+//! *Never:* how a gateway is spoken to, what its failures mean for the next visit.
+
+use std::time::Duration;
+
+use crds::status::reason;
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::{
+    Collector,
+    policy::{Policy, expired, first_staleness},
+    report::{GatewayState, PassReport},
+    target_clock::TargetClock,
+    targets::GatewayTarget,
+    visit::{End, FEW, Look, Visit, VisitError, described, newest},
+};
+use crate::{
+    gateway::{
+        client::{GatewayError, GatewaySession},
+        keys::{Meant, TrueKeys, meant},
+        secret::SecretError,
+    },
+    sidecar::{
+        client::Removal,
+        push_times::{self, GroupAge, Reading},
+    },
+    stop::Stop,
+};
+
+/// For how long of a visit groups are removed: each costs a page, and the rest has its turn at the next look.
+const REMOVING: Duration = Duration::from_secs(8);
+
+// === impl Collector ===
+
+impl Collector {
+    /// Reads a gateway and removes what is too old there.
+    ///
+    /// # Cancel safety
+    /// The report says what was done; a group that is just being removed may be gone and not counted.
+    pub(super) async fn collect_gateway(
+        &self,
+        visit: &Visit,
+        target: &GatewayTarget,
+        stop: &Stop,
+        report: &mut PassReport,
+        look: &mut Option<Look>,
+    ) -> Result<End, VisitError> {
+        let mut session = self.gateways.open(target).await?;
+        let page = session.read().await?;
+        let clock = TargetClock::of(page.date, self.clock.now(), Instant::now())?;
+        let reading = spawn_blocking(move || push_times::read(&page.text)).await?;
+        self.count_unreadable(visit, &reading);
+        report.groups = reading.groups.len() as u64;
+        report.newest_push = newest(&reading.groups);
+        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
+        *look = Some(Look { at: clock.read_at(), first_staleness: first });
+
+        let end = self.remove_from_gateway(visit, &mut session, &reading.groups, &clock, stop, report).await?;
+        if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
+    }
+
+    async fn remove_from_gateway(
+        &self,
+        visit: &Visit,
+        session: &mut GatewaySession,
+        groups: &[GroupAge],
+        clock: &TargetClock,
+        stop: &Stop,
+        report: &mut PassReport,
+    ) -> Result<End, VisitError> {
+        let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
+        let stale = expired(groups, policy, clock.shows(Instant::now()));
+        report.stale = stale.len() as u64;
+        if group.spec.dry_run || stale.is_empty() {
+            report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
+            return Ok(End::Whole);
+        }
+        let keys = session.true_keys().await?;
+        let until = Instant::now() + REMOVING;
+        let mut kept = None;
+        for expired in &stale {
+            if !self.may_go_on(visit, stop) {
+                return Ok(End::CutShort);
+            }
+            if until < Instant::now() {
+                return Err(VisitError::MoreToDo(report.stale));
+            }
+            match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock).await {
+                Ok(Removal::Removed) => {
+                    report.stale -= 1;
+                    report.groups -= 1;
+                    self.removed(visit, expired, report);
+                }
+                Ok(Removal::MovedOn) => {
+                    report.stale -= 1;
+                    self.metrics.moved_on();
+                    let group = &expired.group.key;
+                    tracing::debug!(target = %visit.target, %group, "a stale group was pushed again");
+                }
+                Err(last) if last.is_of_one_request() => {
+                    let groups = kept.map_or(1, |(groups, _)| groups + 1);
+                    kept = Some((groups, last));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        kept.map_or(Ok(End::Whole), |(groups, last)| Err(VisitError::GatewayKeeps { groups, last }))
+    }
+
+    /// Removes a group if it is there as it was seen, and as stale.
+    async fn remove_unchanged(
+        &self,
+        session: &mut GatewaySession,
+        seen: &GroupAge,
+        policy: &Policy,
+        keys: Option<&TrueKeys>,
+        clock: &TargetClock,
+    ) -> Result<Removal, GatewayError> {
+        let meant = match meant(&seen.key, keys) {
+            Meant::Any(meant) => meant,
+            Meant::Gone => return Ok(Removal::MovedOn),
+            Meant::Unclear => return Err(GatewayError::Unclear(seen.key.clone())),
+        };
+        let mut removal = Removal::MovedOn;
+        for key in meant {
+            session.prepare().await?;
+            let again = session.read().await?;
+            // Where a thread may block, if it is long; of a short page that would take longer than reading it.
+            let again = push_times::read(&again.text);
+            if !is_unchanged(seen, &again, |group| {
+                !expired(std::slice::from_ref(group), policy, clock.shows(Instant::now())).is_empty()
+            }) {
+                break;
+            }
+            removal = session.remove(&key, &seen.push_time_text).await?;
+        }
+        Ok(removal)
+    }
+}
+
+/// Whether a page that was read again has a group with the same push time, still stale.
+fn is_unchanged(seen: &GroupAge, again: &Reading, is_stale: impl Fn(&GroupAge) -> bool) -> bool {
+    let now = again.groups.iter().find(|group| group.key == seen.key);
+    now.is_some_and(|now| now.push_time_text == seen.push_time_text && is_stale(now))
+}
+
+/// What a visit's end says of the gateway; nothing where it was cut short.
+pub(super) fn state(end: &End) -> Option<GatewayState> {
+    let error = match end {
+        End::Whole => return Some(GatewayState::Done),
+        End::CutShort => return None,
+        End::Failed(error) => error,
+    };
+    let message = error.to_string();
+    let unreachable = |reason| GatewayState::Unreachable { reason, message: message.clone() };
+    Some(match error {
+        VisitError::Gateway(error) => unreachable(reason_of(error)),
+        VisitError::Sidecar(_) | VisitError::TooLong | VisitError::Reader(_) => {
+            unreachable(reason::GATEWAY_UNREACHABLE)
+        }
+        VisitError::GatewayKeeps { .. }
+        | VisitError::NotRemoved { .. }
+        | VisitError::MoreToDo(_)
+        | VisitError::Clock(_)
+        | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
+    })
+}
+
+fn reason_of(error: &GatewayError) -> &'static str {
+    match error {
+        GatewayError::Address(_) => reason::BAD_ADDRESS,
+        GatewayError::Secret(SecretError::Missing { .. }) => reason::SECRET_MISSING,
+        GatewayError::Secret(SecretError::Forbidden { .. }) => reason::SECRET_FORBIDDEN,
+        GatewayError::Secret(SecretError::Unfit { .. }) => reason::SECRET_UNFIT,
+        GatewayError::Unauthorized { .. } => reason::UNAUTHORIZED,
+        GatewayError::Status { .. } | GatewayError::Page { .. } => reason::NO_PUSHGATEWAY,
+        GatewayError::Secret(SecretError::Api(_))
+        | GatewayError::Connect { .. }
+        | GatewayError::Tls(_)
+        | GatewayError::TooSlow { .. }
+        | GatewayError::Broken { .. }
+        | GatewayError::Unclear(_)
+        | GatewayError::Request(_) => reason::GATEWAY_UNREACHABLE,
+    }
+}

@@ -1,0 +1,156 @@
+//! The ServiceMonitor of a gateway that exists already, for the gateway's own Service. Pure.
+//!
+//! It selects the Service by its labels, and of those the one with its name. A port is chosen by name, which is all that
+//! a ServiceMonitor can do well: by number it chooses ports that containers declare.
+//!
+//! *Never:* the client, how the gateway is collected.
+
+use crds::{push_group::GatewayService, scrape::Relabeling};
+use k8s_openapi::{
+    api::core::v1::{SecretKeySelector, Service},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use protocol::endpoints::METRICS_PATH;
+
+use super::{
+    Owner,
+    api::{Authorization, BasicAuth, ServiceMonitor, ServiceMonitorSpec},
+};
+use crate::gateway::secret::{PASSWORD_KEY, Scheme, TOKEN_KEY, USERNAME_KEY};
+
+/// How Prometheus is to prove itself to the gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// The Secret, in the namespace of the monitor.
+    pub secret: &'a str,
+    /// What is in it.
+    pub scheme: Scheme,
+}
+
+/// A Service that no ServiceMonitor can be made for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It has no such port.
+    #[error("expected port {port} in Service {service}, found {found}")]
+    NoPort {
+        /// The Service.
+        service: String,
+        /// The port.
+        port: i32,
+        /// Its ports.
+        found: String,
+    },
+    /// Its port has no name.
+    #[error("expected a name for port {port} of Service {service}, by which a ServiceMonitor chooses it, found none")]
+    NoName {
+        /// The Service.
+        service: String,
+        /// The port.
+        port: i32,
+    },
+}
+
+/// The ServiceMonitor.
+///
+/// # Errors
+/// When the Service has no such port, or it has no name.
+pub fn build(
+    owner: &Owner<'_>,
+    wanted: &GatewayService,
+    service: &Service,
+    proof: Option<Proof<'_>>,
+) -> Result<ServiceMonitor, Unfit> {
+    let mut endpoint = owner.endpoint();
+    endpoint.port = port_name(wanted, service)?;
+    endpoint.path = METRICS_PATH.to_owned();
+    endpoint.relabelings.insert(0, only(&wanted.name));
+    if let Some(Proof { secret, scheme }) = proof {
+        let select = |key: &str| SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
+        match scheme {
+            Scheme::Basic => {
+                let (username, password) = (select(USERNAME_KEY), select(PASSWORD_KEY));
+                endpoint.basic_auth = Some(BasicAuth { username, password });
+            }
+            Scheme::Bearer => endpoint.authorization = Some(Authorization { credentials: select(TOKEN_KEY) }),
+        }
+    }
+    Ok(ServiceMonitor {
+        metadata: owner.metadata(&owner.scrape.labels),
+        spec: ServiceMonitorSpec {
+            selector: LabelSelector { match_labels: service.metadata.labels.clone(), ..LabelSelector::default() },
+            endpoints: vec![endpoint],
+        },
+    })
+}
+
+fn port_name(wanted: &GatewayService, service: &Service) -> Result<String, Unfit> {
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let Some(port) = ports.iter().find(|port| port.port == wanted.port) else {
+        let found: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        return Err(Unfit::NoPort { service: wanted.name.clone(), port: wanted.port, found });
+    };
+    let name = port.name.clone().filter(|name| !name.is_empty());
+    name.ok_or_else(|| Unfit::NoName { service: wanted.name.clone(), port: wanted.port })
+}
+
+/// Others may have the same labels.
+fn only(service: &str) -> Relabeling {
+    Relabeling {
+        action: Some("keep".to_owned()),
+        source_labels: vec!["__meta_kubernetes_service_name".to_owned()],
+        // Of a DNS label, nothing else means something in an expression.
+        regex: Some(service.replace('.', "\\.")),
+        ..Relabeling::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{golden, monitors::tests::group};
+
+    fn monitor(service: Value, proof: Option<Proof<'_>>) -> Result<ServiceMonitor, Unfit> {
+        let group = group();
+        let wanted = GatewayService { name: "pushgateway".to_owned(), port: 9091 };
+        build(&Owner::of(&group).unwrap(), &wanted, &serde_json::from_value(service).unwrap(), proof)
+    }
+
+    fn service(ports: Value) -> Value {
+        json!({"metadata": {"name": "pushgateway", "labels": {"app": "pg"}}, "spec": {"ports": ports}})
+    }
+
+    #[test]
+    fn it_is_the_golden_one() {
+        let ports = json!([{"name": "admin", "port": 80}, {"name": "http", "port": 9091}]);
+        golden::check("gateway-monitor.yaml", &monitor(service(ports), None).unwrap());
+    }
+
+    #[test]
+    fn prometheus_proves_itself_by_the_same_secret() {
+        let endpoint = |scheme| {
+            let proof = Some(Proof { secret: "pg", scheme });
+            let monitor = monitor(service(json!([{"name": "http", "port": 9091}])), proof).unwrap();
+            serde_json::to_value(&monitor.spec.endpoints[0]).unwrap()
+        };
+        let basic = endpoint(Scheme::Basic);
+        assert_eq!(basic["basicAuth"]["password"], json!({"name": "pg", "key": "password"}));
+        assert_eq!(basic["basicAuth"]["username"], json!({"name": "pg", "key": "username"}));
+        let bearer = endpoint(Scheme::Bearer);
+        assert_eq!(bearer["authorization"], json!({"credentials": {"name": "pg", "key": "token"}}));
+        assert_eq!(bearer.get("basicAuth"), None);
+    }
+
+    #[test]
+    fn a_service_that_does_not_fit_is_told_in_a_sentence() {
+        let unfit = |ports| monitor(service(ports), None).unwrap_err().to_string();
+        assert_eq!(unfit(json!([])), "expected port 9091 in Service pushgateway, found none");
+        let two = json!([{"name": "a", "port": 1}, {"name": "b", "port": 2}]);
+        assert_eq!(unfit(two), "expected port 9091 in Service pushgateway, found 1, 2");
+        let unnamed = "expected a name for port 9091 of Service pushgateway, by which a ServiceMonitor chooses it, \
+                       found none";
+        assert_eq!(unfit(json!([{"port": 9091}])), unnamed);
+    }
+}
