@@ -222,8 +222,10 @@ async fn lead(
     let electing = tokio::spawn(elector.run(end));
     loop {
         let term = tokio::select! {
-            term = leadership.term() => term,
+            // At the end this replica still leads.
+            biased;
             () = parts.stop.clone().requested() => None,
+            term = leadership.term() => term,
         };
         let Some(term) = term else { break };
         work(&parts, &kept, &key, term).await;

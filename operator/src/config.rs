@@ -146,7 +146,7 @@ impl Config {
             signing_secret: found.required("--signing.secret", Some(signing_secret)),
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
             collection_interval: found.interval("--collection.interval", &collection_interval),
-            scope: found.scope(namespaces),
+            scope: found.scope(&namespaces),
             leader: LeaderConfig {
                 lease: found.required("--leader.lease", Some(leader_lease)),
                 identity: found.required("--leader.identity", Some(leader_identity)),
@@ -223,7 +223,7 @@ impl Mistakes {
         timings
     }
 
-    fn scope(&mut self, namespaces: Vec<String>) -> Scope {
+    fn scope(&mut self, namespaces: &[String]) -> Scope {
         Scope::of(namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty())).unwrap_or_else(|name| {
             self.0.push(format!("--namespaces: expected names of namespaces with commas between them, found {name:?}"));
             Scope::All

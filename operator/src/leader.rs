@@ -187,3 +187,6 @@ impl Elector {
         self.metrics.runtime.leading(lease, now.is_some());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod cgroups;
 mod files;
 mod init;
 mod pki;
+mod processes;
 mod relay;
 mod role;
 mod supervisor;
@@ -38,7 +39,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -179,15 +180,55 @@ impl Cluster {
         self.state.join(files::NODE_KUBECONFIG)
     }
 
-    /// Where the API server writes who asked for what.
-    pub(crate) fn audit_log(&self) -> PathBuf {
-        self.state.join(files::AUDIT_LOG)
-    }
-
     /// The network namespace that everything of the cluster is in.
     pub(crate) fn network(&self) -> anyhow::Result<PathBuf> {
-        let init = fs::read_to_string(self.state.join(role::INIT_FILE))?;
-        Ok(Path::new("/proc").join(init).join("ns/net"))
+        let inside = processes::of_cluster(&self.state, "kube-apiserver")?;
+        Ok(Path::new("/proc").join(inside.to_string()).join("ns/net"))
+    }
+
+    /// Sends a signal, such as `KILL` or `STOP`, to one of the cluster's own programs; one that ends is started again.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, program: &str, signal: &str) -> anyhow::Result<()> {
+        processes::signal(processes::of_cluster(&self.state, program)?, signal)
+    }
+
+    /// Sends a signal to a program in a pod.
+    ///
+    /// # Errors
+    /// When it does not run there.
+    pub fn signal_in_pod(&self, pod: &Pod, program: &str, signal: &str) -> anyhow::Result<()> {
+        let uid = pod.metadata.uid.as_deref().context("a pod has a UID")?;
+        processes::signal(processes::of_pod(uid, program)?, signal)
+    }
+
+    /// What a page says to somebody on the node, who needs no API server for it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn page(&self, parts: &Parts, url: &str) -> anyhow::Result<String> {
+        let wget: [&OsStr; 7] = [
+            parts.busybox().as_ref(),
+            "wget".as_ref(),
+            "-q".as_ref(),
+            "-T".as_ref(),
+            "5".as_ref(),
+            "-O-".as_ref(),
+            url.as_ref(),
+        ];
+        let kubelet = processes::of_cluster(&self.state, "kubelet")?;
+        let output = processes::in_network_of(kubelet, &wget).output().context("nsenter")?;
+        if !output.status.success() {
+            bail!("{url}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What the API server was asked for by whom and what it said, one JSON object a line: only Sidegate's own requests.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.logs().join(files::AUDIT_LOG)
     }
 
     /// The last lines of the logs of the cluster's own programs.

@@ -1,7 +1,8 @@
 //! An API server and its etcd alone, for what needs thousands of pods and no node to run them.
 //!
 //! Everything is in a network namespace of its own, where all addresses of [`POD_ADDRESSES`] are this machine's: a
-//! server that listens there answers for every pod. Whoever asks by a token is written down with what he asked for.
+//! server that listens there answers for every pod. The operator is known by its service account, as in any cluster, and
+//! what it asks for is written down.
 //!
 //! Not supported: whatever a controller does, such as removing what a removed object owned.
 //!
@@ -22,7 +23,7 @@ use kube::Client;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
-use crate::{cluster::Cluster, parts::Parts};
+use crate::{cluster::Cluster, install::SIDEGATE_NAMESPACE, parts::Parts};
 
 /// The addresses that pods may have.
 pub const POD_ADDRESSES: &str = "10.128.0.0/16";
@@ -102,12 +103,12 @@ impl ControlPlane {
         })
     }
 
-    /// What a service account has asked for by now; a watch counts once, when it begins.
+    /// What a service account beside the operator has asked for by now; a watch counts once, when it begins.
     ///
     /// # Errors
     /// When what was written down cannot be read.
-    pub fn requests(&self, namespace: &str, account: &str) -> anyhow::Result<Requests> {
-        let user = format!("system:serviceaccount:{namespace}:{account}");
+    pub fn requests(&self, account: &str) -> anyhow::Result<Requests> {
+        let user = format!("system:serviceaccount:{SIDEGATE_NAMESPACE}:{account}");
         let log = fs::read_to_string(self.cluster.audit_log())?;
         // The last line may be on its way.
         let whole = log.rsplit_once('\n').map(|(whole, _)| whole).unwrap_or_default();

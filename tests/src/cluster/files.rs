@@ -7,15 +7,13 @@ use std::fs;
 use serde_json::json;
 
 use super::{Plan, pki};
+use crate::install::SIDEGATE_NAMESPACE;
+
+/// Name of the audit log, among the logs.
+pub(super) const AUDIT_LOG: &str = "audit";
 
 /// What the cluster's own programs know the API server by.
 pub(super) const NODE_KUBECONFIG: &str = "node.kubeconfig";
-
-/// Where the API server finds what to write down.
-pub(super) const AUDIT_POLICY: &str = "audit-policy.json";
-
-/// Where the API server writes who asked for what.
-pub(super) const AUDIT_LOG: &str = "audit.log";
 
 /// Writes them into the cluster's folder.
 pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
@@ -24,26 +22,12 @@ pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
         fs::create_dir_all(state.join(folder))?;
     }
     pki::write(&state.join("pki"))?;
-    fs::write(state.join(AUDIT_POLICY), audit_policy())?;
     fs::write(state.join(NODE_KUBECONFIG), pki::kubeconfig(state, "https://127.0.0.1:443")?)?;
     fs::write(state.join("containerd.toml"), containerd(plan))?;
     fs::write(state.join("cni/10-pods.conflist"), cni(plan))?;
     fs::write(state.join("kubelet.json"), kubelet(plan))?;
+    fs::write(state.join("audit.json"), audit())?;
     Ok(())
-}
-
-/// Who asked for what, of those who are users by a token; not what was sent.
-fn audit_policy() -> String {
-    json!({
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived"],
-        "rules": [
-            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
-            {"level": "None"},
-        ],
-    })
-    .to_string()
 }
 
 fn containerd(plan: &Plan) -> String {
@@ -117,6 +101,20 @@ fn kubelet(plan: &Plan) -> String {
         "resolvConf": "",
         "podLogsDir": state.join("podlogs"),
         "maxPods": 250,
+    })
+    .to_string()
+}
+
+/// Of all requests, the operator's.
+fn audit() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "Metadata", "userGroups": [format!("system:serviceaccounts:{SIDEGATE_NAMESPACE}")]},
+            {"level": "None"},
+        ],
     })
     .to_string()
 }

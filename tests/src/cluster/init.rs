@@ -52,10 +52,8 @@ fn start_control_plane(plan: &Plan) -> anyhow::Result<()> {
     // Pods have addresses although nobody runs them: all of these are this machine's own.
     sh(&["ip", "route", "add", "local", control_plane::POD_ADDRESSES, "dev", "lo"])?;
     etcd(plan)?;
-    let audit_log = format!("--audit-log-path={}", files::AUDIT_LOG);
-    let audit_policy = format!("--audit-policy-file={}", files::AUDIT_POLICY);
     // Service accounts are made by a controller, and there is none.
-    api_server(plan, &["--disable-admission-plugins=ServiceAccount", &audit_log, &audit_policy])?;
+    api_server(plan, &["--disable-admission-plugins=ServiceAccount"])?;
     wait_for_api_server(plan)
 }
 
@@ -107,6 +105,7 @@ fn etcd(plan: &Plan) -> anyhow::Result<()> {
 
 fn api_server(plan: &Plan, more: &[&str]) -> anyhow::Result<()> {
     let advertised = format!("--advertise-address={NODE_ADDRESS}");
+    let audit_log = format!("--audit-log-path=log/{}", files::AUDIT_LOG);
     let arguments = [
         "--etcd-servers=http://127.0.0.1:2379",
         "--cert-dir=pki/api",
@@ -125,6 +124,8 @@ fn api_server(plan: &Plan, more: &[&str]) -> anyhow::Result<()> {
         // Webhooks are called at the endpoints of their Service: there is no proxy for its address.
         "--enable-aggregator-routing",
         "--kubelet-preferred-address-types=InternalIP",
+        "--audit-policy-file=audit.json",
+        audit_log.as_str(),
     ];
     keep_running(plan, "kube-apiserver", &[&arguments, more].concat())
 }

@@ -20,9 +20,6 @@ const ROLE: &str = "SIDEGATE_CLUSTER_ROLE";
 const STATE: &str = "SIDEGATE_CLUSTER_STATE";
 const PLAN_FILE: &str = "plan.json";
 
-/// Says in the cluster's folder which process of this machine is the first one in its network namespace.
-pub(super) const INIT_FILE: &str = "init";
-
 /// Carries out the role this process was started for; `None` for an ordinary start.
 #[must_use]
 pub fn take_role() -> Option<ExitCode> {
@@ -62,9 +59,7 @@ pub(super) fn spawn_init(plan: &Plan) -> anyhow::Result<Child> {
     command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c"]);
     command.args([r#"exec 3<&0; "$0" <&3 3<&- & wait "$!""#]).arg(env::current_exe()?);
     as_role(&mut command, "init", &plan.state)?;
-    let init = command.spawn().context("unshare")?;
-    fs::write(plan.state.join(INIT_FILE), init.id().to_string())?;
-    Ok(init)
+    command.spawn().context("unshare")
 }
 
 fn as_role(command: &mut Command, role: &str, state: &Path) -> anyhow::Result<()> {

@@ -136,7 +136,7 @@ impl World {
     /// # Errors
     /// When the API server's log cannot be read.
     pub fn requests(&self) -> anyhow::Result<Requests> {
-        self.plane.requests(SIDEGATE_NAMESPACE, NAME)
+        self.plane.requests(NAME)
     }
 
     /// All `PushGroup`s.

@@ -9,6 +9,7 @@
 
 mod cluster;
 mod collection;
+mod conduct;
 mod crd;
 mod injection;
 mod monitors;
@@ -38,8 +39,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Conclusion {
-    let tests =
-        [monitors::TESTS, cluster::TESTS, collection::TESTS, crd::TESTS, injection::TESTS, rights::TESTS].concat();
+    let tests = [
+        monitors::TESTS,
+        conduct::TESTS,
+        cluster::TESTS,
+        collection::TESTS,
+        crd::TESTS,
+        injection::TESTS,
+        rights::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|test| {
         let module = test.module.trim_start_matches("e2e::");
         Trial::ignorable_test(format!("{module}::{}", test.name), move || carry_out(test))

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    path::PathBuf,
     pin::Pin,
     sync::{Mutex, OnceLock},
 };
@@ -95,10 +96,23 @@ impl World {
 
 /// Installs Sidegate from the images of this build.
 pub(crate) async fn install_sidegate(kubectl: &Kubectl, client: &Client) -> anyhow::Result<()> {
+    install_sidegate_with(kubectl, client, &[]).await
+}
+
+/// The same with more values of the chart.
+pub(crate) async fn install_sidegate_with(kubectl: &Kubectl, client: &Client, more: &[&str]) -> anyhow::Result<()> {
     let images = install::own_images();
     let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
     values.extend(["collection.interval=2s", "log.level=debug"]);
+    values.extend(more);
     install::sidegate(kubectl, client, &values).await
+}
+
+/// What the API server of the shared cluster was asked for by Sidegate.
+pub(crate) fn audit_log() -> anyhow::Result<PathBuf> {
+    let world = WORLD.get().context("there is a shared cluster")?;
+    let world = world.lock().map_err(|_| anyhow!("the cluster's lock is poisoned"))?;
+    Ok(world.as_ref().context("there is a shared cluster")?.cluster.audit_log())
 }
 
 /// Ends the shared cluster.

@@ -1,0 +1,266 @@
+//! Replicas of the operator when things break: who leads, what is deleted meanwhile, and that it heals.
+//!
+//! In a cluster of its own, whose processes are ended and stopped.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use e2e::{
+    cluster::Cluster,
+    install::{self, SIDEGATE_NAMESPACE},
+    kubectl::Kubectl,
+    parts::Parts,
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
+
+use crate::{workload, world};
+
+crate::world::tests![through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes];
+
+const OPERATOR: &str = "sidegate-operator";
+const LEASE: &str = "sidegate-operator";
+
+/// How many groups there are to collect when the leader is killed: enough for a pass of seconds.
+const MANY: usize = 1_000;
+
+/// The cluster and what is in it.
+struct Disturbed {
+    cluster: Cluster,
+    parts: Parts,
+    sandbox: Sandbox,
+}
+
+async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes(
+    _: Sandbox,
+) -> anyhow::Result<()> {
+    let world = Disturbed::start().await?;
+    let outcome = async {
+        world.a_leader_that_is_asked_to_end_releases_the_lease().await.context("a leader that ends")?;
+        world.a_leader_killed_in_a_pass_is_followed().await.context("a leader killed in a pass")?;
+        world.an_api_server_that_restarts_is_found_again().await.context("a restarted API server")?;
+        world.a_leader_that_cannot_renew_deletes_nothing().await.context("a silent etcd")
+    };
+    if let Err(error) = outcome.await {
+        let dump = world.sandbox.dump().await.map(|folder| folder.display().to_string());
+        return Err(error.context(format!("pods, events and logs are in {}", dump.unwrap_or_default())));
+    }
+    Ok(())
+}
+
+// === impl Disturbed ===
+
+impl Disturbed {
+    /// Two replicas, one of which leads, and a pod with a sidecar that has a fresh group.
+    async fn start() -> anyhow::Result<Self> {
+        let parts = Parts::find_or_build()?;
+        let cluster = Cluster::start(&parts).await?;
+        let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
+        install::import_images(&cluster, &parts)?;
+        world::install_sidegate(&kubectl, &client).await?;
+        let sandbox = Sandbox::create("disturbed", kubectl, client).await?;
+        let world = Self { cluster, parts, sandbox };
+        world.two_replicas().await?;
+        world.limits("2s", true)?;
+        world.sandbox.group_ready("all").await?;
+        world.sandbox.apply(&workload::opted_in("app"))?;
+        world.sandbox.pod_ready("app").await?;
+        workload::push(&world.sandbox, "app", "job/young", "some_metric 1")?;
+        Ok(world)
+    }
+
+    /// After what time a group whose job begins with `old` is stale.
+    fn limits(&self, stale_after: &str, dry_run: bool) -> anyhow::Result<()> {
+        let rest = format!(
+            "  staleAfter: 1h\n  dryRun: {dry_run}\n  rules: [{{match: {{job: \"old.*\"}}, staleAfter: {stale_after}}}]"
+        );
+        // There are no monitoring CRDs here.
+        self.sandbox.apply(&workload::push_group("all", &rest).replace("interval: 2s", "interval: 2s, kind: None"))
+    }
+
+    fn operators(&self) -> Api<Pod> {
+        Api::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE)
+    }
+
+    /// Waits until there are two ready replicas, and no other.
+    async fn two_replicas(&self) -> anyhow::Result<Vec<Pod>> {
+        wait::until("two ready replicas", STEP, || async {
+            let pods = self.operators().list(&ListParams::default()).await?.items;
+            let ready = |pod: &&Pod| {
+                let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+                let ready =
+                    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
+                ready && pod.metadata.deletion_timestamp.is_none()
+            };
+            Ok((pods.iter().filter(ready).count() == 2 && pods.len() == 2).then_some(pods))
+        })
+        .await
+    }
+
+    /// Waits until some replica leads which is not this one.
+    async fn led_by_another_than(&self, before: &str) -> anyhow::Result<Lease> {
+        let leases = Api::<Lease>::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE);
+        wait::until(&format!("another leader than {before:?}"), STEP, || async {
+            Ok(leases.get_opt(LEASE).await?.filter(|lease| !holder(lease).is_empty() && holder(lease) != before))
+        })
+        .await
+    }
+
+    async fn leader(&self) -> anyhow::Result<(Lease, Pod)> {
+        let lease = self.led_by_another_than("").await?;
+        let name = holder(&lease).split('_').next().unwrap_or_default().to_owned();
+        let pod = self.operators().get(&name).await?;
+        Ok((lease, pod))
+    }
+
+    /// A group of that name that is pushed now goes once it is stale, and the fresh one stays.
+    async fn collects(&self, job: &str) -> anyhow::Result<()> {
+        workload::push(&self.sandbox, "app", &format!("job/{job}"), "some_metric 1")?;
+        self.until_gone(job).await
+    }
+
+    async fn until_gone(&self, job: &str) -> anyhow::Result<()> {
+        wait::until(&format!("{job} to be collected"), STEP, || async {
+            let page = self.sandbox.page("app").await?;
+            ensure!(page.contains("job=\"young\""), "the fresh group is gone: {page}");
+            Ok((!page.contains(&format!("job=\"{job}\""))).then_some(()))
+        })
+        .await
+    }
+
+    async fn restarts(&self) -> anyhow::Result<BTreeSet<(String, i32)>> {
+        let pods = self.operators().list(&ListParams::default()).await?;
+        let count = |pod: &Pod| {
+            let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+            statuses.into_iter().flatten().map(|status| status.restart_count).sum()
+        };
+        Ok(pods.iter().map(|pod| (pod.name_any(), count(pod))).collect())
+    }
+
+    async fn a_leader_that_is_asked_to_end_releases_the_lease(&self) -> anyhow::Result<()> {
+        let (before, pod) = self.leader().await?;
+        self.operators().delete(&pod.name_any(), &DeleteParams::default()).await?;
+        let after = self.led_by_another_than(holder(&before)).await?;
+        let renewed = before.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+        let acquired = after.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
+        let (renewed, acquired) = renewed.zip(acquired).context("a Lease has times")?;
+        let took = acquired.0.duration_since(renewed.0).as_secs();
+        ensure!(took < 15, "the Lease ran out: it was taken {took} s after its last renewal");
+        self.two_replicas().await.map(drop)
+    }
+
+    async fn a_leader_killed_in_a_pass_is_followed(&self) -> anyhow::Result<()> {
+        let script = format!(
+            "i=0; while [ $i -lt {MANY} ]; do \
+             wget -q -O- --post-data 'some_metric 1' \"$PUSHGATEWAY_URL\"/metrics/job/old/part/$i || exit 1; \
+             i=$((i+1)); done"
+        );
+        self.sandbox.exec("app", "app", &script)?;
+        let many = i64::try_from(MANY)?;
+        let all_stale = |group: &crds::PushGroup| (group.status.as_ref()?.stale_groups? == many).then_some(());
+        self.sandbox.group_until("all", "many stale groups", all_stale).await?;
+        let (before, pod) = self.leader().await?;
+
+        self.limits("2s", false)?;
+        wait::until("a pass to be under way", STEP, || async {
+            let left = stale_groups(&self.sandbox.page("app").await?);
+            ensure!(left != 0, "the pass was over too soon");
+            if left == MANY {
+                return Ok(None);
+            }
+            self.cluster.signal_in_pod(&pod, OPERATOR, "KILL").map(Some)
+        })
+        .await?;
+        let left = stale_groups(&self.sandbox.page("app").await?);
+        ensure!(0 < left, "expected the leader to be killed in a pass, found nothing left to do");
+        self.led_by_another_than(holder(&before)).await?;
+        self.until_gone("old").await?;
+        let page = self.sandbox.page("app").await?;
+        let deleted = format!("sidegate_signed_deletes_total{{outcome=\"accepted\"}} {MANY}\n");
+        ensure!(page.contains(&deleted), "expected each group to be deleted once, found {page}");
+        self.two_replicas().await.map(drop)
+    }
+
+    async fn an_api_server_that_restarts_is_found_again(&self) -> anyhow::Result<()> {
+        let before = self.restarts().await?;
+        self.cluster.signal("kube-apiserver", "KILL")?;
+        wait::until("the API server to answer again", STEP, || async { self.restarts().await.map(Some) }).await?;
+        wait::until("a push", STEP, || async {
+            workload::push(&self.sandbox, "app", "job/old-restart", "some_metric 1").map(Some)
+        })
+        .await?;
+        self.until_gone("old-restart").await?;
+        let after = self.restarts().await?;
+        ensure!(before == after, "expected no restart of an operator, found {before:?} and {after:?}");
+        // What is new is seen, so the watches are.
+        self.sandbox.apply(&workload::push_group("new", "").replace("interval: 2s", "interval: 2s, kind: None"))?;
+        self.sandbox.group_ready("new").await
+    }
+
+    async fn a_leader_that_cannot_renew_deletes_nothing(&self) -> anyhow::Result<()> {
+        let before = self.restarts().await?;
+        let replicas = self.two_replicas().await?;
+        let sidecar = address(&self.sandbox.api::<Pod>().get("app").await?)?;
+        let sidecar = format!("http://{sidecar}:19091/metrics");
+        // Longer than a leader leads without renewal.
+        self.limits("13s", false)?;
+        self.sandbox.condition("all", "Collected", "True").await?;
+        workload::push(&self.sandbox, "app", "job/old-silence", "some_metric 1")?;
+        self.cluster.signal("etcd", "STOP")?;
+        let silence = async {
+            wait::until("nobody to lead", STEP, || async {
+                let leading = self.leading(&replicas)?;
+                Ok((leading == 0).then_some(()))
+            })
+            .await?;
+            // It becomes stale in this time, and nobody deletes it.
+            wait::throughout(Duration::from_secs(18), || async {
+                let page = self.cluster.page(&self.parts, &sidecar)?;
+                ensure!(page.contains("job=\"old-silence\""), "a group was deleted while nobody led: {page}");
+                let leading = self.leading(&replicas)?;
+                ensure!(leading == 0, "{leading} lead while nobody can renew");
+                Ok(())
+            })
+            .await
+        };
+        let silence = silence.await;
+        self.cluster.signal("etcd", "CONT")?;
+        silence?;
+        self.until_gone("old-silence").await?;
+        ensure!(self.leading(&replicas)? == 1, "expected one leader");
+        self.limits("2s", false)?;
+        self.collects("old-after").await?;
+        let after = self.restarts().await?;
+        ensure!(before == after, "expected no restart of an operator, found {before:?} and {after:?}");
+        Ok(())
+    }
+
+    /// How many of the replicas lead, by their own word.
+    fn leading(&self, replicas: &[Pod]) -> anyhow::Result<usize> {
+        let mut leading = 0;
+        for pod in replicas {
+            let page = self.cluster.page(&self.parts, &format!("http://{}:8080/metrics", address(pod)?))?;
+            let line = format!("leader_election_master_status{{name=\"{LEASE}\"}} ");
+            let status = page.lines().find_map(|found| found.strip_prefix(&line));
+            leading += status.context("expected a page with who leads")?.parse::<usize>()?;
+        }
+        Ok(leading)
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
+fn address(pod: &Pod) -> anyhow::Result<String> {
+    pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("a running pod has an address")
+}
+
+fn stale_groups(page: &str) -> usize {
+    page.lines().filter(|line| line.starts_with("some_metric{") && line.contains("job=\"old\"")).count()
+}
