@@ -30,7 +30,7 @@ pub const OPERATOR_IMAGE: &str = "localhost/sidegate-operator:dev";
 /// When a program was not built, or is older than its sources.
 pub fn images() -> anyhow::Result<[Image; 2]> {
     let sidegate = sidegate()?;
-    let operator = program("sidegate-operator", &["operator/src", "crds/src", "sidecar/protocol/src"])?;
+    let operator = operator()?;
     Ok([
         Image::of_program(SIDECAR_IMAGE, "sidegate", &sidegate),
         Image::of_program(OPERATOR_IMAGE, "sidegate-operator", &operator),
@@ -43,6 +43,14 @@ pub fn images() -> anyhow::Result<[Image; 2]> {
 /// When it was not built, or is older than its sources.
 pub fn sidegate() -> anyhow::Result<PathBuf> {
     program("sidegate", &["sidecar/src", "sidecar/protocol/src"])
+}
+
+/// The program of the operator.
+///
+/// # Errors
+/// When it was not built, or is older than its sources.
+pub fn operator() -> anyhow::Result<PathBuf> {
+    program("sidegate-operator", &["operator/src", "crds/src", "sidecar/protocol/src"])
 }
 
 /// The folder of the repository.

@@ -10,6 +10,8 @@
 //! The network namespace has no way out. The API server is reached through a Unix socket in the cluster's folder; this
 //! process forwards a port of its loopback to it, so that `kubectl` and a client work as with any cluster.
 //!
+//! The same, less all that makes a node, serves [`crate::control_plane`].
+//!
 //! Not supported: more than one node, cluster DNS, cluster IPs other than the API server's.
 //!
 //! *Never:* what runs in the cluster.
@@ -60,12 +62,22 @@ const NODE_ADDRESS: &str = "172.30.0.1";
 /// Everything the processes below need to know; a file in the cluster's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plan {
+    extent: Extent,
     state: PathBuf,
     /// Control group of everything in the cluster, below the root of each hierarchy; each cluster has its own.
     cgroup: String,
     programs: BTreeMap<String, PathBuf>,
     cni_plugins: PathBuf,
     runc: PathBuf,
+}
+
+/// How much of a cluster is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Extent {
+    /// All of it.
+    Node,
+    /// etcd and the API server, which then writes down who asked for what.
+    ControlPlane,
 }
 
 /// A cluster; it ends when this value is dropped or its process ends.
@@ -85,20 +97,33 @@ impl Cluster {
     /// # Errors
     /// When a part does not start; the message has the ends of the logs.
     pub async fn start(parts: &Parts) -> anyhow::Result<Self> {
+        let cluster = Self::begin(parts, Extent::Node)?;
+        cluster.import(&[Image::of_program("localhost/pause:1", "pause", &parts.program("pause")?)])?;
+        cluster.wait_for_node().await.with_context(|| cluster.log_ends())?;
+        Ok(cluster)
+    }
+
+    /// Starts what runs without a node, and waits until the API server answers.
+    ///
+    /// # Errors
+    /// When a part does not start; the message has the ends of the logs.
+    pub(crate) fn start_without_node(parts: &Parts) -> anyhow::Result<Self> {
+        Self::begin(parts, Extent::ControlPlane)
+    }
+
+    fn begin(parts: &Parts, extent: Extent) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         remove_leftovers();
         let name = format!("{}{}-{}", LEFTOVER_PREFIX, process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let state = env::temp_dir().join(&name);
         fs::create_dir_all(state.join("log")).with_context(|| state.display().to_string())?;
-        let plan = Plan::new(state.clone(), name, parts)?;
+        let plan = Plan::new(state.clone(), name, extent, parts)?;
         files::write(&plan)?;
         let supervisor = role::spawn_supervisor(&plan)?;
         let ctr = parts.program("ctr")?;
         let mut cluster = Self { kubeconfig: state.join("kubeconfig"), state, supervisor, ctr };
         cluster.wait_for_init()?;
         cluster.forward_api_server()?;
-        cluster.import(&[Image::of_program("localhost/pause:1", "pause", &parts.program("pause")?)])?;
-        cluster.wait_for_node().await.with_context(|| cluster.log_ends())?;
         Ok(cluster)
     }
 
@@ -148,6 +173,17 @@ impl Cluster {
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.state.join("log")
+    }
+
+    /// A kubeconfig of the administrator for those who are in the cluster's network.
+    pub(crate) fn kubeconfig_inside(&self) -> PathBuf {
+        self.state.join(files::NODE_KUBECONFIG)
+    }
+
+    /// The network namespace that everything of the cluster is in.
+    pub(crate) fn network(&self) -> anyhow::Result<PathBuf> {
+        let inside = processes::of_cluster(&self.state, "kube-apiserver")?;
+        Ok(Path::new("/proc").join(inside.to_string()).join("ns/net"))
     }
 
     /// Sends a signal, such as `KILL` or `STOP`, to one of the cluster's own programs; one that ends is started again.
@@ -251,7 +287,7 @@ impl Drop for Cluster {
 // === impl Plan ===
 
 impl Plan {
-    fn new(state: PathBuf, cgroup: String, parts: &Parts) -> anyhow::Result<Self> {
+    fn new(state: PathBuf, cgroup: String, extent: Extent, parts: &Parts) -> anyhow::Result<Self> {
         let names = [
             "etcd",
             "kube-apiserver",
@@ -264,6 +300,7 @@ impl Plan {
         ];
         let programs = names.iter().map(|name| Ok(((*name).to_owned(), parts.program(name)?)));
         Ok(Self {
+            extent,
             state,
             cgroup,
             programs: programs.collect::<anyhow::Result<_>>()?,

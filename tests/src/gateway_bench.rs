@@ -8,7 +8,6 @@
 
 mod compare;
 mod footprint;
-mod machine;
 mod programs;
 mod pushes;
 mod report;
@@ -21,13 +20,13 @@ use std::{
     env, fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{self, ExitCode},
+    process::{self, Command, ExitCode},
 };
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
-use crate::reference;
+use crate::{measuring::machine, reference};
 use programs::Programs;
 use report::Report;
 use server::Server;
@@ -103,14 +102,16 @@ fn run(options: &Options, folder: &Path) -> anyhow::Result<()> {
         outcome = outcome.and(rows.measure(&mut bench).with_context(|| format!("{rows:?}")));
     }
     let reference = format!("Pushgateway {}", reference::VERSION);
-    let machine = machine::described(&bench.programs, profile)?;
-    writeln!(std::io::stdout(), "{machine}\n{}", bench.report.shown(&reference))?;
+    let machine = machine::described(profile)?;
+    let wrk = machine::said(Command::new(&bench.programs.wrk).arg("--version"));
+    let wrk = wrk.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let others = format!("{wrk}, {} connections; {reference} as Debian builds it", wrk::CONNECTIONS);
+    writeln!(
+        std::io::stdout(),
+        "{machine}; {others}; wrk and all servers on the same cores.\n{}",
+        bench.report.shown(&reference)
+    )?;
     outcome
-}
-
-fn say(what: &str) {
-    // Nobody has to be there to read it.
-    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 // === impl Rows ===

@@ -12,6 +12,9 @@ use crate::install::SIDEGATE_NAMESPACE;
 /// Name of the audit log, among the logs.
 pub(super) const AUDIT_LOG: &str = "audit";
 
+/// What the cluster's own programs know the API server by.
+pub(super) const NODE_KUBECONFIG: &str = "node.kubeconfig";
+
 /// Writes them into the cluster's folder.
 pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
     let state = &plan.state;
@@ -19,7 +22,7 @@ pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
         fs::create_dir_all(state.join(folder))?;
     }
     pki::write(&state.join("pki"))?;
-    fs::write(state.join("node.kubeconfig"), pki::kubeconfig(state, "https://127.0.0.1:443")?)?;
+    fs::write(state.join(NODE_KUBECONFIG), pki::kubeconfig(state, "https://127.0.0.1:443")?)?;
     fs::write(state.join("containerd.toml"), containerd(plan))?;
     fs::write(state.join("cni/10-pods.conflist"), cni(plan))?;
     fs::write(state.join("kubelet.json"), kubelet(plan))?;

@@ -17,25 +17,18 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{API_SERVER, NODE_ADDRESS, Plan, files, null_stdio, relay};
-use crate::wait;
+use super::{API_SERVER, Extent, NODE_ADDRESS, Plan, files, null_stdio, relay};
+use crate::{control_plane, wait};
 
 /// Stands in the cluster's folder once the API server answers and everything else was started.
 pub(super) const READY_FILE: &str = "ready";
 
 /// Boots the node and stays until standard input ends.
 pub(super) fn run(plan: &Plan) -> anyhow::Result<()> {
-    mount_and_connect(plan)?;
-    etcd(plan)?;
-    api_server(plan)?;
-    containerd(plan)?;
-    let mut ready = plan.command("kubectl")?;
-    ready.arg("--kubeconfig").arg(plan.state.join("node.kubeconfig")).args(["get", "--raw", "/readyz"]);
-    wait::blocking("the API server", Duration::from_secs(90), || {
-        Ok(null_stdio(&mut ready).status()?.success().then_some(()))
-    })?;
-    controllers(plan)?;
-    kubelet(plan)?;
+    match plan.extent {
+        Extent::Node => start_node(plan),
+        Extent::ControlPlane => start_control_plane(plan),
+    }?;
     let relay = UnixListener::bind(plan.state.join(relay::SOCKET))?;
     thread::spawn(move || relay::to_tcp(&relay, API_SERVER));
     fs::write(plan.state.join(READY_FILE), "")?;
@@ -43,7 +36,36 @@ pub(super) fn run(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mount_and_connect(plan: &Plan) -> anyhow::Result<()> {
+fn start_node(plan: &Plan) -> anyhow::Result<()> {
+    mount(plan)?;
+    connect()?;
+    etcd(plan)?;
+    api_server(plan, &[])?;
+    containerd(plan)?;
+    wait_for_api_server(plan)?;
+    controllers(plan)?;
+    kubelet(plan)
+}
+
+fn start_control_plane(plan: &Plan) -> anyhow::Result<()> {
+    connect()?;
+    // Pods have addresses although nobody runs them: all of these are this machine's own.
+    sh(&["ip", "route", "add", "local", control_plane::POD_ADDRESSES, "dev", "lo"])?;
+    etcd(plan)?;
+    // Service accounts are made by a controller, and there is none.
+    api_server(plan, &["--disable-admission-plugins=ServiceAccount"])?;
+    wait_for_api_server(plan)
+}
+
+fn wait_for_api_server(plan: &Plan) -> anyhow::Result<()> {
+    let mut ready = plan.command("kubectl")?;
+    ready.arg("--kubeconfig").arg(plan.state.join(files::NODE_KUBECONFIG)).args(["get", "--raw", "/readyz"]);
+    wait::blocking("the API server", Duration::from_secs(90), || {
+        Ok(null_stdio(&mut ready).status()?.success().then_some(()))
+    })
+}
+
+fn mount(plan: &Plan) -> anyhow::Result<()> {
     let kubelet = plan.state.join("kubelet");
     let kubelet = kubelet.to_str().context("expected a folder with a name in UTF-8")?;
     sh(&["mount", "--make-rprivate", "/"])?;
@@ -52,7 +74,10 @@ fn mount_and_connect(plan: &Plan) -> anyhow::Result<()> {
         sh(&["mount", "-t", "tmpfs", "tmpfs", folder])?;
     }
     sh(&["mount", "--bind", kubelet, kubelet])?;
-    sh(&["mount", "--make-rshared", kubelet])?;
+    sh(&["mount", "--make-rshared", kubelet])
+}
+
+fn connect() -> anyhow::Result<()> {
     sh(&["ip", "link", "set", "lo", "up"])?;
     // The `kubernetes` Service, without any proxy.
     sh(&["ip", "addr", "add", "10.96.0.1/32", "dev", "lo"])?;
@@ -78,32 +103,31 @@ fn etcd(plan: &Plan) -> anyhow::Result<()> {
     )
 }
 
-fn api_server(plan: &Plan) -> anyhow::Result<()> {
-    keep_running(
-        plan,
-        "kube-apiserver",
-        &[
-            "--etcd-servers=http://127.0.0.1:2379",
-            "--cert-dir=pki/api",
-            "--tls-cert-file=pki/apiserver.crt",
-            "--tls-private-key-file=pki/apiserver.key",
-            "--client-ca-file=pki/ca.crt",
-            "--bind-address=0.0.0.0",
-            &format!("--advertise-address={NODE_ADDRESS}"),
-            "--secure-port=443",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--service-account-key-file=pki/tokens.pub",
-            "--service-account-signing-key-file=pki/tokens.key",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--authorization-mode=Node,RBAC",
-            "--allow-privileged",
-            // Webhooks are called at the endpoints of their Service: there is no proxy for its address.
-            "--enable-aggregator-routing",
-            "--kubelet-preferred-address-types=InternalIP",
-            "--audit-policy-file=audit.json",
-            &format!("--audit-log-path=log/{}", files::AUDIT_LOG),
-        ],
-    )
+fn api_server(plan: &Plan, more: &[&str]) -> anyhow::Result<()> {
+    let advertised = format!("--advertise-address={NODE_ADDRESS}");
+    let audit_log = format!("--audit-log-path=log/{}", files::AUDIT_LOG);
+    let arguments = [
+        "--etcd-servers=http://127.0.0.1:2379",
+        "--cert-dir=pki/api",
+        "--tls-cert-file=pki/apiserver.crt",
+        "--tls-private-key-file=pki/apiserver.key",
+        "--client-ca-file=pki/ca.crt",
+        "--bind-address=0.0.0.0",
+        advertised.as_str(),
+        "--secure-port=443",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--service-account-key-file=pki/tokens.pub",
+        "--service-account-signing-key-file=pki/tokens.key",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        "--authorization-mode=Node,RBAC",
+        "--allow-privileged",
+        // Webhooks are called at the endpoints of their Service: there is no proxy for its address.
+        "--enable-aggregator-routing",
+        "--kubelet-preferred-address-types=InternalIP",
+        "--audit-policy-file=audit.json",
+        audit_log.as_str(),
+    ];
+    keep_running(plan, "kube-apiserver", &[&arguments, more].concat())
 }
 
 fn controllers(plan: &Plan) -> anyhow::Result<()> {

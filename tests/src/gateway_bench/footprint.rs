@@ -17,14 +17,17 @@ use tokio::time::Instant;
 use super::{
     Bench,
     compare::median,
-    report::{Fact, Goal, Unit},
-    say,
+    report::Fact,
     server::Server,
     workload::{Format, Pushes, Read, SERIES},
 };
-use crate::client;
-
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
+use crate::{
+    client,
+    measuring::{
+        figure::{Goal, MEBIBYTE, Unit},
+        say,
+    },
+};
 
 /// How often a start is timed.
 const STARTS: usize = 20;

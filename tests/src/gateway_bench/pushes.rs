@@ -9,10 +9,13 @@ use anyhow::Context as _;
 use super::{
     Bench,
     compare::{Rounds, compare},
-    report::{Fact, Goal, Line, Unit},
-    say,
+    report::{Fact, Line},
     server::Server,
     workload::{Format, Pushes, SERIES},
+};
+use crate::measuring::{
+    figure::{Goal, Unit},
+    say,
 };
 
 /// Groups that are there before; none means that one is pushed to.

@@ -5,17 +5,7 @@
 use std::fmt::Write as _;
 
 use super::compare::{Comparison, Rounds};
-
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
-
-/// What a figure is to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Goal {
-    AtLeast(f64),
-    AtMost(f64),
-    /// It is only told.
-    None,
-}
+use crate::measuring::figure::{Goal, MEBIBYTE, Unit, digits};
 
 /// A line of a table of loads.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,19 +30,6 @@ pub(super) struct Fact {
     pub(super) reference: Option<f64>,
 }
 
-/// How a figure is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// Given in bytes.
-    Mebibytes,
-    /// Given in seconds.
-    Milliseconds,
-    /// How many times as much.
-    Times,
-    /// A share of 1.
-    Percent,
-}
-
 /// The tables, as they are gathered.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -61,32 +38,6 @@ pub(super) struct Report {
     pub(super) facts: Vec<Fact>,
     /// What could not be measured, and why.
     pub(super) gaps: Vec<String>,
-}
-
-// === impl Goal ===
-
-impl Goal {
-    fn shown(self, unit: Unit, found: f64) -> String {
-        let (is_met, goal) = match self {
-            Self::None => return String::new(),
-            Self::AtLeast(least) => (least <= found, format!("≥ {}", unit.shown(least))),
-            Self::AtMost(most) => (found <= most, format!("≤ {}", unit.shown(most))),
-        };
-        format!("{goal}: {}", if is_met { "met" } else { "**not met**" })
-    }
-}
-
-// === impl Unit ===
-
-impl Unit {
-    fn shown(self, number: f64) -> String {
-        match self {
-            Self::Mebibytes => format!("{} MiB", digits(number / MEBIBYTE)),
-            Self::Milliseconds => format!("{} ms", digits(1000.0 * number)),
-            Self::Times => format!("{} ×", digits(number)),
-            Self::Percent => format!("{:.0} %", 100.0 * number),
-        }
-    }
 }
 
 // === impl Line ===
@@ -152,45 +103,9 @@ impl Report {
     }
 }
 
-/// Three digits or all before the point, with commas between thousands.
-fn digits(number: f64) -> String {
-    if number < 1.0 {
-        return format!("{number:.3}");
-    }
-    if number < 100.0 {
-        let places = if number < 10.0 { 2 } else { 1 };
-        return format!("{number:.places$}");
-    }
-    let whole = format!("{number:.0}");
-    let mut out = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if 0 < place && (whole.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_three_digits_or_all_before_the_point() {
-        let shown = [0.1234, 1.239, 12.36, 123.6, 1234.5, 12_345.0, 1_234_567.0].map(digits);
-        assert_eq!(shown, ["0.123", "1.24", "12.4", "124", "1,234", "12,345", "1,234,567"]);
-    }
-
-    #[test]
-    fn a_goal_says_whether_it_is_met() {
-        assert_eq!(Goal::AtLeast(0.6).shown(Unit::Percent, 0.6), "≥ 60 %: met");
-        assert_eq!(Goal::AtLeast(0.6).shown(Unit::Percent, 0.599), "≥ 60 %: **not met**");
-        let most = Goal::AtMost(6.0 * MEBIBYTE);
-        assert_eq!(most.shown(Unit::Mebibytes, 5.9 * MEBIBYTE), "≤ 6.00 MiB: met");
-        assert_eq!(most.shown(Unit::Mebibytes, 6.1 * MEBIBYTE), "≤ 6.00 MiB: **not met**");
-        assert_eq!(Goal::None.shown(Unit::Times, 1.0), "");
-    }
 
     #[test]
     fn a_figure_without_a_counterpart_has_a_dash_there() {

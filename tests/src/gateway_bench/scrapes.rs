@@ -10,12 +10,17 @@ use tokio::time::Instant;
 use super::{
     Bench,
     compare::{Rounds, compare, median},
-    report::{Fact, Goal, Line, Unit},
-    say,
+    report::{Fact, Line},
     server::{Server, page_request},
     workload::{Format, Pushes, Read},
 };
-use crate::connection::Connection;
+use crate::{
+    connection::Connection,
+    measuring::{
+        figure::{Goal, Unit},
+        say,
+    },
+};
 
 /// The reference takes seconds for a page of more groups.
 const SIZES: [usize; 2] = [100, 1_000];

@@ -2,18 +2,16 @@
 //!
 //! *Never:* what is compared.
 
-use std::{ffi::OsStr, fs, net::SocketAddr, path::Path};
+use std::{ffi::OsStr, net::SocketAddr, path::Path};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::workload::Pushes;
 use crate::{
     connection::{Answer, Connection},
+    measuring::usage,
     process::Process,
 };
-
-/// How often the kernel's clock for processor time ticks in a second; so it is on every Linux.
-const TICKS: f64 = 100.0;
 
 /// A server of this machine, which ends with this value.
 #[derive(Debug)]
@@ -69,14 +67,12 @@ impl Server {
 
     /// Memory that it holds, in bytes.
     pub(super) fn memory(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
-        Ok(1024.0 * line.context("expected VmRSS")?.trim().parse::<f64>()?)
+        usage::memory(self.id)
     }
 
     /// Processor time that it has taken since its start, in seconds.
     pub(super) fn processor_time(&self) -> anyhow::Result<f64> {
-        processor_time(&fs::read_to_string(format!("/proc/{}/stat", self.id))?)
+        usage::processor_time(self.id)
     }
 }
 
@@ -84,24 +80,4 @@ impl Server {
 pub(super) fn page_request(headers: &[(&str, &str)]) -> Vec<u8> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("GET /metrics HTTP/1.1\r\nHost: gateway\r\n{headers}\r\n").into_bytes()
-}
-
-/// Time in the program and time in the kernel for it. The program's name, in parentheses, may have blanks.
-fn processor_time(stat: &str) -> anyhow::Result<f64> {
-    let (_, fields) = stat.rsplit_once(") ").context("expected a name in parentheses")?;
-    let mut fields = fields.split(' ').skip(11);
-    let mut ticks = || fields.next().context("expected two times")?.parse::<f64>().map_err(anyhow::Error::from);
-    Ok((ticks()? + ticks()?) / TICKS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processor_time_is_that_of_the_program_and_of_the_kernel_for_it() {
-        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 100 1000 10\n";
-        assert_eq!(processor_time(stat).unwrap(), 3.0);
-        assert!(processor_time("7 (a) S 1").is_err());
-    }
 }

@@ -4,25 +4,18 @@
 
 use std::{fs, process::Command, thread};
 
-use super::{programs::Programs, wrk::CONNECTIONS};
-use crate::{binaries, reference};
+use crate::binaries;
 
-/// What it is, and what ran on it.
-pub(super) fn described(programs: &Programs, profile: &str) -> anyhow::Result<String> {
+/// What it is, how ours was built, and from what.
+pub(crate) fn described(profile: &str) -> anyhow::Result<String> {
     let cores = thread::available_parallelism()?;
     let model = model(&fs::read_to_string("/proc/cpuinfo")?);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let rustc = said(Command::new("rustc").arg("--version"));
-    let wrk = said(Command::new(&programs.wrk).arg("--version"));
-    let wrk = wrk.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let commit =
         said(Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(binaries::repository()));
-    Ok(format!(
-        "{cores} cores of {model}, Linux {}; {rustc}, profile {profile}; {wrk}, {CONNECTIONS} connections; ours at {commit}; \
-         Pushgateway {} as Debian builds it; wrk and all servers on the same cores.",
-        kernel.trim(),
-        reference::VERSION
-    ))
+    let kernel = kernel.trim();
+    Ok(format!("{cores} cores of {model}, Linux {kernel}; {rustc}, profile {profile}; ours at {commit}"))
 }
 
 fn model(cpuinfo: &str) -> String {
@@ -31,7 +24,7 @@ fn model(cpuinfo: &str) -> String {
 }
 
 /// The first line of what a program says.
-fn said(command: &mut Command) -> String {
+pub(crate) fn said(command: &mut Command) -> String {
     let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let line = output.ok().and_then(|output| output.lines().next().map(str::to_owned));
     line.unwrap_or_else(|| "an unknown version".to_owned())

@@ -1,0 +1,87 @@
+//! The operator over some hundred pods that nobody runs: facts of `cargo scale-bench` that are no matter of the machine.
+//!
+//! *Never:* times.
+
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+
+use anyhow::ensure;
+use e2e::{
+    binaries,
+    parts::Parts,
+    scale_bench::{Operator, Pass, Size, Window, World},
+};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// Large enough that whatever is asked for each pod shows.
+const PODS: usize = 500;
+
+const GROUPS: usize = 10;
+
+/// Long enough for several ticks of whatever ticks.
+const WINDOW: Duration = Duration::from_secs(25);
+
+fn main() -> ExitCode {
+    if let Some(code) = e2e::cluster::take_role() {
+        return code;
+    }
+    let trial = Trial::ignorable_test("what_the_operator_asks_for_does_not_grow_with_pods", || {
+        if let Some(reason) = e2e::parts::excuse(e2e::parts::why_not())? {
+            return Ok(Completion::ignored_with(reason));
+        }
+        run().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
+    });
+    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+}
+
+fn run() -> anyhow::Result<()> {
+    let program = binaries::operator()?;
+    let parts = Parts::find_or_build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let world = World::make(&parts, Size::of(PODS, GROUPS)).await?;
+        // One group of ten, and all of one pod.
+        world.sidecars.abandon(7200, |pod, group| pod < PODS && (group == 0 || pod == 7));
+        let operator = Operator::start(&world, &program)?;
+        let push_groups = world.size.spread.places().count();
+        let pass = world.pass(&operator).await?;
+        every_sidecar_is_asked_and_what_is_stale_is_removed(&pass)?;
+        requests_are_counted_by_push_groups(&pass, push_groups)?;
+        let still = Window::watch(&world, &operator, WINDOW, 0).await?;
+        little_is_asked_while_nothing_happens(&still, push_groups)?;
+        operator.end()
+    })
+}
+
+fn every_sidecar_is_asked_and_what_is_stale_is_removed(pass: &Pass) -> anyhow::Result<()> {
+    let stale = PODS + GROUPS - 1;
+    ensure!(pass.removed == stale as u64, "expected {stale} stale groups, found {pass:?}");
+    let tally = pass.tally;
+    let expected = (PODS, PODS * GROUPS - stale, stale as u64);
+    let found = (tally.asked, tally.fresh, tally.removed);
+    ensure!(found == expected, "expected {expected:?} sidecars asked, groups kept and removed, found {tally:?}");
+    ensure!((tally.moved_on, tally.refused) == (0, 0), "expected no request in vain, found {tally:?}");
+    Ok(())
+}
+
+/// Of each kind of request, some for each `PushGroup`, and few besides; there are a hundred times as many pods.
+fn requests_are_counted_by_push_groups(pass: &Pass, push_groups: usize) -> anyhow::Result<()> {
+    let most = 6 * push_groups as u64 + 10;
+    for (what, count) in &pass.requests {
+        ensure!(*count <= most, "expected at most {most} of each request, found {count} × {what} in {pass:?}");
+    }
+    let seen: BTreeSet<_> = pass.requests.keys().map(String::as_str).collect();
+    for what in ["list pods", "watch pods", "patch pushgroups/status", "patch services"] {
+        ensure!(seen.contains(what), "expected {what} among {seen:?}");
+    }
+    Ok(())
+}
+
+/// A moment in which every object may be looked at once again; no pod and no sidecar makes a request.
+fn little_is_asked_while_nothing_happens(still: &Window, push_groups: usize) -> anyhow::Result<()> {
+    for (what, count) in &still.requests {
+        // A leader says that it lives.
+        let is_little = *count <= push_groups as u64 || what.ends_with(" leases");
+        ensure!(is_little, "expected at most {push_groups} of each request, found {count} × {what} in {still:?}");
+    }
+    Ok(())
+}
