@@ -126,12 +126,7 @@ pub enum ReconcileError {
 }
 
 /// Reconciles until the end is asked for; what has begun is finished.
-pub async fn run(
-    ctx: Arc<Context>,
-    wakes: &Wakes,
-    collected: mpsc::Receiver<ObjectRef<PushGroup>>,
-    stop: Stop,
-) {
+pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<ObjectRef<PushGroup>>, stop: Stop) {
     let mut collected = collected;
     ctx.metrics.runtime.may_reconcile(AT_A_TIME);
     let ended = Controller::for_stream(stream::pending(), ctx.groups.store())
@@ -299,5 +294,29 @@ fn facts<'a>(
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
         by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),
+    }
+}
+
+#[cfg(test)]
+impl Context {
+    /// For a test that has nothing but an API server.
+    pub(crate) fn of_test(client: &Client) -> Self {
+        Self {
+            client: client.clone(),
+            scope: Scope::All,
+            term: Term::of_test().1,
+            groups: Cache::of(Vec::new()),
+            pods: Cache::of(Vec::new()),
+            reports: Arc::default(),
+            keys: Vec::new(),
+            memory: Arc::default(),
+            monitoring: Monitoring::default(),
+            membership: Attempts::default(),
+            overlaps: Overlaps::default(),
+            missing: Missing::default(),
+            clock: Clock::system(),
+            metrics: Arc::default(),
+            events: Events::to(client),
+        }
     }
 }

@@ -53,37 +53,33 @@ where
 }
 
 /// Watches the ConfigMaps that sidecars trust; a change of one makes the objects of all groups of its namespace due.
-pub fn from_trust(
-    ctx: &Arc<Context>,
-) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_trust(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let config = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP_NAME}"));
-    from_objects::<ConfigMap>(ctx, "configmaps", config, |_| {}, |object, groups| {
-        in_namespace(groups, object.metadata.namespace.as_deref())
-    })
+    from_objects::<ConfigMap>(
+        ctx,
+        "configmaps",
+        config,
+        |_| {},
+        |object, groups| in_namespace(groups, object.metadata.namespace.as_deref()),
+    )
 }
 
 /// Watches Prometheuses.
-pub fn from_prometheuses(
-    ctx: &Arc<Context>,
-) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_prometheuses(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<Prometheus>::all(ctx.client.clone());
     let seen = optional::watch("prometheuses", api, watcher::Config::default());
     from_scrapers(ctx, Source::Prometheus, seen.map(|seen| seen.map(Scraper::from)))
 }
 
 /// Watches PrometheusAgents.
-pub fn from_prometheus_agents(
-    ctx: &Arc<Context>,
-) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_prometheus_agents(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<PrometheusAgent>::all(ctx.client.clone());
     let seen = optional::watch("prometheusagents", api, watcher::Config::default());
     from_scrapers(ctx, Source::Agent, seen.map(|seen| seen.map(Scraper::from)))
 }
 
 /// Watches the labels of namespaces.
-pub fn from_namespaces(
-    ctx: &Arc<Context>,
-) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+pub fn from_namespaces(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let api = Api::<PartialObjectMeta<Namespace>>::all(ctx.client.clone());
     let seen = optional::watch("namespaces", api, watcher::Config::default());
     let ctx = ctx.clone();
@@ -114,7 +110,7 @@ fn from_objects<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let watches = ctx.scope.apis::<PartialObjectMeta<K>>(&ctx.client).into_iter().map(|api| {
+    let watches = ctx.scope.apis::<PartialObjectMeta<K>>(&ctx.client).into_iter().map(move |api| {
         let ctx = ctx.clone();
         let namespace = api.namespace().map(str::to_owned);
         let mut listing = Listing::default();

@@ -114,10 +114,7 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
             ];
             // What could not be read has the counts that were read last.
             let pass = facts.pass.as_ref().filter(|pass| !is_unreachable(pass));
-            PushGroupStatus {
-                conditions: conditions(own),
-                ..counted(carried, previous, pass, now)
-            }
+            PushGroupStatus { conditions: conditions(own), ..counted(carried, previous, pass, now) }
         }
         Mode::Pod => {
             let (monitors, collected) = (monitors_synced(facts), collected(previous, facts));

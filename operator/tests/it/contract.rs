@@ -204,8 +204,7 @@ async fn what_the_operator_signs_is_removed_whatever_its_labels() {
 async fn what_a_sidecar_takes_or_shows_otherwise_reads_back_and_is_removed() {
     let operator = || OperatorKey::from_seed(&[1; 32]);
     let folder = TrustFolder::with("otherwise", &operator());
-    let identity =
-        Identity { pod: Some("web-0".into()), namespace: Some("data".into()), rule: IdentityRule::Rename };
+    let identity = Identity { pod: Some("web-0".into()), namespace: Some("data".into()), rule: IdentityRule::Rename };
     let store = Store::with(Rules { identity, ..Rules::default() });
     let settings = Settings { names: NameValidation::Utf8, allows_missing_job: true, ..Settings::default() };
     let state = AppState::trusting(store, settings, folder.0.clone(), "uid-1".to_owned());

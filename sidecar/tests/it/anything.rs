@@ -54,7 +54,12 @@ impl Sidecar {
         let Setup { settings, rules, listener, trusts } = setup;
         let store = Store::with(rules);
         let state = if trusts {
-            AppState::trusting(store, Settings::default(), std::env::temp_dir().join("sidegate-no-such-folder"), "uid".to_owned())
+            AppState::trusting(
+                store,
+                Settings::default(),
+                std::env::temp_dir().join("sidegate-no-such-folder"),
+                "uid".to_owned(),
+            )
         } else {
             AppState::with(store, settings.clone())
         };

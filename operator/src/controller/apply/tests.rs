@@ -17,23 +17,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    cache::Cache,
     clock::Clock,
     controller::{
         Context,
         ledger::{Due, Ending},
-        membership::Attempts,
         observe::observe,
-        overlap::Overlaps,
         plan::plan,
         record::write_status,
-        ungrouped::Missing,
     },
-    events::Events,
-    gc::report::Reports,
-    leader::Term,
-    monitors::{monitoring::Monitoring, tests::group},
-    scope::Scope,
+    monitors::tests::group,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -287,23 +279,7 @@ fn an_unknown_kind_is_told_from_a_namespace_that_is_gone() {
 }
 
 fn context(server: &FakeServer) -> Context {
-    Context {
-        client: server.client(),
-        scope: Scope::All,
-        term: Term::of_test().1,
-        groups: Cache::of(Vec::new()),
-        pods: Cache::of(Vec::new()),
-        reports: Arc::<Reports>::default(),
-        keys: Vec::new(),
-        memory: Arc::default(),
-        monitoring: Monitoring::default(),
-        membership: Attempts::default(),
-        overlaps: Overlaps::default(),
-        missing: Missing::default(),
-        clock: Clock::from_fn(|| NOW),
-        metrics: Arc::default(),
-        events: Events::to(&server.client()),
-    }
+    Context { clock: Clock::from_fn(|| NOW), ..Context::of_test(&server.client()) }
 }
 
 /// A server with the group in it, and the group as a watch has seen it.

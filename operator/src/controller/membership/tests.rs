@@ -10,7 +10,6 @@ use kube::client::Body;
 use serde_json::Value;
 
 use super::*;
-use crate::{clock::Clock, controller::memory::Memory, events::Events, gc::report::Reports};
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
@@ -92,20 +91,7 @@ fn late() -> PushGroup {
 }
 
 fn context(server: &FakeServer, pods: Vec<Pod>, groups: Vec<PushGroup>) -> Context {
-    Context {
-        client: server.client(),
-        groups: Cache::of(groups),
-        pods: Cache::of(pods),
-        reports: Arc::<Reports>::default(),
-        keys: Vec::new(),
-        memory: Memory::default(),
-        membership: Attempts::default(),
-        overlaps: crate::controller::overlap::Overlaps::default(),
-        missing: crate::controller::ungrouped::Missing::default(),
-        events: Events::to(&server.client()),
-        clock: Clock::system(),
-        metrics: Arc::default(),
-    }
+    Context { groups: Cache::of(groups), pods: Cache::of(pods), ..Context::of_test(&server.client()) }
 }
 
 fn chosen(pod: &Pod, groups: &[PushGroup]) -> Option<String> {

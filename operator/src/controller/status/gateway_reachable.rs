@@ -73,7 +73,6 @@ fn sentence(error: &str) -> String {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::Due;
     use super::*;
     use crate::controller::{
         apply::Outcome,

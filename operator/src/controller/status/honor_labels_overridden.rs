@@ -18,12 +18,14 @@ const PINNED: &str = "namespace";
 
 pub(super) fn honor_labels_overridden(previous: &PushGroupStatus, facts: &Facts<'_>) -> Option<Verdict> {
     let takers = match facts.takers.as_ref()? {
-        Takers::NotListed => return Some(Verdict::that_stands(
-            previous,
-            facts,
-            condition::HONOR_LABELS_OVERRIDDEN,
-            Verdict::prometheuses_not_listed_yet(),
-        )),
+        Takers::NotListed => {
+            return Some(Verdict::that_stands(
+                previous,
+                facts,
+                condition::HONOR_LABELS_OVERRIDDEN,
+                Verdict::prometheuses_not_listed_yet(),
+            ));
+        }
         Takers::Asked(selection) => selection.takers.as_slice(),
         Takers::Absent | Takers::Forbidden => &[],
     };

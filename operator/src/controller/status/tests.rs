@@ -217,7 +217,8 @@ fn about_takers(previous: &PushGroupStatus, takers: Takers) -> [String; 2] {
 
 fn asked(spec: serde_json::Value) -> Takers {
     let group = crate::monitors::tests::group();
-    Monitoring::of(vec![prometheus(spec)]).takers(&Owner::of(&group).unwrap().monitored(group.spec.scrape.kind).unwrap())
+    Monitoring::of(vec![prometheus(spec)])
+        .takers(&Owner::of(&group).unwrap().monitored(group.spec.scrape.kind).unwrap())
 }
 
 #[test]
