@@ -133,9 +133,8 @@ fn race(gateway: &Gateway) -> anyhow::Result<Outcome> {
         let jobs: Vec<_> = jobs.collect();
         let looking = scope.spawn(|| look(address, &pushed, &end, &lost, &pages));
         let enough = wait::blocking("enough pushes and removals", PATIENCE, || {
-            let done = (pushes.load(Ordering::Relaxed), removals());
-            ensure!(PUSHES <= done.0 && REMOVALS <= done.1, "{done:?} by now");
-            Ok(Some(()))
+            let is_enough = PUSHES <= pushes.load(Ordering::Relaxed) && REMOVALS <= removals();
+            Ok((is_enough || jobs.iter().any(thread::ScopedJoinHandle::is_finished)).then_some(()))
         });
         end.store(true, Ordering::Relaxed);
         for work in jobs.into_iter().chain([looking]) {
