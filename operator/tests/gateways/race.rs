@@ -28,11 +28,11 @@ use crate::world::{Collecting, Gateway, key};
 const LIMIT: Duration = Duration::from_millis(300);
 
 /// How many groups are pushed, each by its own job.
-const JOBS: u64 = 200;
+const JOBS: u64 = 60;
 
 /// How many pushes there are at least, and how many removals.
 const PUSHES: u64 = 2_000;
-const REMOVALS: u64 = 1_000;
+const REMOVALS: u64 = 400;
 
 /// The most that this may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -133,9 +133,8 @@ fn race(gateway: &Gateway) -> anyhow::Result<Outcome> {
         let jobs: Vec<_> = jobs.collect();
         let looking = scope.spawn(|| look(address, &pushed, &end, &lost, &pages));
         let enough = wait::blocking("enough pushes and removals", PATIENCE, || {
-            let done = (pushes.load(Ordering::Relaxed), removals());
-            ensure!(PUSHES <= done.0 && REMOVALS <= done.1, "{done:?} by now");
-            Ok(Some(()))
+            let is_enough = PUSHES <= pushes.load(Ordering::Relaxed) && REMOVALS <= removals();
+            Ok((is_enough || jobs.iter().any(thread::ScopedJoinHandle::is_finished)).then_some(()))
         });
         end.store(true, Ordering::Relaxed);
         for work in jobs.into_iter().chain([looking]) {
@@ -157,7 +156,8 @@ fn push_on(job: u64, address: SocketAddr, pushed: &Pushed, pushes: &AtomicU64, e
         let length = body.len();
         let head = format!("PUT /metrics/job/race-{job} HTTP/1.1\r\nHost: gateway\r\nContent-Length: {length}\r\n\r\n");
         let begun = Instant::now();
-        let answer = connection.call(format!("{head}{body}").into_bytes())?;
+        // On a busy machine an answer may be too late; such a push is not known to be taken.
+        let Ok(answer) = connection.call(format!("{head}{body}").into_bytes()) else { continue };
         ensure!(answer.status == 200, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
         locked(pushed)?.insert(job, (number, begun));
         pushes.fetch_add(1, Ordering::Relaxed);
@@ -183,7 +183,7 @@ fn look(
     while !end.load(Ordering::Relaxed) {
         let known = locked(pushed)?.clone();
         let request = "GET /metrics?name[]=race HTTP/1.1\r\nHost: gateway\r\n\r\n";
-        let answer = connection.call(request.as_bytes().to_vec())?;
+        let Ok(answer) = connection.call(request.as_bytes().to_vec()) else { continue };
         let seen = Instant::now();
         ensure!(answer.status == 200, "{}", answer.status);
         let page = String::from_utf8(answer.body)?;

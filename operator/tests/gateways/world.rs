@@ -158,10 +158,12 @@ impl Collecting {
 
     /// Waits for a report.
     pub(crate) fn until<T>(&self, what: &str, expected: impl Fn(&PassReport) -> Option<T>) -> anyhow::Result<T> {
-        wait::blocking(what, LIMIT, || {
-            let report = self.reports.last("uid").context("there is no report")?;
-            expected(&report).map(Some).with_context(|| format!("{report:?}"))
-        })
+        let mut last = None;
+        let found = wait::blocking(what, LIMIT, || {
+            last = self.reports.last("uid");
+            Ok(last.as_ref().and_then(&expected))
+        });
+        found.with_context(|| format!("the last report is {last:?}"))
     }
 }
 
