@@ -64,9 +64,14 @@ fn limits() -> impl Strategy<Value = Value> {
     let fields: Vec<_> = fields
         .into_iter()
         .map(|(name, schema)| {
-            let value = if schema["type"] == "integer" {
-                let bound =
-                    |name: &str| schema[name].as_f64().map(|bound| format!("{bound}").parse::<i64>().unwrap()).unwrap();
+            let value = if schema.get("type") == Some(&json!("integer")) {
+                let bound = |name: &str| {
+                    schema
+                        .get(name)
+                        .and_then(Value::as_f64)
+                        .map(|bound| format!("{bound}").parse::<i64>().unwrap())
+                        .unwrap()
+                };
                 let (least, most) = (bound("minimum"), bound("maximum"));
                 prop_oneof![Just(least), Just(most), least..=most].prop_map(Value::from).boxed()
             } else {
@@ -107,9 +112,8 @@ fn sidecar() -> impl Strategy<Value = Value> {
         optional("log", log.boxed()),
     ];
     (fields, prop::collection::vec(address(), 0..8)).prop_map(|(fields, addresses)| {
-        let mut sidecar = Value::Object(fields.into_iter().collect::<Map<_, _>>());
-        sidecar["listenAddresses"] = json!(addresses);
-        sidecar
+        let addresses = ("listenAddresses".to_owned(), json!(addresses));
+        Value::Object(fields.into_iter().chain([addresses]).collect::<Map<_, _>>())
     })
 }
 

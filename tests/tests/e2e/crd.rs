@@ -315,7 +315,7 @@ const WRONG: &[Wrong] = &[
     Wrong {
         name: "address-twice",
         spec: "sidecar: {listenAddresses: [\":4318\", \":4318\"]}",
-        sentence: "spec.sidecar.listenAddresses[1]: Duplicate value: \":4318\"",
+        sentence: "spec.sidecar.listenAddresses: duplicate entries for key",
     },
     Wrong {
         name: "limit",
