@@ -45,7 +45,7 @@ fn run() -> anyhow::Result<()> {
         let push_groups = world.size.spread.places().count();
         let pass = world.pass(&operator).await?;
         every_sidecar_is_asked_and_what_is_stale_is_removed(&pass)?;
-        requests_are_counted_by_push_groups(&pass, push_groups)?;
+        requests_are_no_matter_of_pods(&pass)?;
         let still = Window::watch(&world, &operator, WINDOW, 0).await?;
         little_is_asked_while_nothing_happens(&still, push_groups)?;
         operator.end()
@@ -63,11 +63,11 @@ fn every_sidecar_is_asked_and_what_is_stale_is_removed(pass: &Pass) -> anyhow::R
     Ok(())
 }
 
-/// Of each kind of request, some for each `PushGroup`, and few besides; there are a hundred times as many pods.
-fn requests_are_counted_by_push_groups(pass: &Pass, push_groups: usize) -> anyhow::Result<()> {
-    let most = 6 * push_groups as u64 + 10;
+/// Whatever is asked for each pod is asked five hundred times. Requests for each `PushGroup` are a few, and those for the
+/// sake of counts come with time, of which a busy machine takes more.
+fn requests_are_no_matter_of_pods(pass: &Pass) -> anyhow::Result<()> {
     for (what, count) in &pass.requests {
-        ensure!(*count <= most, "expected at most {most} of each request, found {count} × {what} in {pass:?}");
+        ensure!(*count < PODS as u64, "expected fewer of each request than pods, found {count} × {what} in {pass:?}");
     }
     let seen: BTreeSet<_> = pass.requests.keys().map(String::as_str).collect();
     for what in ["list pods", "watch pods", "patch pushgroups/status", "patch services"] {
@@ -76,12 +76,13 @@ fn requests_are_counted_by_push_groups(pass: &Pass, push_groups: usize) -> anyho
     Ok(())
 }
 
-/// A moment in which every object may be looked at once again; no pod and no sidecar makes a request.
+/// Every object may be looked at once meanwhile, and every status be written for the sake of its times.
 fn little_is_asked_while_nothing_happens(still: &Window, push_groups: usize) -> anyhow::Result<()> {
+    let most = 2 * push_groups as u64;
     for (what, count) in &still.requests {
         // A leader says that it lives.
-        let is_little = *count <= push_groups as u64 || what.ends_with(" leases");
-        ensure!(is_little, "expected at most {push_groups} of each request, found {count} × {what} in {still:?}");
+        let is_little = *count <= most || what.ends_with(" leases");
+        ensure!(is_little, "expected at most {most} of each request, found {count} × {what} in {still:?}");
     }
     Ok(())
 }

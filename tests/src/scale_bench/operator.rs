@@ -8,8 +8,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::World;
-use crate::{install::SIDEGATE_NAMESPACE, measuring::usage, process::Process, wait};
+use super::{World, world::since};
+use crate::{control_plane::Requests, install::SIDEGATE_NAMESPACE, measuring::usage, process::Process, wait};
 
 /// The name of its Deployment and of its service account.
 pub(super) const NAME: &str = "sidegate-operator";
@@ -23,6 +23,8 @@ pub struct Operator {
     process: Process,
     id: u32,
     started: Instant,
+    /// What the API server had been asked before.
+    before: Requests,
 }
 
 // === impl Operator ===
@@ -33,7 +35,7 @@ impl Operator {
     /// # Errors
     /// When it does not start, with its log.
     pub fn start(world: &World, program: &Path) -> anyhow::Result<Self> {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), world.requests()?);
         let mut command = world.plane.entering();
         let mut kubeconfig = OsString::from("KUBECONFIG=");
         kubeconfig.push(&world.kubeconfig);
@@ -48,13 +50,21 @@ impl Operator {
             Ok(log.contains("started").then_some(()))
         })?;
         let id = process.id()?;
-        Ok(Self { process, id, started })
+        Ok(Self { process, id, started, before })
     }
 
     /// How long it has run.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// What it has asked the API server for since its start.
+    ///
+    /// # Errors
+    /// When the API server's log cannot be read.
+    pub fn requests(&self, world: &World) -> anyhow::Result<Requests> {
+        Ok(since(&self.before, &world.requests()?))
     }
 
     /// What it has written by now.

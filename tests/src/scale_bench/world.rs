@@ -152,7 +152,6 @@ impl World {
     /// # Errors
     /// When it does not come to an end, with the operator's log.
     pub async fn pass(&self, operator: &Operator) -> anyhow::Result<Pass> {
-        let before = self.requests()?;
         let stale = self.tally().abandoned;
         let done = self.until("every sidecar to be asked and every stale group removed", operator, || async {
             let tally = self.tally();
@@ -173,7 +172,7 @@ impl World {
             told,
             removed: stale as u64,
             memory: operator.memory()?,
-            requests: since(&before, &self.requests()?),
+            requests: operator.requests(self)?,
             tally: self.tally(),
         })
     }
