@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -40,8 +41,10 @@ pub(super) fn in_network_of(process: u32, command: &[&OsStr]) -> Command {
 
 fn find(program: &str, is_it: impl Fn(&Path) -> bool) -> Option<u32> {
     let runs = |process: &PathBuf| {
-        let file = fs::read_link(process.join("exe")).ok();
-        file.as_deref().and_then(Path::file_name) == Some(OsStr::new(program))
+        // As it was called: several programs are one file.
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        let called = command.split(|byte| *byte == 0).next().unwrap_or_default();
+        Path::new(OsStr::from_bytes(called)).file_name() == Some(OsStr::new(program))
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
     let found = processes.filter(runs).find(|process| is_it(process))?;
