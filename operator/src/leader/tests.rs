@@ -39,7 +39,8 @@ impl Server {
 
     fn answer(&self, method: &Method, mut written: Value) -> (StatusCode, Value) {
         let refused = |code: u16| {
-            let status = json!({"kind": "Status", "status": "Failure", "reason": "", "message": "", "code": code});
+            let reason = if code == 404 { "NotFound" } else { "Conflict" };
+            let status = json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code});
             (StatusCode::from_u16(code).unwrap(), status)
         };
         let mut lease = self.lease.lock().unwrap();

@@ -354,7 +354,7 @@ fn live(lives: &[Life]) -> Vec<Vec<(u64, u64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn no_history_makes_two_leaders_at_once(lives in prop::collection::vec(life(), 2..=3)) {
