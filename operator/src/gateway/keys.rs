@@ -87,6 +87,7 @@ pub fn meant(shown: &GroupingKey, keys: Option<&TrueKeys>) -> Meant {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::json;
 

@@ -110,6 +110,7 @@ fn only(service: &str) -> Relabeling {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! How the operator gets in: credentials, prefixes, TLS.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::ensure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,11 +12,11 @@ use crate::world::{Collecting, Folder, Gateway, key};
 /// Of the password `open sesame`.
 const HASH: &str = "$2b$05$lzDRyMz8X54/CODcohxF0.WXq0rrf5oGuA13fDEbYCmZYZJhDEGMK";
 
-pub(crate) fn a_user_and_a_password_get_in_below_a_prefix(program: PathBuf) -> anyhow::Result<()> {
+pub(crate) fn a_user_and_a_password_get_in_below_a_prefix(program: &Path) -> anyhow::Result<()> {
     let folder = Folder::create()?;
     let config = folder.file("web.yaml", &format!("basic_auth_users: {{Aladdin: '{HASH}'}}\n"))?;
     let config = format!("--web.config.file={config}");
-    let mut gateway = Gateway::start(&program, &[&config, "--web.route-prefix=/a/pg"])?;
+    let mut gateway = Gateway::start(program, &[&config, "--web.route-prefix=/a/pg"])?;
     let good = STANDARD.encode("Aladdin:open sesame");
     gateway.authorization = Some(format!("Basic {good}"));
     gateway.push(&key(&[("job", "old")])?)?;
@@ -42,11 +42,11 @@ pub(crate) fn a_user_and_a_password_get_in_below_a_prefix(program: PathBuf) -> a
     Ok(())
 }
 
-pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: PathBuf) -> anyhow::Result<()> {
+pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: &Path) -> anyhow::Result<()> {
     let folder = Folder::create()?;
     let storage = format!("--persistence.file={}", folder.0.join("groups").display());
     // What pushes here speaks no TLS: the groups come from a file.
-    let mut plain = Gateway::start(&program, &[&storage])?;
+    let mut plain = Gateway::start(program, &[&storage])?;
     plain.push(&key(&[("job", "old")])?)?;
     plain.end()?;
 
@@ -54,7 +54,7 @@ pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: Pat
     folder.file("tls.crt", &identity.certificate)?;
     folder.file("tls.key", &identity.key)?;
     let config = folder.file("web.yaml", "tls_server_config: {cert_file: tls.crt, key_file: tls.key}\n")?;
-    let gateway = Gateway::start(&program, &[&storage, &format!("--web.config.file={config}")])?;
+    let gateway = Gateway::start(program, &[&storage, &format!("--web.config.file={config}")])?;
     let port = gateway.address.port();
     for host in ["127.0.0.1", "localhost"] {
         let gateway_spec = json!({"url": format!("https://{host}:{port}"), "auth": {"secretName": "pg"}});

@@ -1,6 +1,6 @@
 //! Which groups go from a Pushgateway, whatever their labels.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ fn spec(gateway: &Gateway) -> Value {
     json!({"gateway": {"url": gateway.url()}, "staleAfter": "1s", "rules": [{"match": {"job": "stays.*"}}]})
 }
 
-pub(crate) fn hostile_labels_are_removed_and_bystanders_stay(program: PathBuf) -> anyhow::Result<()> {
-    let mut gateway = Gateway::start(&program, &[])?;
+pub(crate) fn hostile_labels_are_removed_and_bystanders_stay(program: &Path) -> anyhow::Result<()> {
+    let mut gateway = Gateway::start(program, &[])?;
     let values = [
         "a,b",
         "x=y",
@@ -66,8 +66,8 @@ pub(crate) fn hostile_labels_are_removed_and_bystanders_stay(program: PathBuf) -
     Ok(())
 }
 
-pub(crate) fn no_instance_and_an_empty_one_are_each_removed_by_their_own_key(program: PathBuf) -> anyhow::Result<()> {
-    let mut gateway = Gateway::start(&program, &[])?;
+pub(crate) fn no_instance_and_an_empty_one_are_each_removed_by_their_own_key(program: &Path) -> anyhow::Result<()> {
+    let mut gateway = Gateway::start(program, &[])?;
     let stale: [&[(&str, &str)]; 3] =
         [&[("job", "none")], &[("job", "empty"), ("instance", "")], &[("job", "some"), ("instance", "i")]];
     // Each has a neighbour that a wrong key would hit.
@@ -91,8 +91,8 @@ pub(crate) fn no_instance_and_an_empty_one_are_each_removed_by_their_own_key(pro
     Ok(())
 }
 
-pub(crate) fn a_group_that_was_only_ever_refused_ages_from_its_refusal(program: PathBuf) -> anyhow::Result<()> {
-    let mut gateway = Gateway::start(&program, &[])?;
+pub(crate) fn a_group_that_was_only_ever_refused_ages_from_its_refusal(program: &Path) -> anyhow::Result<()> {
+    let mut gateway = Gateway::start(program, &[])?;
     gateway.push(&key(&[("job", "stays")])?)?;
     let (status, _) = gateway.call("PUT", "/metrics/job/refused", "# TYPE some_metric counter\nsome_metric 1\n")?;
     ensure!(status == 400, "expected a refusal, found {status}");

@@ -39,12 +39,12 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn carry_out(test: fn(std::path::PathBuf) -> anyhow::Result<()>) -> Result<Completion, Failed> {
+fn carry_out(test: fn(&std::path::Path) -> anyhow::Result<()>) -> Result<Completion, Failed> {
     let program = reference::find_or_download();
     let reason = program.as_ref().err().map(|error| format!("there is no reference: {error:#}"));
     if let Some(reason) = parts::excuse(reason)? {
         return Ok(Completion::ignored_with(reason));
     }
-    let carried_out = program.and_then(test).map(|()| Completion::Completed);
+    let carried_out = program.and_then(|program| test(&program)).map(|()| Completion::Completed);
     carried_out.map_err(|error| Failed::from(format!("{error:#}")))
 }

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fmt,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -56,15 +56,15 @@ impl fmt::Display for Outcome {
 /// The last push of each job: its number, and when it was begun.
 type Pushed = Mutex<HashMap<u64, (u64, Instant)>>;
 
-pub(crate) fn few_fresh_groups_are_lost_on_a_classic_gateway(program: PathBuf) -> anyhow::Result<()> {
-    let outcome = race(&Gateway::start(&program, &[])?)?;
+pub(crate) fn few_fresh_groups_are_lost_on_a_classic_gateway(program: &Path) -> anyhow::Result<()> {
+    let outcome = race(&Gateway::start(program, &[])?)?;
     println!("race on a classic gateway: {outcome}");
     // The window is a few milliseconds of the seconds in which a job may push.
     ensure!(outcome.lost * 50 <= outcome.removals, "{outcome}");
     Ok(())
 }
 
-pub(crate) fn no_fresh_group_is_lost_on_a_gateway_of_ours(_: PathBuf) -> anyhow::Result<()> {
+pub(crate) fn no_fresh_group_is_lost_on_a_gateway_of_ours(_: &Path) -> anyhow::Result<()> {
     let outcome = race(&Gateway::start(&binaries::sidegate()?, &["--log.level=info"])?)?;
     println!("race on a gateway of ours: {outcome}");
     ensure!(outcome.lost == 0, "{outcome}");
@@ -73,9 +73,9 @@ pub(crate) fn no_fresh_group_is_lost_on_a_gateway_of_ours(_: PathBuf) -> anyhow:
 
 /// The time from asking for the page to the answer to the removal, with little and with much that is stored. What is
 /// pushed within it is lost if the gateway takes it in after its answer and before the removal.
-pub(crate) fn the_window_of_a_classic_gateway_is_measured(program: PathBuf) -> anyhow::Result<()> {
+pub(crate) fn the_window_of_a_classic_gateway_is_measured(program: &Path) -> anyhow::Result<()> {
     for series in [100, 10_000] {
-        let (whole, after) = window(&program, series)?;
+        let (whole, after) = window(program, series)?;
         println!(
             "window on a classic gateway with {series} series: median {whole:?} from asking for the page to the \
              removal, {after:?} of it after the push times were in"
@@ -123,7 +123,7 @@ fn race(gateway: &Gateway) -> anyhow::Result<Outcome> {
     let removals = || {
         let page = collecting.metrics.page().unwrap_or_default();
         let sums = page.lines().filter(|line| line.starts_with("sidegate_operator_collected_groups_total"));
-        sums.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|sum| sum as u64).sum::<u64>()
+        sums.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
     };
     thread::scope(|scope| {
         let jobs = (0..JOBS).map(|job| {

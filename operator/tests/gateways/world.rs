@@ -143,13 +143,13 @@ impl Collecting {
             groups,
             pods,
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
-            gateways: Gateways::new(api_server(secret)),
+            gateways: Gateways::new(api_server(&secret)),
             port: 1,
             reports: reports.clone(),
             wake,
             clock: Clock::system(),
             metrics: metrics.clone(),
-            events: Events::to(&api_server(json!({}))),
+            events: Events::to(&api_server(&json!({}))),
         };
         let (sender, stop) = stop::channel();
         tokio::spawn(collector.run(Duration::from_millis(20), stop));
@@ -183,7 +183,7 @@ where
     tokio::spawn(async move { writer.fill(events).for_each(|_| async {}).await });
 }
 
-fn api_server(data: Value) -> Client {
+fn api_server(data: &Value) -> Client {
     let secret = json!({"metadata": {"name": "pg"}, "data": data});
     let service = tower::service_fn(move |request: Request<ApiBody>| {
         let found = request.uri().path() == "/api/v1/namespaces/data/secrets/pg";
