@@ -165,6 +165,9 @@ async fn all_used(sandbox: &Sandbox, rights: &[Right], log: &Path) -> anyhow::Re
     ensure!(20 < rights.len(), "expected the chart's rights, found {rights:?}");
     let group =
         |kind: &str| workload::push_group("all", "").replace("interval: 2s", &format!("interval: 2s, kind: {kind}"));
+    // There before its group, which labels it later.
+    sandbox.apply(&workload::opted_in("early"))?;
+    sandbox.pod_ready("early").await?;
     // Each kind of monitor is made, and taken away for the next.
     for kind in ["ServiceMonitor", "PodMonitor", "None"] {
         sandbox.apply(&group(kind))?;
