@@ -208,19 +208,20 @@ impl Cluster {
     /// # Errors
     /// When it cannot be read.
     pub fn page(&self, parts: &Parts, url: &str) -> anyhow::Result<String> {
+        // Its own limit of time makes this wget crash.
         let wget: [&OsStr; 7] = [
+            "timeout".as_ref(),
+            "5".as_ref(),
             parts.busybox().as_ref(),
             "wget".as_ref(),
             "-q".as_ref(),
-            "-T".as_ref(),
-            "5".as_ref(),
             "-O-".as_ref(),
             url.as_ref(),
         ];
         let kubelet = processes::of_cluster(&self.state, "kubelet")?;
         let output = processes::in_network_of(kubelet, &wget).output().context("nsenter")?;
         if !output.status.success() {
-            bail!("{url}: {}", String::from_utf8_lossy(&output.stderr));
+            bail!("{url}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
     }
