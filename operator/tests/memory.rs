@@ -117,7 +117,8 @@ fn api_server(pods: usize) -> Client {
 /// The cache of a watch that has seen so many pods. The watch is over then, and the cache stays.
 async fn watched(pods: usize) -> Cache<Pod> {
     let (cache, writer) = cache();
-    let mut wakes = Box::pin(from_pods(&api_server(pods), &Scope::All, writer));
+    let (groups, _) = cache();
+    let mut wakes = Box::pin(from_pods(&api_server(pods), &Scope::All, &Arc::default(), &groups, writer));
     let known = cache.clone();
     tokio::select! {
         known = known.until_known() => assert!(known),
