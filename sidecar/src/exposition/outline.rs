@@ -1,6 +1,6 @@
 //! What a pushed body is but for its numbers, so that a push that says the same as the one before it need not be read.
 //!
-//! Jobs push the same series again and again, with other numbers. An [`Outline`] is a keyed hash of all that stands
+//! Jobs push the same series again and again, with other numbers. An outline is a keyed hash of all that stands
 //! between the numbers of a body. Where two bodies have one outline they have the same lines, names and labels, and
 //! what was found out about the first is true of the second.
 //!

@@ -34,27 +34,41 @@ pub(super) struct Plain {
 impl FromRequest<AppState> for Plain {
     type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, HttpError> {
+    /// What need not wait is done at once, so that a push that waits holds little more than its body.
+    fn from_request(request: Request, state: &AppState) -> impl Future<Output = Result<Self, HttpError>> + Send {
         let limits = state.settings().bodies;
-        let mut turn = state.shared.load.turn()?;
-        let encoding = encoding(request.headers())?;
-        // Refused by what is announced, before the client has sent it all.
-        if announced(request.headers()).is_some_and(|length| limits.bytes < length) {
-            return Err(LimitError::Body { limit: limits.bytes }.into());
+        let begun = begun(request.headers(), state);
+        let body = request.into_body();
+        async move {
+            let (mut turn, encoding) = begun?;
+            let sent = read(body, &limits, &mut turn).await?;
+            let body = encoding.map_or(Ok(sent.clone()), |encoding| undone(encoding, &sent, &limits))?;
+            Ok(Self { body, turn })
         }
-        let sent = read(request.into_body(), &limits, &mut turn).await?;
-        let Some(encoding) = encoding else {
-            return Ok(Self { body: sent, turn });
-        };
-        let (limit, excess) = limits.decompressed(sent.len());
-        match encoding.undo(&sent, limit) {
-            Ok(plain) => {
-                debug_assert!(plain.len() <= limit, "{encoding} made {} bytes of at most {limit}", plain.len());
-                Ok(Self { body: plain.into(), turn })
-            }
-            Err(Fault::TooLarge) => Err(excess.into()),
-            Err(Fault::Malformed(fault)) => Err(HttpError::Compression { encoding, fault }),
+    }
+}
+
+/// The turn of a push, and how its body is encoded.
+fn begun(headers: &HeaderMap, state: &AppState) -> Result<(Turn, Option<Encoding>), HttpError> {
+    let turn = state.shared.load.turn()?;
+    let encoding = encoding(headers)?;
+    let limit = state.settings().bodies.bytes;
+    // Refused by what is announced, before the client has sent it all.
+    if announced(headers).is_some_and(|length| limit < length) {
+        return Err(LimitError::Body { limit }.into());
+    }
+    Ok((turn, encoding))
+}
+
+fn undone(encoding: Encoding, sent: &[u8], limits: &BodyLimits) -> Result<Bytes, HttpError> {
+    let (limit, excess) = limits.decompressed(sent.len());
+    match encoding.undo(sent, limit) {
+        Ok(plain) => {
+            debug_assert!(plain.len() <= limit, "{encoding} made {} bytes of at most {limit}", plain.len());
+            Ok(plain.into())
         }
+        Err(Fault::TooLarge) => Err(excess.into()),
+        Err(Fault::Malformed(fault)) => Err(HttpError::Compression { encoding, fault }),
     }
 }
 
@@ -84,7 +98,7 @@ async fn read(body: Body, limits: &BodyLimits, turn: &mut Turn) -> Result<Bytes,
         (Poll::Ready(read), _) => read,
         (Poll::Pending, None) => read.await,
         (Poll::Pending, Some(limit)) => {
-            timeout(limit, read).await.unwrap_or(Err(LimitError::SlowBody { limit }.into()))
+            Box::pin(timeout(limit, read)).await.unwrap_or(Err(LimitError::SlowBody { limit }.into()))
         }
     }
 }

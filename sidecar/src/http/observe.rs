@@ -24,11 +24,12 @@ use crate::{
 /// What counts as the protocol in the size of a request, whichever version it is.
 const PROTOCOL: &str = "HTTP/1.1";
 
-pub(super) async fn push(state: State<AppState>, request: Request, next: Next) -> Response {
-    let (State(app), uri) = (state.clone(), request.uri().clone());
+pub(super) async fn push(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
     let (method, size, started) = (method(request.method()), size(&request), Instant::now());
     let client = request.extensions().get().and_then(|ConnectInfo::<Delivery>(delivery)| delivery.peer());
-    let response = count(state, Handler::Push, request, next).await;
+    let response = next.run(request).await;
+    answered(&app, Handler::Push, method, &response);
     app.metrics().push(method, size, started.elapsed());
     if let Some(Reason { refusal: Some(refusal), sentence, .. }) = response.extensions().get() {
         app.metrics().refused(*refusal);
@@ -65,11 +66,15 @@ pub(super) async fn delete(state: State<AppState>, request: Request, next: Next)
 pub(super) async fn count(State(app): State<AppState>, handler: Handler, request: Request, next: Next) -> Response {
     let method = method(request.method());
     let response = next.run(request).await;
+    answered(&app, handler, method, &response);
+    response
+}
+
+fn answered(app: &AppState, handler: Handler, method: &'static str, response: &Response) {
     let status = response.status();
     if status != StatusCode::NOT_FOUND && status != StatusCode::METHOD_NOT_ALLOWED {
         app.metrics().request(status.as_u16(), handler, method);
     }
-    response
 }
 
 /// About how large a request is, as upstream reckons it: what stands before the body, and the body as its length was

@@ -61,7 +61,27 @@ pub(crate) fn sequence(seed: u64) -> Vec<Request> {
     let random = &mut Random::of(seed);
     let mood = random.pick(&MOODS);
     let length = SHORTEST + random.below(LONGEST - SHORTEST + 1);
-    (0..length).map(|_| request(random, mood)).collect()
+    let mut requests: Vec<Request> = Vec::with_capacity(length);
+    while requests.len() < length {
+        let pushes: Vec<&Request> = requests.iter().filter(|request| request.is_push()).collect();
+        let next = match pushes.as_slice() {
+            pushes @ [_, ..] if random.percent(12) => again(random, pushes),
+            _ => request(random, mood),
+        };
+        requests.push(next);
+    }
+    requests
+}
+
+/// A push as a job makes it that runs again: mostly the last one, with other numbers.
+fn again(random: &mut Random, pushes: &[&Request]) -> Request {
+    let back = if random.percent(60) { 0 } else { random.below(pushes.len()) };
+    let mut request = pushes[pushes.len() - 1 - back].clone();
+    // An encoded body is a body of its own.
+    if request.coding == Coding::None && !request.is_protobuf() {
+        request.body = text::renumbered(random, &request.body);
+    }
+    request
 }
 
 fn request(random: &mut Random, mood: Mood) -> Request {

@@ -264,6 +264,23 @@ pub(super) fn body(random: &mut Random, odd: usize) -> Vec<u8> {
     end_lines(lines, b"\n")
 }
 
+/// The same body with other numbers, or what stands where they would.
+pub(super) fn renumbered(random: &mut Random, body: &[u8]) -> Vec<u8> {
+    let mut renumbered = Vec::new();
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let is_comment = line.first() == Some(&b'#');
+        match line.iter().rposition(|byte| *byte == b' ').filter(|_| !is_comment && line.ends_with(b"\n")) {
+            Some(blank) => {
+                renumbered.extend(&line[..=blank]);
+                renumbered.extend(random.pick(&NUMBERS).as_bytes());
+                renumbered.push(b'\n');
+            }
+            None => renumbered.extend(line),
+        }
+    }
+    renumbered
+}
+
 fn end_lines(lines: Vec<String>, end: &[u8]) -> Vec<u8> {
     lines.into_iter().flat_map(|line| [line.as_bytes(), end].concat()).collect()
 }
