@@ -118,7 +118,7 @@ const CONTENT_TYPES: [&str; 3] = [
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
 ];
 
-const HEADERS: [(&str, &[&str]); 13] = [
+const HEADERS: [(&str, &[&str]); 14] = [
     (
         "content-type",
         &[
