@@ -116,16 +116,15 @@ fn api_server(pods: usize) -> Client {
 
 /// The cache of a watch that has seen so many pods. The watch is over then, and the cache stays.
 async fn watched(pods: usize) -> Cache<Pod> {
-    let (cache, writer) = cache();
-    let (groups, _) = cache();
+    let ((cached, writer), (groups, _)) = (cache(), cache());
     let mut wakes = Box::pin(from_pods(&api_server(pods), &Scope::All, &Arc::default(), &groups, writer));
-    let known = cache.clone();
+    let known = cached.clone();
     tokio::select! {
         known = known.until_known() => assert!(known),
         () = async { while wakes.next().await.is_some() {} } => panic!("a watch does not end"),
     }
-    assert_eq!(cache.all().len(), pods);
-    cache
+    assert_eq!(cached.all().len(), pods);
+    cached
 }
 
 /// Resident memory of this process, in bytes.
