@@ -18,7 +18,10 @@ fn check(path: &str, schema: &Value, seen: &mut usize) {
             assert!(!text.contains(word), "{path}: {word} is nothing for a user: {text:?}");
         }
         for word in field.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            assert!(text.contains(&format!("`{word}`")), "{path}: expected a word about `{word}`, found {text:?}");
+            assert!(
+                text.to_lowercase().contains(&format!("`{}`", word.to_lowercase())),
+                "{path}: expected a word about `{word}`, found {text:?}"
+            );
         }
         *seen += 1;
         if !FOREIGN.contains(&path.as_str()) {

@@ -124,7 +124,11 @@ pub struct Relabeling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub replacement: Option<String>,
-    /// What is done, such as `replace`, `keep`, `drop`, `labeldrop`; `replace` if absent.
+    /// What is done, in small letters or as `KeepEqual`. `replace`, if absent: the replacement is written to the target label
+    /// where the expression matches. `keep`, `drop`: the sample or target stays, or goes, where it matches; `keepequal`,
+    /// `dropequal`: where the values equal that of the target label. `hashmod`: the modulus of a hash is written;
+    /// `lowercase`, `uppercase`: the values in such letters are. `labelmap`, `labeldrop`, `labelkeep`: labels whose names match
+    /// are copied, go, or stay alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ACTIONS))]
     pub action: Option<String>,
