@@ -91,15 +91,14 @@ pub(super) fn storage(bench: &mut Bench) -> anyhow::Result<()> {
         bench.report.gaps.push("pushes with storage, since this build has no `--storage.dir`".to_owned());
         return Ok(());
     }
-    for (groups, format, storage) in [
-        (0, Format::Text, Storage::Process),
-        (10_000, Format::Text, Storage::Process),
-        (10_000, Format::Protobuf, Storage::Process),
-        (1_000, Format::Text, Storage::Machine),
-    ] {
-        let line = bench.pushes(groups, format, storage)?;
-        bench.report.pushes.push(line);
+    for format in [Format::Text, Format::Protobuf] {
+        for groups in SIZES {
+            let line = bench.pushes(groups, format, Storage::Process)?;
+            bench.report.pushes.push(line);
+        }
     }
+    let line = bench.pushes(1_000, Format::Text, Storage::Machine)?;
+    bench.report.pushes.push(line);
     Ok(())
 }
 
