@@ -32,7 +32,8 @@ use report::Report;
 use server::Server;
 use wrk::Wrk;
 
-/// Loads ours, a bare server and a real Pushgateway, and prints what they do in Markdown. Takes about six minutes, once all is built.
+/// Loads ours, a bare server and a real Pushgateway, and prints what they do in Markdown. Takes about six
+/// minutes, once all is built.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo gateway-bench", bin_name = "cargo gateway-bench --")]
 pub struct Options {

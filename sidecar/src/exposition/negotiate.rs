@@ -30,7 +30,7 @@ const MESSAGE: &str = "io.prometheus.client.MetricFamily";
 const END: &[u8] = b"# EOF";
 
 /// How the families of a body are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// The text format 0.0.4.
     Text,

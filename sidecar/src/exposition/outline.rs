@@ -12,9 +12,12 @@
 mod protobuf;
 mod text;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use super::family::{Metric, MetricFamily, Value};
+use super::{
+    Format,
+    family::{Metric, MetricFamily, Value},
+};
 
 /// Makes outlines that can be compared: the key of the hash is its own, so that nobody else can find two bodies of one.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +48,11 @@ struct Draft<'a, H> {
 // === impl Outliner ===
 
 impl Outliner {
-    fn draft<'a>(&self, body: &'a [u8]) -> Draft<'a, impl Hasher + use<>> {
-        Draft { body, hash: self.0.build_hasher(), hashed: 0, numbers: Vec::new(), names: Vec::new() }
+    /// Bodies of two formats never have one outline.
+    fn draft<'a>(&self, format: Format, body: &'a [u8]) -> Draft<'a, impl Hasher + use<>> {
+        let mut hash = self.0.build_hasher();
+        format.hash(&mut hash);
+        Draft { body, hash, hashed: 0, numbers: Vec::new(), names: Vec::new() }
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn push(
     let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let outlined = outlined(&state, content_type, &body);
     if let Some(outlined) = &outlined
-        && let Some(verdict) = terms.repeated(&key, outlined).and_then(|it| state.store().repeat(it, clock::now()))
+        && let Some(verdict) = terms.repeated(&key, outlined).and_then(|it| state.store().repeat(&it, clock::now()))
     {
         state.store().settled().await?;
         return answer(verdict, terms, state.settings().is_unchecked);

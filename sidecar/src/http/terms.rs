@@ -74,10 +74,9 @@ impl Terms {
     }
 
     /// The push as a repetition of the one before it, unless it takes place in the past.
-    pub(super) fn repeated(&self, key: &GroupingKey, outlined: &Outlined<'_>) -> Option<Repeat> {
+    pub(super) fn repeated<'a>(&self, key: &'a GroupingKey, outlined: &'a Outlined<'_>) -> Option<Repeat<'a>> {
         let Outlined { outline, numbers, .. } = outlined;
-        let (key, numbers, stale_after) = (key.clone(), numbers.clone(), self.stale_after);
-        self.times.is_none().then_some(Repeat { key, outline: *outline, numbers, stale_after })
+        self.times.is_none().then_some(Repeat { key, outline: *outline, numbers, stale_after: self.stale_after })
     }
 
     pub(super) fn put_on(self, change: Change) -> Change {

@@ -19,14 +19,14 @@ use super::{
 use crate::{clock::UnixSeconds, exposition::text::write_number};
 
 /// A push whose body has the outline of one that was pushed before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Repeat {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeat<'a> {
     /// The group.
-    pub key: GroupingKey,
+    pub key: &'a GroupingKey,
     /// That of the body.
     pub outline: u64,
     /// In the order of the body.
-    pub numbers: Vec<f64>,
+    pub numbers: &'a [f64],
     /// How old the group may grow, where the push says so.
     pub stale_after: Option<Duration>,
 }
@@ -118,19 +118,23 @@ impl Group {
 // === impl Index ===
 
 impl Index {
-    /// `None` where the push has to be read after all.
-    pub(super) fn decide_repeat(
-        &self,
-        (key, outline): (Arc<GroupingKey>, u64),
-        numbers: Numbers,
-        stale_after: Option<Duration>,
-        now: UnixSeconds,
-    ) -> Option<Decision> {
-        let group = self.groups.find(&key)?;
-        let is_same = |known: &&Known| known.outline == outline && known.series == numbers.values.len();
-        let known = group.known.as_ref().filter(is_same)?;
+    /// Whether a push repeats the last one of its group.
+    pub(super) fn repeats(&self, repeat: &Repeat<'_>) -> bool {
+        self.repeated(repeat).is_some()
+    }
+
+    /// `None` where the push has to be read after all. The numbers are those of the push.
+    pub(super) fn decide_repeat(&self, repeat: &Repeat<'_>, numbers: Numbers, now: UnixSeconds) -> Option<Decision> {
+        let (group, known) = self.repeated(repeat)?;
         let times = Times { push_time: group.next_push_time(now), failure_time: group.failure_time };
-        Some(Decision::Repeat { key, numbers: numbers.at(known.places.clone()), times, stale_after })
+        let (key, numbers) = (Arc::clone(&group.key), numbers.at(known.places.clone()));
+        Some(Decision::Repeat { key, numbers, times, stale_after: repeat.stale_after })
+    }
+
+    fn repeated(&self, repeat: &Repeat<'_>) -> Option<(&Group, &Known)> {
+        let group = self.groups.find(repeat.key)?;
+        let is_same = |known: &&Known| known.outline == repeat.outline && known.series == repeat.numbers.len();
+        Some((group, group.known.as_ref().filter(is_same)?))
     }
 
     /// Whether a group has a plain series for each of the numbers, as one has whose push is being repeated.

@@ -89,11 +89,14 @@ impl Store {
     }
 
     /// The same for a push that repeats the one before it; `None` if it does not, and has to be read and submitted.
-    pub fn repeat(&self, repeat: Repeat, now: UnixSeconds) -> Option<Verdict> {
-        let Repeat { key, outline, numbers, stale_after } = repeat;
-        let (key, numbers) = (Arc::new(key), Numbers::new(numbers));
+    pub fn repeat(&self, repeat: &Repeat<'_>, now: UnixSeconds) -> Option<Verdict> {
+        // The numbers of a push that has to be read are not written here, and none are under the lock.
+        if !self.lock().index.repeats(repeat) {
+            return None;
+        }
+        let numbers = Numbers::new(repeat.numbers.to_vec());
         let state = self.lock();
-        let decision = state.index.decide_repeat((key, outline), numbers, stale_after, now)?;
+        let decision = state.index.decide_repeat(repeat, numbers, now)?;
         Some(self.carry_out(state, decision, None, now))
     }
 

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Draft, Hasher, Outlined, Outliner};
+use super::{Draft, Format, Hasher, Outlined, Outliner};
 
 /// Fields of a family.
 const NAME: u64 = 1;
@@ -42,7 +42,7 @@ impl Outliner {
     /// Outlines a body; `None` where it has to be read.
     #[must_use]
     pub fn protobuf<'a>(&self, body: &'a [u8]) -> Option<Outlined<'a>> {
-        let mut draft = self.draft(body);
+        let mut draft = self.draft(Format::Protobuf, body);
         let mut families = Fields { body, at: 0, end: body.len() };
         while families.at < families.end {
             let family = families.delimited()?;

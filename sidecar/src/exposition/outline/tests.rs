@@ -34,6 +34,18 @@ fn bodies_that_differ_in_their_numbers_alone_have_one_outline() {
 }
 
 #[test]
+fn bodies_of_two_formats_have_two_outlines() {
+    let outliner = Outliner::default();
+    let [text, messages] = [Format::Text, Format::Protobuf].map(|format| {
+        let mut draft = outliner.draft(format, b"x 1");
+        draft.number(1.0, 2, 3).unwrap();
+        draft.finish().unwrap().outline
+    });
+    assert_eq!(text, outliner.text(b"x 2").unwrap().outline);
+    assert_ne!(text, messages);
+}
+
+#[test]
 fn what_is_not_plain_has_no_outline() {
     let outliner = Outliner::default();
     for body in

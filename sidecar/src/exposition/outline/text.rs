@@ -6,7 +6,7 @@
 //! *Never:* labels.
 
 use super::{Outlined, Outliner};
-use crate::exposition::text::number::parse_number;
+use crate::exposition::{Format, text::number::parse_number};
 
 // === impl Outliner ===
 
@@ -15,7 +15,7 @@ impl Outliner {
     #[must_use]
     pub fn text<'a>(&self, body: &'a [u8]) -> Option<Outlined<'a>> {
         let text = std::str::from_utf8(body).ok()?;
-        let mut draft = self.draft(body);
+        let mut draft = self.draft(Format::Text, body);
         let mut at = 0;
         while at < text.len() {
             let rest = text.get(at..)?;

@@ -40,9 +40,8 @@ fn push(store: &Store, outliner: &Outliner, step: &Step, now: UnixSeconds) -> Op
     let (key, stale_after) = (key(&group.to_string()), stale_after.map(|hours| Duration::from_hours(hours.into())));
     let outlined = outliner.text(body.as_bytes());
     if let Some(outlined) = &outlined {
-        let (outline, numbers) = (outlined.outline, outlined.numbers.clone());
-        let repeat = Repeat { key: key.clone(), outline, numbers, stale_after };
-        if let Some(verdict) = store.repeat(repeat, now) {
+        let repeat = Repeat { key: &key, outline: outlined.outline, numbers: &outlined.numbers, stale_after };
+        if let Some(verdict) = store.repeat(&repeat, now) {
             return Some((verdict, true));
         }
     }
