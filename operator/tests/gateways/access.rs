@@ -24,7 +24,7 @@ pub(crate) fn a_user_and_a_password_get_in_below_a_prefix(program: &Path) -> any
     let spec = json!({"gateway": gateway_spec, "staleAfter": "1s"});
 
     let wrong = json!({"username": STANDARD.encode("Aladdin"), "password": STANDARD.encode("open wheat")});
-    let collecting = Collecting::start(spec.clone(), wrong)?;
+    let collecting = Collecting::start(spec.clone(), &wrong)?;
     let (reason, message) = collecting.until("a refusal", |report| match &report.gateway {
         Some(GatewayState::Unreachable { reason, message }) => Some((*reason, message.clone())),
         _ => None,
@@ -34,7 +34,7 @@ pub(crate) fn a_user_and_a_password_get_in_below_a_prefix(program: &Path) -> any
     drop(collecting);
 
     let right = json!({"username": STANDARD.encode("Aladdin\n"), "password": STANDARD.encode("open sesame\n")});
-    let collecting = Collecting::start(spec, right)?;
+    let collecting = Collecting::start(spec, &right)?;
     collecting.until("the group to be gone", |report| {
         (report.gateway == Some(GatewayState::Done) && report.groups == 0).then_some(())
     })?;
@@ -63,14 +63,14 @@ pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: &Pa
         // Nobody signed it whom the system trusts, nor did another CA of ours.
         let other = issue(&["localhost".to_owned()], None, Clock::system().now())?.bundle;
         for data in [json!({"token": "eA=="}), json!({"ca.crt": STANDARD.encode(other)})] {
-            let collecting = Collecting::start(spec.clone(), data)?;
+            let collecting = Collecting::start(spec.clone(), &data)?;
             let message = collecting.until("no trust", |report| match &report.gateway {
                 Some(GatewayState::Unreachable { message, .. }) => Some(message.clone()),
                 _ => None,
             })?;
             ensure!(message.contains("TLS: invalid peer certificate"), "{message}");
         }
-        let collecting = Collecting::start(spec, json!({"ca.crt": STANDARD.encode(&identity.bundle)}))?;
+        let collecting = Collecting::start(spec, &json!({"ca.crt": STANDARD.encode(&identity.bundle)}))?;
         let left = u64::from(host == "127.0.0.1");
         collecting.until("the group to be seen, and then gone", |report| {
             (report.gateway == Some(GatewayState::Done) && report.groups == left).then_some(())

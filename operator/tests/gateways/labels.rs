@@ -57,7 +57,7 @@ pub(crate) fn hostile_labels_are_removed_and_bystanders_stay(program: &Path) -> 
         }
     }
     let stays = values.len() as u64;
-    let collecting = Collecting::start(spec(&gateway), json!({}))?;
+    let collecting = Collecting::start(spec(&gateway), &json!({}))?;
     collecting
         .until("only what stays to be left", |report| ((report.groups, report.stale) == (stays, 0)).then_some(()))?;
     let left = gateway.labels()?;
@@ -76,7 +76,7 @@ pub(crate) fn no_instance_and_an_empty_one_are_each_removed_by_their_own_key(pro
     for labels in stale.into_iter().chain(stays) {
         gateway.push(&key(labels)?)?;
     }
-    let collecting = Collecting::start(spec(&gateway), json!({}))?;
+    let collecting = Collecting::start(spec(&gateway), &json!({}))?;
     collecting.until("three groups to be left", |report| ((report.groups, report.stale) == (3, 0)).then_some(()))?;
     let mut left = gateway.labels()?;
     left.sort_by_key(ToString::to_string);
@@ -97,7 +97,7 @@ pub(crate) fn a_group_that_was_only_ever_refused_ages_from_its_refusal(program: 
     let (status, _) = gateway.call("PUT", "/metrics/job/refused", "# TYPE some_metric counter\nsome_metric 1\n")?;
     ensure!(status == 400, "expected a refusal, found {status}");
     ensure!(gateway.page()?.contains("push_time_seconds{instance=\"\",job=\"refused\"} 0\n"));
-    let collecting = Collecting::start(spec(&gateway), json!({}))?;
+    let collecting = Collecting::start(spec(&gateway), &json!({}))?;
     collecting
         .until("the refused group to be gone", |report| ((report.groups, report.stale) == (1, 0)).then_some(()))?;
     ensure!(gateway.labels()? == [json!({"job": "stays"})]);

@@ -119,7 +119,7 @@ fn race(gateway: &Gateway) -> anyhow::Result<Outcome> {
     let (address, pushed, end) = (gateway.address, Pushed::default(), AtomicBool::new(false));
     let (pushes, lost, pages) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let spec = json!({"gateway": {"url": gateway.url()}, "staleAfter": format!("{}ms", LIMIT.as_millis())});
-    let collecting = Collecting::start(spec, json!({}))?;
+    let collecting = Collecting::start(spec, &json!({}))?;
     let removals = || {
         let page = collecting.metrics.page().unwrap_or_default();
         let sums = page.lines().filter(|line| line.starts_with("sidegate_operator_collected_groups_total"));

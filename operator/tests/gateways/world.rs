@@ -126,7 +126,7 @@ impl Gateway {
 
 impl Collecting {
     /// Collects by a spec; the Secret `pg` has some data, in base64.
-    pub(crate) fn start(spec: Value, secret: Value) -> anyhow::Result<Self> {
+    pub(crate) fn start(spec: Value, secret: &Value) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let _inside = runtime.enter();
         let mut group = PushGroup::new("central", serde_json::from_value(spec)?);
@@ -143,7 +143,7 @@ impl Collecting {
             groups,
             pods,
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
-            gateways: Gateways::new(api_server(&secret)),
+            gateways: Gateways::new(api_server(secret)),
             port: 1,
             reports: reports.clone(),
             wake,
