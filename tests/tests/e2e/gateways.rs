@@ -87,11 +87,13 @@ fn open_the_gate(sandbox: &Sandbox) -> anyhow::Result<()> {
     wait::blocking("the gate", STEP, || Ok(sandbox.exec("pushgateway", "gate", ": > /tmp/open").ok().map(drop)))
 }
 
-/// Pushes from a pod, with the password.
-fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> anyhow::Result<()> {
+/// Pushes from a pod, with the password. The reference wants the line ended.
+async fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> anyhow::Result<()> {
     let header = format!("--header 'Authorization: Basic {CREDENTIALS}'");
-    let script = format!("wget -q -O- {header} --post-data '{sample}' http://{address}:9091/metrics/{path}");
-    wait::blocking("the gateway to take a push", STEP, || Ok(sandbox.exec("client", "app", &script).ok().map(drop)))
+    let script = format!("wget -q -O- {header} --post-data '{sample}\n' http://{address}:9091/metrics/{path}");
+    wait::until("the gateway to take a push", STEP, || async { sandbox.exec("client", "app", &script).map(Some) })
+        .await
+        .map(drop)
 }
 
 /// Waits for a reason of the condition `GatewayReachable`; its message.
@@ -131,9 +133,9 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.condition("central", condition::READY, "False").await?;
 
     sandbox.pod_ready("client").await?;
-    push(&sandbox, &address, "job/old", "some_metric 1")?;
-    push(&sandbox, &address, "job/old/instance@base64/=/path@base64/L2EsYg", "some_metric 2")?;
-    push(&sandbox, &address, "job/young", "some_metric 3")?;
+    push(&sandbox, &address, "job/old", "some_metric 1").await?;
+    push(&sandbox, &address, "job/old/instance@base64/=/path@base64/L2EsYg", "some_metric 2").await?;
+    push(&sandbox, &address, "job/young", "some_metric 3").await?;
     sandbox.apply(&secret("open sesame"))?;
     sandbox.condition("central", condition::GATEWAY_REACHABLE, "True").await?;
     sandbox
@@ -172,8 +174,8 @@ async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox)
     let address = address(&sandbox).await?;
     open_the_gate(&sandbox)?;
     sandbox.pod_ready("client").await?;
-    push(&sandbox, &address, "job/nightly", "backup_rows 42")?;
-    push(&sandbox, &address, "job/nightly/instance/one", "backup_rows 43")?;
+    push(&sandbox, &address, "job/nightly", "backup_rows 42").await?;
+    push(&sandbox, &address, "job/nightly/instance/one", "backup_rows 43").await?;
     let prometheus = Prometheus::installed(sandbox.client.clone());
     let expression = format!("sort(backup_rows{{namespace=\"{}\"}})", sandbox.namespace);
     wait::until("both series to be in Prometheus", STEP * 2, || async {
