@@ -19,6 +19,7 @@ mod injection;
 mod labels;
 mod membership;
 mod monitors;
+mod own_cluster;
 mod rights;
 mod workload;
 mod world;

@@ -7,10 +7,7 @@ use crds::{
     status::{condition, reason},
 };
 use e2e::{
-    cluster::Cluster,
     install::{self, SIDEGATE_NAMESPACE},
-    kubectl::Kubectl,
-    parts::Parts,
     sandbox::{STEP, Sandbox},
     wait,
 };
@@ -21,7 +18,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
 
-use crate::workload;
+use crate::{own_cluster::OwnCluster, workload};
 
 crate::world::tests![
     a_pod_that_was_there_before_its_group_becomes_a_member,
@@ -133,39 +130,38 @@ async fn of_two_groups_the_older_has_the_pods_that_both_match(sandbox: Sandbox) 
 async fn without_the_right_to_patch_pods_a_condition_counts_those_that_wait_until_it_is_granted(
     _: Sandbox,
 ) -> anyhow::Result<()> {
-    let parts = Parts::find_or_build()?;
-    let cluster = Cluster::start(&parts).await?;
-    let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
-    install::import_images(&cluster, &parts)?;
+    let own = OwnCluster::start().await?;
     let install = async |right: &str| {
         let images = install::own_images();
         let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
         let right = format!("membership.labelPods={right}");
         values.extend(["collection.interval=2s", "log.level=debug", &right]);
-        install::sidegate(&kubectl, &client, &values).await
+        install::sidegate(&own.kubectl, &own.client, &values).await
     };
     install("false").await?;
-    let sandbox = Sandbox::create("forbidden", kubectl.clone(), client.clone()).await?;
+    let sandbox = Sandbox::create("forbidden", own.kubectl.clone(), own.client.clone()).await?;
     for pod in ["one", "two"] {
         sandbox.apply(&workload::opted_in(pod))?;
         sandbox.pod_ready(pod).await?;
     }
     sandbox.apply(&workload::push_group("late", ""))?;
-    let found = sandbox.condition("late", condition::PODS_ASSIGNED, "False").await?;
-    ensure!(found.reason == reason::PATCH_FORBIDDEN, "{found:?}");
-    ensure!(found.message.starts_with("2 pods that the selector matches have no label"), "{found:?}");
+    let waiting = async |start: &str| {
+        sandbox
+            .group_until("late", start, |group| {
+                let conditions = &group.status.as_ref()?.conditions;
+                let found = conditions.iter().find(|found| found.type_ == condition::PODS_ASSIGNED)?;
+                found.message.starts_with(start).then(|| found.clone())
+            })
+            .await
+    };
+    let found = waiting("2 pods that the selector matches have no label").await?;
+    ensure!(found.status == "False" && found.reason == reason::PATCH_FORBIDDEN, "{found:?}");
     ensure!(found.message.contains("membership.labelPods"), "{found:?}");
     // Replaced, a pod gets its group at admission.
     sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pod", "two", "--wait=true"])?;
     sandbox.apply(&workload::opted_in("two"))?;
     has_label(&sandbox, "two", "late").await?;
-    sandbox
-        .group_until("late", "one pod that waits", |group| {
-            let conditions = &group.status.as_ref()?.conditions;
-            let found = conditions.iter().find(|found| found.type_ == condition::PODS_ASSIGNED)?;
-            found.message.starts_with("1 pod that the selector matches has no label").then_some(())
-        })
-        .await?;
+    waiting("1 pod that the selector matches has no label").await?;
 
     install("true").await?;
     sandbox.condition("late", condition::PODS_ASSIGNED, "True").await?;
