@@ -15,13 +15,13 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod, Service},
 };
-use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
+use kube::{Api, Client, Resource, api::ObjectMeta};
 use protocol::trust::CONFIG_MAP_NAME;
 use serde::de::DeserializeOwned;
 
 use crate::{
     cache::Cache,
-    gc::targets::{group_of, target},
+    gc::targets::{is_in, target},
     monitors::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
@@ -76,8 +76,7 @@ pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup) -> Option<u64> {
     if !pods.is_known() {
         return None;
     }
-    let name = group.namespace().map(|namespace| (namespace, group.name_any()));
-    Some(pods.all().iter().filter(|pod| group_of(pod) == name && target(pod).is_some()).count() as u64)
+    Some(pods.filter(|pod| is_in(pod, group) && target(pod).is_some()).len() as u64)
 }
 
 async fn find<K>(
