@@ -35,7 +35,7 @@ use crate::{
     },
     discovery::Discovery,
     events::Events,
-    gateway::Gateways,
+    gateway::{Gateways, client::REMOVAL_TIMEOUT},
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -66,6 +66,8 @@ const WIND_DOWN: Duration = Duration::from_secs(16);
 
 // A deletion is begun only with so much of the term left.
 const _: () = assert!(TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a deletion may outlast its term");
+const _: () =
+    assert!(REMOVAL_TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a gateway's removal may outlast its term");
 
 /// How many outcomes of a pass may wait for the controller.
 const OUTCOMES: usize = 64;
