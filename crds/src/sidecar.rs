@@ -14,7 +14,10 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{
+    Duration,
+    secret::{EXPECTED_SECRET_NAME, SECRET_NAME},
+};
 pub use limits::Limits;
 use limits::{EXPECTED_SHORT, SHORT};
 
@@ -129,10 +132,7 @@ pub struct SidecarAuth {
     /// Name of a Secret of this namespace. Its key `tokens` has one token a line, or the YAML of a token file, with jobs
     /// and rates. While the Secret is not there, every push is answered 503; a change counts within a minute or two.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = (
-        "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        "expected the name of a Secret, such as push-tokens",
-    ))]
+    #[x_kube(validation = (SECRET_NAME, EXPECTED_SECRET_NAME))]
     pub secret_name: String,
 
     /// Whether reading what was pushed at the push port needs a token, too. The port that is scraped never does: it is
