@@ -208,7 +208,7 @@ impl Outcome {
             // The watch of the kind tells when it appears.
             Self::ApiAbsent => Duration::from_secs(60),
             // The Service of somebody else, which is not watched.
-            Self::ServiceUnfit(_) => Duration::from_secs(8),
+            Self::ServiceUnfit(_) => Duration::from_secs(20),
             // Of others' objects no watch tells that they are gone.
             Self::Foreign(_) => Duration::from_secs(15),
             // When it is tried again is for the failures in a row to say.
