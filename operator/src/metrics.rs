@@ -125,7 +125,7 @@ impl Default for Metrics {
             collection_failures: add(
                 all,
                 "sidegate_operator_collection_failures",
-                "Sidecars that could not be read, or did not delete",
+                "Sidecars and gateways that could not be read, or did not delete",
                 Family::default(),
             ),
             unreadable_samples: add(
