@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use crds::status::condition;
+use crds::status::{condition, reason};
 use e2e::{
     install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
@@ -19,7 +19,7 @@ use kube::{
 
 use crate::{own_cluster::OwnCluster, workload, world};
 
-crate::world::tests![through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes];
+crate::world::tests![through_lost_leaders_a_restarted_api_server_and_a_slow_and_a_silent_etcd_only_what_is_stale_goes];
 
 const OPERATOR: &str = "sidegate-operator";
 const LEASE: &str = "sidegate-operator";
@@ -33,7 +33,7 @@ struct Disturbed {
     sandbox: Sandbox,
 }
 
-async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes(
+async fn through_lost_leaders_a_restarted_api_server_and_a_slow_and_a_silent_etcd_only_what_is_stale_goes(
     _: Sandbox,
 ) -> anyhow::Result<()> {
     let world = Disturbed::start().await?;
@@ -41,6 +41,8 @@ async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what
         world.a_leader_that_is_asked_to_end_releases_the_lease().await.context("a leader that ends")?;
         world.a_leader_killed_in_a_pass_is_followed().await.context("a leader killed in a pass")?;
         world.an_api_server_that_restarts_is_found_again().await.context("a restarted API server")?;
+        world.a_sidecar_that_hangs_is_told_and_looked_at_again().await.context("a sidecar that hangs")?;
+        world.a_slow_etcd_is_borne().await.context("a slow etcd")?;
         world.a_leader_that_cannot_renew_deletes_nothing().await.context("a silent etcd")
     };
     if let Err(error) = outcome.await {
@@ -194,6 +196,46 @@ impl Disturbed {
         // What is new is seen, so the watches are.
         self.sandbox.apply(&workload::push_group("new", "").replace("interval: 2s", "interval: 2s, kind: None"))?;
         self.sandbox.group_ready("new").await
+    }
+
+    async fn a_sidecar_that_hangs_is_told_and_looked_at_again(&self) -> anyhow::Result<()> {
+        let pod = self.sandbox.api::<Pod>().get("app").await?;
+        self.own.cluster.signal_in_pod(&pod, "sidegate", "STOP")?;
+        let told = self.sandbox.condition("all", condition::COLLECTED, "False").await;
+        self.own.cluster.signal_in_pod(&pod, "sidegate", "CONT")?;
+        let told = told?;
+        ensure!(told.reason == reason::PASS_INCOMPLETE, "{told:?}");
+        self.sandbox.condition("all", condition::COLLECTED, "True").await?;
+        self.collects("old-hung").await
+    }
+
+    /// One that answers nothing for two seconds of three, which is well within the times of the election.
+    async fn a_slow_etcd_is_borne(&self) -> anyhow::Result<()> {
+        let (before, _) = self.leader().await?;
+        let (restarts, replicas) = (self.restarts().await?, self.two_replicas().await?);
+        let sidecar = address(&self.sandbox.api::<Pod>().get("app").await?)?;
+        let sidecar = format!("http://{sidecar}:19091/metrics");
+        workload::push(&self.sandbox, "app", "job/old-slow", "some_metric 1")?;
+        let leads = async || {
+            let leading = self.leading(&replicas)?;
+            ensure!(leading == 1, "expected one leader, found {leading}");
+            Ok(())
+        };
+        for _ in 0..8 {
+            self.own.cluster.signal("etcd", "STOP")?;
+            let silent = wait::throughout(Duration::from_secs(2), leads).await;
+            self.own.cluster.signal("etcd", "CONT")?;
+            silent?;
+            wait::throughout(Duration::from_secs(1), leads).await?;
+        }
+        let page = self.own.cluster.page(&self.own.parts, &sidecar)?;
+        ensure!(!page.contains("job=\"old-slow\""), "nothing was collected meanwhile: {page}");
+        ensure!(page.contains("job=\"young\""), "the fresh group is gone: {page}");
+        let (after, _) = self.leader().await?;
+        ensure!(holder(&after) == holder(&before), "expected the leader to stay, found {after:?}");
+        let restarted = self.restarts().await?;
+        ensure!(restarted == restarts, "expected no restart of an operator, found {restarts:?} and {restarted:?}");
+        Ok(())
     }
 
     async fn a_leader_that_cannot_renew_deletes_nothing(&self) -> anyhow::Result<()> {
