@@ -2,7 +2,8 @@
 //! moment in; due visits and reports out.
 //!
 //! Targets that failed at their last visit stand in a row of their own with few places, so that many of them cost the
-//! others nothing. What is known of the targets of a `PushGroup` is told together: first when each was looked at, then
+//! others nothing. A visit keeps its place until it ends, even if its target has gone meanwhile or has moved to another
+//! `PushGroup`; what it found is then nobody's. What is known of the targets of a `PushGroup` is told together: first when each was looked at, then
 //! at most once an interval and only if it changed.
 //!
 //! *Never:* how a visit is made, the API server, the clock.
@@ -51,6 +52,8 @@ pub(super) struct Agenda {
     entries: HashMap<String, Entry>,
     answering: Row,
     failing: Row,
+    /// Of the visit that has begun last.
+    serial: usize,
 }
 
 /// A `PushGroup`.
@@ -86,7 +89,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waits { until: Instant, is_failing: bool },
-    IsVisited { is_failing: bool, again: bool },
+    IsVisited { serial: usize, again: bool },
 }
 
 /// Targets that wait for the same places.
@@ -132,6 +135,7 @@ impl Agenda {
             entries: HashMap::new(),
             answering: Row::of(PLACES),
             failing: Row::of(PLACES_OF_FAILING),
+            serial: 0,
         }
     }
 
@@ -249,7 +253,8 @@ impl Agenda {
             State::Waits { until, is_failing } => {
                 self.row(is_failing).waiting.remove(&(until, id.to_owned()));
             }
-            State::IsVisited { is_failing, .. } => self.row(is_failing).leave(),
+            // The visit keeps its place until it ends.
+            State::IsVisited { .. } => {}
         }
         if let Some(group) = self.groups.get_mut(&entry.group_uid) {
             group.ids.remove(id);
@@ -272,10 +277,14 @@ impl Agenda {
     fn begin(&mut self, id: &str, is_failing: bool) -> Option<Visit> {
         let entry = self.entries.get_mut(id)?;
         let group = self.groups.get(&entry.group_uid)?;
-        entry.state = State::IsVisited { is_failing, again: false };
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        entry.state = State::IsVisited { serial, again: false };
         let row = if is_failing { &mut self.failing } else { &mut self.answering };
         row.taken += 1;
         Some(Visit {
+            serial,
+            is_failing,
             uid: entry.group_uid.clone(),
             group: Arc::clone(&group.group),
             policy: group.policy.as_ref().ok().cloned(),
@@ -292,6 +301,7 @@ impl Agenda {
         went: Went,
         now: Instant,
     ) -> u32 {
+        self.row(visit.is_failing).leave();
         if let Some(group) = self.groups.get_mut(&visit.uid) {
             group.removed.add(&report.removals());
             group.has_news |= 0 < report.collected;
@@ -299,7 +309,11 @@ impl Agenda {
         let freshness = Freshness::of(self.interval, self.entries.len());
         let id = visit.target.id();
         let Some(entry) = self.entries.get_mut(id) else { return 0 };
-        let State::IsVisited { is_failing: was_failing, again } = entry.state else { return 0 };
+        let State::IsVisited { serial, again } = entry.state else { return 0 };
+        if serial != visit.serial {
+            // The target went and came back, and this is not the visit it gets now.
+            return 0;
+        }
         let mut in_a_row = 0;
         let pause = match went {
             Went::Well => {
@@ -331,7 +345,6 @@ impl Agenda {
         entry.known = known;
         let (until, is_failing) = (if again { now } else { now + pause }, entry.failures.is_failing());
         entry.state = State::Waits { until, is_failing };
-        self.row(was_failing).leave();
         self.row(is_failing).waiting.insert((until, id.to_owned()));
         if let Some(group) = self.groups.get_mut(&visit.uid) {
             group.unlooked = group.unlooked.saturating_sub(usize::from(is_first));

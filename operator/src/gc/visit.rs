@@ -42,6 +42,10 @@ pub(super) const FEW: usize = 5;
 /// What is to be done at one target.
 #[derive(Debug)]
 pub(super) struct Visit {
+    /// Another one for each visit.
+    pub(super) serial: usize,
+    /// Whether it has a place of those that failed the last time.
+    pub(super) is_failing: bool,
     /// The UID of the `PushGroup`.
     pub(super) uid: String,
     pub(super) group: Arc<PushGroup>,

@@ -10,9 +10,13 @@ use crate::gc::targets::Target;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 fn group(generation: i64) -> Arc<PushGroup> {
+    group_of("uid", generation)
+}
+
+fn group_of(uid: &str, generation: i64) -> Arc<PushGroup> {
     let object = json!({
         "apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup",
-        "metadata": {"namespace": "data", "name": "nightly", "uid": "uid", "generation": generation},
+        "metadata": {"namespace": "data", "name": "nightly", "uid": uid, "generation": generation},
         "spec": {"selector": {}, "staleAfter": "1h"},
     });
     Arc::new(serde_json::from_value(object).unwrap())
@@ -202,6 +206,37 @@ fn somebody_who_is_gone_during_a_visit_gives_the_place_back() {
     }
     agenda.take_over(vec![(group(1), targets(PLACES))], now);
     assert_eq!(agenda.due(now + SOON).len(), PLACES);
+}
+
+#[test]
+fn a_visit_that_ends_late_is_not_taken_for_its_successor() {
+    let now = Instant::now();
+    let mut agenda = filled(1, now);
+    let old = agenda.due(now).remove(0);
+    let moved = || vec![(group(1), Vec::new()), (group_of("other", 1), targets(1))];
+    agenda.take_over(moved(), now);
+    let new = agenda.due(now).remove(0);
+    assert_eq!((old.uid.as_str(), new.uid.as_str()), ("uid", "other"));
+
+    went(&mut agenda, &old, Went::Well, now);
+    assert!(agenda.due(now + INTERVAL * 2).is_empty(), "it is still being visited");
+    let found = PassReport { groups: 7, ..report() };
+    agenda.ended(&new, &found, Some(Look { at: now, first_staleness: None }), Went::Well, now);
+    let told = agenda.all_news(now, Timestamp::UNIX_EPOCH);
+    let groups = |uid: &str| told.iter().find(|telling| telling.uid == uid).unwrap().report.groups;
+    assert_eq!((groups("uid"), groups("other")), (0, 7));
+    assert_eq!(agenda.answering.taken, 0);
+}
+
+#[test]
+fn targets_that_move_during_their_visits_make_no_more_visits_than_there_are_places() {
+    let now = Instant::now();
+    let mut agenda = filled(PLACES, now);
+    let visits = agenda.due(now);
+    agenda.take_over(vec![(group(1), Vec::new()), (group_of("other", 1), targets(PLACES))], now);
+    assert!(agenda.due(now).is_empty());
+    went(&mut agenda, &visits[0], Went::Gone, now);
+    assert_eq!(agenda.due(now).len(), 1);
 }
 
 #[test]
