@@ -44,8 +44,9 @@ pub(super) const FEW: usize = 5;
 pub(super) struct Visit {
     /// Another one for each visit.
     pub(super) serial: usize,
-    /// Whether it has a place of those that failed the last time.
-    pub(super) is_failing: bool,
+    pub(super) began: Instant,
+    /// Whether it has a place of those that failed or took long the last time.
+    pub(super) is_costly: bool,
     /// The UID of the `PushGroup`.
     pub(super) uid: String,
     pub(super) group: Arc<PushGroup>,

@@ -88,12 +88,32 @@ fn those_that_failed_have_places_of_their_own() {
     let visits = agenda.due(later);
     let is_new = |visit: &&Visit| visit.target.id().trim_start_matches("uid-").parse::<usize>().unwrap() >= PLACES;
     assert_eq!(visits.iter().filter(is_new).count(), PLACES, "none of them waits for those that fail");
-    assert_eq!(visits.len(), PLACES + PLACES_OF_FAILING);
+    assert_eq!(visits.len(), PLACES + PLACES_OF_COSTLY);
     // One that answers again is among the others from then on.
     let failed = visits.iter().find(|visit| !is_new(visit)).unwrap();
     went(&mut agenda, failed, Went::Well, later);
-    assert_eq!((agenda.failing.taken, agenda.answering.taken), (PLACES_OF_FAILING - 1, PLACES));
+    assert_eq!((agenda.costly.taken, agenda.answering.taken), (PLACES_OF_COSTLY - 1, PLACES));
     assert_eq!(agenda.due(later).len(), 1);
+}
+
+#[test]
+fn those_that_take_long_stand_with_those_that_failed_and_are_no_failures() {
+    let start = Instant::now();
+    let mut agenda = filled(PLACES, start);
+    let visits = agenda.due(start);
+    let slow = start + LONG + Duration::from_millis(1);
+    for visit in &visits {
+        went(&mut agenda, visit, Went::Well, slow);
+    }
+    let told = agenda.all_news(slow, Timestamp::UNIX_EPOCH);
+    assert_eq!((told[0].report.targets, told[0].report.failed), (PLACES as u64, 0));
+    let later = start + INTERVAL * 10;
+    let visits = agenda.due(later);
+    assert_eq!((visits.len(), agenda.answering.taken), (PLACES_OF_COSTLY, 0));
+    // One that is quick again is among the others from then on.
+    went(&mut agenda, &visits[0], Went::Well, later + LONG);
+    assert_eq!(agenda.due(later + INTERVAL * 10).len(), 2);
+    assert_eq!((agenda.costly.taken, agenda.answering.taken), (PLACES_OF_COSTLY, 1));
 }
 
 #[test]
