@@ -260,6 +260,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         keys: vec![key.public()],
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),
+        monitor_labels: parts.config.monitor_labels.clone(),
         membership: Attempts::default(),
         overlaps: Overlaps::default(),
         missing: Missing::default(),

@@ -100,6 +100,16 @@ pub struct Args {
     )]
     pub namespaces: Vec<String>,
 
+    /// Labels for every monitor, as `name=value` with commas between them; those of a PushGroup come first.
+    #[arg(
+        long = "monitor.labels",
+        env = "SIDEGATE_OPERATOR_MONITOR_LABELS",
+        value_name = "LABELS",
+        value_delimiter = ',',
+        hide_default_value = true
+    )]
+    pub monitor_labels: Vec<String>,
+
     /// Name of the Lease by which replicas agree on who leads.
     #[arg(
         long = "leader.lease",
@@ -171,7 +181,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 18, "every flag but --help and --version");
+        assert_eq!(seen, 19, "every flag but --help and --version");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! *Never:* clap, sockets, the cluster.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use crate::{
     args::Args,
+    labels::labels,
     leader::{LONGEST_WRITE, Timings},
     scope::Scope,
 };
@@ -27,6 +28,8 @@ pub struct Config {
     pub collection_interval: Duration,
     /// Where it works.
     pub scope: Scope,
+    /// Labels that every monitor has, but where its `PushGroup` has another of the name.
+    pub monitor_labels: BTreeMap<String, String>,
     /// The election.
     pub leader: LeaderConfig,
     /// The log.
@@ -122,6 +125,7 @@ impl Config {
             admin_listen_address,
             collection_interval,
             namespaces,
+            monitor_labels,
             leader_lease,
             leader_identity,
             leader_lease_duration,
@@ -147,6 +151,7 @@ impl Config {
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
             collection_interval: found.interval("--collection.interval", &collection_interval),
             scope: found.scope(&namespaces),
+            monitor_labels: found.labels("--monitor.labels", &monitor_labels),
             leader: LeaderConfig {
                 lease: found.required("--leader.lease", Some(leader_lease)),
                 identity: found.required("--leader.identity", Some(leader_identity)),
@@ -230,6 +235,16 @@ impl Mistakes {
         })
     }
 
+    fn labels(&mut self, flag: &str, pairs: &[String]) -> BTreeMap<String, String> {
+        let pairs = pairs.iter().map(|pair| pair.trim()).filter(|pair| !pair.is_empty());
+        labels(pairs).unwrap_or_else(|pair| {
+            self.0.push(format!(
+                "{flag}: expected labels such as release=stack with commas between them, found {pair:?}"
+            ));
+            BTreeMap::new()
+        })
+    }
+
     fn pull_policy(&mut self, text: String) -> String {
         if !matches!(text.as_str(), "Always" | "IfNotPresent" | "Never") {
             let flag = "--sidecar.image-pull-policy";
@@ -303,6 +318,7 @@ mod tests {
             "--webhook.service=",
             "--collection.interval=0s",
             "--namespaces=data,/etc",
+            "--monitor.labels=release",
             "--leader.lease=",
             "--leader.lease-duration=soon",
             "--log.level=loud",
@@ -317,6 +333,7 @@ mod tests {
              --webhook.service: expected a value, found none\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
              --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
+             --monitor.labels: expected labels such as release=stack with commas between them, found \"release\"\n\
              --leader.lease: expected a value, found none\n\
              --leader.lease-duration: expected a duration of at least 1s, such as 10s or 1m, found \"soon\"\n\
              --log.level: expected debug, info, warn or error, found \"loud\"\n\

@@ -21,7 +21,7 @@ pub mod status;
 pub mod ungrouped;
 pub mod wakes;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crds::PushGroup;
 use futures::{StreamExt as _, stream};
@@ -62,6 +62,7 @@ use crate::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
         monitoring::Monitoring,
+        with_labels,
     },
     retry,
     scope::Scope,
@@ -97,6 +98,8 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// What is known of monitoring in the cluster.
     pub monitoring: Monitoring,
+    /// Labels of every monitor.
+    pub monitor_labels: BTreeMap<String, String>,
     /// What came of labelling pods that were there before their group.
     pub membership: Attempts,
     /// Older groups that have pods which a group matches, too.
@@ -211,6 +214,7 @@ fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
 /// # Cancel safety
 /// Every write is in full or says what it is based on, so that the next reconcile can take up from anywhere.
 async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, ReconcileError> {
+    let group = &with_labels(group, &ctx.monitor_labels);
     let Some(owner) = Owner::of(group) else { return Ok(Action::await_change()) };
     if group.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -311,6 +315,7 @@ impl Context {
             keys: Vec::new(),
             memory: Arc::default(),
             monitoring: Monitoring::default(),
+            monitor_labels: BTreeMap::new(),
             membership: Attempts::default(),
             overlaps: Overlaps::default(),
             missing: Missing::default(),

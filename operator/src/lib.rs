@@ -53,6 +53,7 @@ pub mod gc;
 #[cfg(test)]
 mod golden;
 pub mod injection;
+pub mod labels;
 pub mod leader;
 pub mod listen;
 pub mod metrics;

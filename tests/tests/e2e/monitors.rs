@@ -94,6 +94,9 @@ async fn job_is_seen(sandbox: &Sandbox, pool: &str) -> anyhow::Result<()> {
 async fn a_jobs_push_reaches_prometheus_with_its_job_label_intact(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::push_group("all", ""))?;
     sandbox.group_ready("all").await?;
+    let monitor = monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
+    let everywhere = monitor.metadata.labels.as_ref().and_then(|labels| labels.get("everywhere"));
+    ensure!(everywhere.is_some_and(|value| value == "yes"), "the chart's value is not on {monitor:?}");
     job_is_seen(&sandbox, &format!("serviceMonitor/{}/", sandbox.namespace)).await
 }
 
