@@ -243,14 +243,18 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::NotWanted
         | Outcome::ApiAbsent
         | Outcome::ServiceUnfit(_)
-        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid).min(found.0.good_for()))),
+        | Outcome::Foreign(_) => {
+            // Sooner where somebody touched the objects.
+            let fresh_for = ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST);
+            Ok(Action::requeue(fresh_for.min(found.0.good_for())))
+        }
     }
 }
 
 /// Makes the objects what they should be.
 async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, group: &PushGroup) -> Outcome {
     // Before reading: a change that comes meanwhile is then seen as one.
-    ctx.memory.begin(known, owner.uid);
+    ctx.memory.begin(known, owner.uid, ctx.clock.now());
     let outcome = match make(ctx, owner, group).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),

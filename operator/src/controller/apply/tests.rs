@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use axum::{
@@ -11,8 +14,11 @@ use axum::{
 };
 use crds::{PushGroup, PushGroupStatus};
 use http_body_util::BodyExt as _;
-use jiff::Timestamp;
-use kube::{client::Body, runtime::reflector::ObjectRef};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    client::Body,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -408,12 +414,16 @@ async fn a_group_that_lost_its_selector_loses_its_monitor() {
 
 #[tokio::test]
 async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
+    static LOOKS: AtomicI64 = AtomicI64::new(0);
     let (server, group) = with_group(json!({}));
     server.0.lock().unwrap().knows_monitors = true;
-    let ctx = context(&server);
-    let writes = || server.calls().iter().filter(|call| call.starts_with(&format!("PATCH {GROUP}/status "))).count();
+    // Each look at it is five seconds on.
+    let clock = Clock::from_fn(|| NOW + SignedDuration::from_secs(5 * LOOKS.fetch_add(1, Ordering::Relaxed)));
+    let ctx = Context { clock, ..Context::of_test(&server.client()) };
+    let count = |calls: &[String], what: &str| calls.iter().filter(|call| call.starts_with(what)).count();
+    let write = format!("PATCH {GROUP}/status ");
     crate::controller::reconcile_now(&Arc::new(group), &ctx).await.unwrap();
-    assert_eq!(writes(), 1);
+    assert_eq!(count(&server.calls(), &write), 1);
     let group: PushGroup = serde_json::from_value(server.object(GROUP).unwrap()).unwrap();
     let group = Arc::new(group);
     for _ in 0..3 {
@@ -421,7 +431,21 @@ async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
         ctx.memory.touch(&ObjectRef::from_obj(&*group));
         crate::controller::reconcile_now(&group, &ctx).await.unwrap();
     }
-    assert_eq!(writes(), 0);
+    let calls = server.calls();
+    assert_eq!((count(&calls, &format!("GET {SERVICE} ")), count(&calls, &write)), (3, 0));
+}
+
+#[tokio::test]
+async fn objects_that_were_touched_right_after_an_apply_are_applied_again_in_a_second() {
+    let (server, group) = with_group(json!({}));
+    server.0.lock().unwrap().knows_monitors = true;
+    let (ctx, group) = (context(&server), Arc::new(group));
+    let objects = |calls: Vec<String>| calls.iter().filter(|call| !call.contains(GROUP)).count();
+    crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    assert_ne!(objects(server.calls()), 0);
+    ctx.memory.touch(&ObjectRef::from_obj(&*group));
+    let next = crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    assert_eq!((next, objects(server.calls())), (Action::requeue(Duration::from_secs(1)), 0));
 }
 
 #[tokio::test]
