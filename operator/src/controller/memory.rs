@@ -16,7 +16,10 @@ use crds::PushGroup;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{apply::Outcome, ledger::Ledger};
+use super::{
+    apply::Outcome,
+    ledger::{Ending, Ledger},
+};
 use crate::retry;
 
 /// How many applies in a row that a touch brought about come a second apart; from then on the pause between them grows.
@@ -25,6 +28,9 @@ const QUICK: u32 = 30;
 
 /// Without an apply for so long, a touch is the first of a row. Longer than any pause in a row.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// How many pods that ended are remembered one by one, of all groups together: as many as there may be, and some.
+const MOST_PODS: usize = 16_384;
 
 /// What is remembered of all groups.
 #[derive(Debug, Default)]
@@ -145,6 +151,22 @@ impl Memory {
     /// Works on the account of collected groups.
     pub fn ledger<T>(&self, group: &ObjectRef<PushGroup>, work: impl FnOnce(&mut Ledger) -> T) -> T {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
+    }
+
+    /// A pod of a group shows its last word. Every replica hears it, and only the one that leads is told that a group is
+    /// gone: so a group that is new here takes the place of those that `exists` does not know, and of all pods that are
+    /// remembered there is a limit, at which the group with the most gives way.
+    pub fn ended(&self, group: &ObjectRef<PushGroup>, ending: Ending, exists: impl Fn(&ObjectRef<PushGroup>) -> bool) {
+        let mut entries = self.entries();
+        if !entries.contains_key(group) {
+            entries.retain(|known, _| exists(known));
+        }
+        entries.entry(group.clone()).or_default().ledger.ended(ending);
+        if MOST_PODS < entries.values().map(|entry| entry.ledger.remembered()).sum()
+            && let Some(most) = entries.values_mut().max_by_key(|entry| entry.ledger.remembered())
+        {
+            most.ledger.give_way();
+        }
     }
 
     /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
@@ -279,6 +301,36 @@ mod tests {
         memory.begin(&group(), "other", at(101));
         assert!(!memory.ledger(&group(), |ledger| ledger.has_unwritten()));
         assert_eq!(memory.last_outcome(&group()), None);
+    }
+
+    fn ending(n: usize) -> Ending {
+        Ending { pod: n.to_string(), uid: n.to_string(), groups: 1, finished: at(i64::try_from(n).unwrap()) }
+    }
+
+    #[test]
+    fn pods_that_ended_are_remembered_up_to_a_limit_for_all_groups_together() {
+        let memory = Memory::default();
+        let group = |n: usize| ObjectRef::new(&format!("group-{n}")).within("data");
+        memory.ended(&group(100), ending(0), |_| true);
+        for n in 0..2 * MOST_PODS {
+            memory.ended(&group(n % 10), ending(n), |_| true);
+        }
+        let remembered = |n| memory.ledger(&group(n), |ledger| ledger.remembered());
+        assert_eq!((0..10).map(remembered).sum::<usize>() + remembered(100), MOST_PODS);
+        assert_eq!(remembered(100), 1, "it has the fewest");
+    }
+
+    #[test]
+    fn what_pods_say_of_groups_that_are_gone_is_dropped() {
+        let memory = Memory::default();
+        let absent = |n: usize| ObjectRef::new(&format!("absent-{n}")).within("data");
+        memory.ended(&group(), ending(1), |known| *known == group());
+        for n in 0..100 {
+            memory.ended(&absent(n), ending(n), |known| *known == group());
+        }
+        let known: Vec<_> = memory.entries().keys().map(|known| known.name.clone()).collect();
+        assert_eq!(known.len(), 2, "{known:?}");
+        assert_eq!(memory.ledger(&group(), |ledger| ledger.remembered()), 1);
     }
 
     #[test]

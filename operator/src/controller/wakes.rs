@@ -76,7 +76,7 @@ pub fn from_pods(
         if let Some(pod) = &pod
             && let (Some(group), Some(ending)) = (labelled_group(pod), Ending::of(pod))
         {
-            memory.ledger(&group, |ledger| ledger.ended(ending));
+            memory.ended(&group, ending, |one| !groups.is_known() || groups.get(one).is_some());
         }
         future::ready(pod.and_then(|pod| group_of_pod(&pod, &groups)))
     })
