@@ -132,6 +132,7 @@ pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<Obj
     let ended = Controller::for_stream(stream::pending(), ctx.groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes.listen())
+        .reconcile_on(overlap::from_groups(&ctx))
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, "servicemonitors"))
         .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, "podmonitors"))
