@@ -45,6 +45,8 @@ struct Insides {
     /// A field that the CRDs do not have.
     lacks: Option<&'static str>,
     refuses_objects: bool,
+    /// What somebody makes right before the next object is created, and where.
+    made_before: Option<(&'static str, Value)>,
     /// Answers that are lost after the work is done.
     lose: usize,
     version: u64,
@@ -88,6 +90,11 @@ impl FakeServer {
         if path.contains("monitoring.coreos.com") && !api.knows_monitors {
             return (404, json!("404 page not found"));
         }
+        let mut body = body;
+        if let Some(field) = api.lacks.filter(|_| *method == Method::POST) {
+            // It leaves out what it does not know.
+            body.get_mut("spec").and_then(Value::as_object_mut).map(|spec| spec.remove(field));
+        }
         if let Some(field) = api.lacks.filter(|field| body.to_string().contains(field)) {
             let message = format!("failed to create typed patch object: .spec.{field}: field not declared in schema");
             return (500, json!({"kind": "Status", "status": "Failure", "message": message, "code": 500}));
@@ -101,6 +108,19 @@ impl FakeServer {
             let gone = api.objects.remove(&key);
             return gone.map_or((404, not_found), |_| (200, json!({"kind": "Status", "status": "Success"})));
         }
+        let key = if *method == Method::POST && !path.contains("events.k8s.io") {
+            let key = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            if let Some((path, object)) = api.made_before.take_if(|(path, _)| key == *path) {
+                api.objects.insert(path.to_owned(), object);
+            }
+            if api.objects.contains_key(&key) {
+                return (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409}));
+            }
+            key
+        } else {
+            key
+        };
+        let is_new = !api.objects.contains_key(&key);
         let known = api.objects.get(&key).cloned().unwrap_or_else(|| json!({"metadata": {}}));
         let based_on = body.pointer("/metadata/resourceVersion");
         if based_on.is_some() && based_on != known.pointer("/metadata/resourceVersion") {
@@ -110,6 +130,9 @@ impl FakeServer {
         let mut object = known;
         merge(&mut object, body);
         object["metadata"]["resourceVersion"] = json!(api.version.to_string());
+        if is_new {
+            object["metadata"]["uid"] = json!(format!("made-{}", api.version));
+        }
         api.objects.insert(key, object.clone());
         if 0 < api.lose {
             api.lose -= 1;
@@ -148,6 +171,11 @@ const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/se
 const POD_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/podmonitors/sidegate-nightly";
 const TRUST: &str = "/api/v1/namespaces/data/configmaps/sidegate-trust";
 
+/// The path of the kind of an object, where one is made.
+fn kind(path: &str) -> &str {
+    path.rsplit_once('/').unwrap().0
+}
+
 async fn sync(server: &FakeServer, group: &PushGroup) -> Outcome {
     let (client, owner) = (server.client(), Owner::of(group).unwrap());
     let existing = observe(&client, &owner).await.unwrap();
@@ -168,9 +196,12 @@ async fn a_plan_is_applied_in_order_each_by_its_manager() {
             format!("GET {SERVICE} -"),
             format!("GET {SERVICE_MONITOR} -"),
             format!("GET {POD_MONITOR} -"),
-            format!("PATCH {TRUST} sidegate-trust%2Fnightly"),
-            format!("PATCH {SERVICE} sidegate-monitors"),
-            format!("PATCH {SERVICE_MONITOR} sidegate-monitors"),
+            format!("POST {} sidegate-trust%2Fnightly", kind(TRUST)),
+            format!("PATCH {TRUST} sidegate-trust%2Fnightly force"),
+            format!("POST {} sidegate-monitors", kind(SERVICE)),
+            format!("PATCH {SERVICE} sidegate-monitors force"),
+            format!("POST {} sidegate-monitors", kind(SERVICE_MONITOR)),
+            format!("PATCH {SERVICE_MONITOR} sidegate-monitors force"),
         ]
     );
     let monitor = server.object(SERVICE_MONITOR).unwrap();
@@ -213,20 +244,42 @@ async fn a_foreign_config_map_is_not_overwritten_and_hinders_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_what_is_ours_already_is_applied_by_force() {
+async fn what_somebody_makes_at_the_same_moment_is_left_alone() {
+    for (path, name) in [(TRUST, "ConfigMap sidegate-trust"), (SERVICE, "Service sidegate-nightly")] {
+        let server = FakeServer::default();
+        server.0.lock().unwrap().knows_monitors = true;
+        // Nothing of it is what we want otherwise.
+        let theirs = json!({"metadata": {"name": "theirs", "uid": "1"}, "data": {"mine": "yes"}});
+        server.0.lock().unwrap().made_before = Some((path, theirs.clone()));
+        assert_eq!(sync(&server, &group()).await, Outcome::Foreign(name.to_owned()));
+        assert_eq!(server.object(path), Some(theirs));
+    }
+}
+
+#[tokio::test]
+async fn a_config_map_that_another_group_makes_at_the_same_moment_is_taken_over() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    let labels = json!({"app.kubernetes.io/managed-by": "sidegate-operator"});
+    let of_another = json!({"metadata": {"name": "sidegate-trust", "uid": "1", "labels": labels}});
+    server.0.lock().unwrap().made_before = Some((TRUST, of_another));
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    let owners = &server.object(TRUST).unwrap()["metadata"]["ownerReferences"];
+    assert_eq!(owners[0]["name"], "nightly");
+}
+
+#[tokio::test]
+async fn what_is_there_is_applied_by_its_uid_and_by_force_and_not_made_again() {
     let server = FakeServer::default();
     server.0.lock().unwrap().knows_monitors = true;
     sync(&server, &group()).await;
-    let forced = || server.calls().into_iter().filter(|call| call.contains("force")).count();
-    assert_eq!(forced(), 0);
-    for path in [TRUST, SERVICE, SERVICE_MONITOR] {
-        let mut object = server.object(path).unwrap();
-        object["metadata"]["uid"] = json!("7");
-        server.put(path, object);
-    }
+    let uid = server.object(SERVICE).unwrap()["metadata"]["uid"].clone();
+    server.calls();
     sync(&server, &group()).await;
-    assert_eq!(forced(), 3);
-    assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], "7");
+    let calls = server.calls();
+    assert_eq!(calls.iter().filter(|call| call.contains("force")).count(), 3);
+    assert!(!calls.iter().any(|call| call.starts_with("POST")), "{calls:?}");
+    assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], uid);
 }
 
 #[tokio::test]
