@@ -2,8 +2,8 @@
 //!
 //! What is there is applied by its UID and by force, so that drift is repaired. What is not there is created first, which
 //! an apply would do as well, but also merge what we want into an object that somebody made at the same moment: whose
-//! that is is looked at then. Fields of a monitor's spec that
-//! others added are taken out: an apply leaves them alone, and each of them changes what is scraped.
+//! that is is looked at then. What others added is taken out, for an apply leaves it alone: fields of a monitor's spec,
+//! labels, ports of the Service, each of which changes what is scraped, and what the ConfigMap holds besides.
 //!
 //! *Never:* why.
 
@@ -14,7 +14,7 @@ use crds::{
     scrape::DiscoveryRole,
 };
 use jiff::Timestamp;
-use json_patch::{PatchOperation, RemoveOperation, jsonptr::PointerBuf};
+use json_patch::{PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Service},
@@ -35,6 +35,21 @@ use crate::monitors::{
     api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
     undeclared::Undeclared,
 };
+
+/// Labels, by which Prometheuses and monitors choose.
+const LABELS: &[&str] = &["metadata", "labels"];
+
+/// What a monitor says.
+const SPEC: &[&str] = &["spec"];
+
+/// What a ConfigMap holds.
+const DATA: &[&str] = &["data"];
+
+/// What else it holds.
+const BINARY_DATA: &[&str] = &["binaryData"];
+
+/// The ports of a Service.
+const PORTS: &str = "/spec/ports";
 
 /// What applying needs.
 #[derive(Clone, Copy)]
@@ -83,10 +98,10 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
         let placed = match desired {
             Desired::ConfigMap(object) => {
                 let manager = format!("{TRUST_MANAGER}/{}", owner.name);
-                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust).await.map(Placed::of_any_kind)
+                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust).await
             }
             Desired::Service(object) => {
-                place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await.map(Placed::of_any_kind)
+                place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await
             }
             Desired::ServiceMonitor(object) => {
                 let placed = place_monitor::<ServiceMonitor>(with, owner, object).await;
@@ -140,12 +155,23 @@ async fn place<K>(
     manager: &str,
     object: &K,
     whose: Whose,
-) -> Result<Placed<DynamicObject>, kube::Error>
+) -> Result<Placed<()>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
 {
     let Some(uid) = make(client, owner, manager, object, whose).await? else { return Ok(Placed::Foreign) };
-    patch(client, owner, manager, object, &uid).await.map(Placed::Applied)
+    let wanted = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+    let live = match patch(client, owner, manager, object, &uid).await {
+        // The name of a port is taken by another: somebody gave ours another number.
+        Err(kube::Error::Api(status)) if status.code == 422 && wanted.pointer(PORTS).is_some() => {
+            change::<K>(client, owner, manager, &wanted, replace_ports(wanted.pointer(PORTS))).await?;
+            patch(client, owner, manager, object, &uid).await?
+        }
+        live => live?,
+    };
+    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
+    change::<K>(client, owner, manager, &live, additions(&wanted, &live, &[LABELS, DATA, BINARY_DATA])).await?;
+    Ok(Placed::Applied(()))
 }
 
 /// Applies as much of a monitor as its CRD has.
@@ -179,13 +205,9 @@ where
         }
     };
     let wanted = serde_json::to_value(&monitor).map_err(kube::Error::SerdeError)?;
-    let added = fields_added(&wanted, &live.data);
-    if !added.0.is_empty() {
-        let name = monitor.meta().name.clone().unwrap_or_default();
-        tracing::info!(kind = %kind, namespace = owner.namespace, name, %added, "takes out what others added to a monitor");
-        let params = PatchParams { field_manager: Some(MONITORS_MANAGER.to_owned()), ..PatchParams::default() };
-        objects::<K>(with.client, owner).patch(&name, &params, &Patch::<()>::Json(added)).await?;
-    }
+    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
+    let additions = additions(&wanted, &live, &[LABELS, SPEC]);
+    change::<K>(with.client, owner, MONITORS_MANAGER, &live, additions).await?;
     Ok(Placed::Applied(monitor))
 }
 
@@ -238,6 +260,28 @@ where
     objects::<K>(client, owner).patch(&name, &params, &Patch::Apply(&object)).await
 }
 
+/// Changes an object that was just applied, if there is anything to change.
+async fn change<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    object: &Value,
+    changes: Vec<PatchOperation>,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let changes = json_patch::Patch(changes);
+    let kind = K::kind(&());
+    tracing::info!(kind = %kind, namespace = owner.namespace, name, %changes, "takes out what others added to an object");
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    objects::<K>(client, owner).patch(name, &params, &Patch::<()>::Json(changes)).await.map(drop)
+}
+
 /// The objects of a kind as they are, with fields that our own types do not have.
 fn objects<K>(client: &Client, owner: &Owner<'_>) -> Api<DynamicObject>
 where
@@ -246,13 +290,36 @@ where
     Api::namespaced_with(client.clone(), owner.namespace, &ApiResource::erase::<K>(&()))
 }
 
-/// What takes out of a spec the fields that are not wanted.
-fn fields_added(wanted: &Value, live: &Value) -> json_patch::Patch {
-    let spec = |object: &Value| object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
-    let wanted = spec(wanted);
-    let added = spec(live).into_iter().map(|(field, _)| field).filter(|field| !wanted.contains_key(field));
-    let remove = |field: String| RemoveOperation { path: PointerBuf::from_tokens(["spec", field.as_str()]) };
-    json_patch::Patch(added.map(|field| PatchOperation::Remove(remove(field))).collect())
+/// What takes out of an object what is not wanted: members of some of its maps, and ports.
+fn additions(wanted: &Value, live: &Value, maps: &[&[&str]]) -> Vec<PatchOperation> {
+    let mut changes = Vec::new();
+    for map in maps {
+        let members = |object: &Value| {
+            let map = map.iter().try_fold(object, |inner, member| inner.get(member));
+            map.and_then(Value::as_object).cloned().unwrap_or_default()
+        };
+        let wanted = members(wanted);
+        let added = members(live).into_iter().map(|(member, _)| member).filter(|member| !wanted.contains_key(member));
+        changes.extend(added.map(|member| {
+            let path = PointerBuf::from_tokens(map.iter().copied().chain([member.as_str()]));
+            PatchOperation::Remove(RemoveOperation { path })
+        }));
+    }
+    let number = |port: &Value| (port.get("port").cloned(), port.get("protocol").cloned());
+    if let (Some(Value::Array(wanted)), Some(Value::Array(live))) = (wanted.pointer(PORTS), live.pointer(PORTS)) {
+        let is_wanted = |port: &&Value| wanted.iter().any(|one| number(one) == number(port));
+        let kept: Vec<_> = live.iter().filter(is_wanted).cloned().collect();
+        if kept.len() < live.len() {
+            changes.extend(replace_ports(Some(&Value::Array(kept))));
+        }
+    }
+    changes
+}
+
+fn replace_ports(ports: Option<&Value>) -> Vec<PatchOperation> {
+    let value = ports.cloned().unwrap_or_default();
+    let path = PointerBuf::from_tokens(["spec", "ports"]);
+    vec![PatchOperation::Replace(ReplaceOperation { path, value })]
 }
 
 async fn remove<K>(client: &Client, owner: &Owner<'_>, name: &str, uid: String) -> Result<(), kube::Error>

@@ -1,7 +1,7 @@
 //! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -128,7 +128,16 @@ impl FakeServer {
         }
         api.version += 1;
         let mut object = known;
-        merge(&mut object, body);
+        if body.is_array() {
+            json_patch::patch(&mut object, &serde_json::from_value::<json_patch::Patch>(body).unwrap()).unwrap();
+        } else {
+            merge(&mut object, body);
+        }
+        let ports = object["spec"]["ports"].as_array().cloned().unwrap_or_default();
+        let names: BTreeSet<_> = ports.iter().map(|port| port["name"].as_str()).collect();
+        if names.len() < ports.len() {
+            return (422, json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422}));
+        }
         object["metadata"]["resourceVersion"] = json!(api.version.to_string());
         if is_new {
             object["metadata"]["uid"] = json!(format!("made-{}", api.version));
@@ -156,6 +165,11 @@ impl FakeServer {
 
 fn merge(object: &mut Value, patch: Value) {
     match (object, patch) {
+        // Of all lists, that of ports is one that an apply merges.
+        (Value::Array(ports), Value::Array(patch)) if ports.iter().chain(&patch).all(|port| port["port"].is_u64()) => {
+            ports.retain(|port| patch.iter().all(|one| one["port"] != port["port"]));
+            ports.extend(patch);
+        }
         (Value::Object(object), Value::Object(patch)) => {
             for (member, value) in patch {
                 merge(object.entry(member).or_insert(Value::Null), value);
@@ -307,9 +321,49 @@ async fn what_the_crd_does_not_have_is_left_out_and_remembered() {
 fn what_others_added_to_a_spec_is_taken_out() {
     let wanted = json!({"spec": {"endpoints": [], "sampleLimit": 5}});
     let live = json!({"spec": {"endpoints": [1], "sampleLimit": 6, "jobLabel": "x", "a/b": 1}});
-    let patch = serde_json::to_value(fields_added(&wanted, &live)).unwrap();
+    let patch = serde_json::to_value(additions(&wanted, &live, &[LABELS, SPEC])).unwrap();
     assert_eq!(patch, json!([{"op": "remove", "path": "/spec/a~1b"}, {"op": "remove", "path": "/spec/jobLabel"}]));
-    assert!(fields_added(&wanted, &wanted).0.is_empty());
+    assert!(additions(&wanted, &wanted, &[LABELS, SPEC]).is_empty());
+}
+
+#[tokio::test]
+async fn what_others_added_to_an_object_is_taken_out() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    sync(&server, &group()).await;
+    let objects = || {
+        [TRUST, SERVICE, SERVICE_MONITOR].map(|path| {
+            let mut object = server.object(path).unwrap();
+            object["metadata"]["resourceVersion"] = Value::Null;
+            // Empty is as good as none.
+            object["binaryData"] = json!(object["binaryData"].as_object().is_some_and(|data| !data.is_empty()));
+            object
+        })
+    };
+    let before = objects();
+    let port = |name: &str, port: u16| json!({"name": name, "port": port, "protocol": "TCP"});
+    let name = before[1]["spec"]["ports"][0]["name"].as_str().unwrap().to_owned();
+    for (path, change) in [
+        (TRUST, json!({"data": {"more": "keys"}})),
+        (TRUST, json!({"binaryData": {"other": "AA=="}})),
+        (TRUST, json!({"metadata": {"labels": {"their/own": "label"}}})),
+        (SERVICE, json!({"spec": {"ports": [port("other", 80)]}})),
+        (SERVICE, json!({"metadata": {"labels": {"job": "nightly"}}})),
+        (SERVICE_MONITOR, json!({"metadata": {"labels": {"prometheus": "other"}}})),
+    ] {
+        let mut object = server.object(path).unwrap();
+        merge(&mut object, change.clone());
+        server.put(path, object);
+        assert_ne!(objects(), before, "{change}");
+        assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+        assert_eq!(objects(), before, "{change}");
+    }
+    // Our port has another number, and its name.
+    let mut object = server.object(SERVICE).unwrap();
+    object["spec"]["ports"] = json!([port(&name, 80)]);
+    server.put(SERVICE, object);
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    assert_eq!(objects(), before);
 }
 
 #[tokio::test]
