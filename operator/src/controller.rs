@@ -135,6 +135,7 @@ pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<Obj
     let ended = Controller::for_stream(stream::pending(), ctx.groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes.listen())
+        .reconcile_on(overlap::from_groups(&ctx))
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, "servicemonitors"))
         .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, "podmonitors"))
@@ -247,14 +248,18 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::NotWanted
         | Outcome::ApiAbsent
         | Outcome::ServiceUnfit(_)
-        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid).min(found.0.good_for()))),
+        | Outcome::Foreign(_) => {
+            // Sooner where somebody touched the objects.
+            let fresh_for = ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST);
+            Ok(Action::requeue(fresh_for.min(found.0.good_for())))
+        }
     }
 }
 
 /// Makes the objects what they should be.
 async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, group: &PushGroup) -> Outcome {
     // Before reading: a change that comes meanwhile is then seen as one.
-    ctx.memory.begin(known, owner.uid);
+    ctx.memory.begin(known, owner.uid, ctx.clock.now());
     let outcome = match make(ctx, owner, group).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),

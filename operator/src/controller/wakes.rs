@@ -81,7 +81,7 @@ pub fn from_pods(
         if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = &event
             && let (Some(group), Some(ending)) = (labelled_group(pod), Ending::of(pod))
         {
-            memory.ledger(&group, |ledger| ledger.ended(ending));
+            memory.ended(&group, ending, |one| !groups.is_known() || groups.get(one).is_some());
         }
         stream::iter(touched(event, &groups, |pod| group_of_pod(pod, &groups)))
     })
