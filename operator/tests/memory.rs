@@ -85,7 +85,7 @@ fn pod(has_group: bool) -> Value {
         },
     });
     if !has_group {
-        let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
+        let labels = pod.pointer_mut("/metadata/labels").unwrap().as_object_mut().unwrap();
         labels.remove("sidegate.dev/pushgroup");
         labels.extend((0..15).map(|n| (format!("company.example/label-{n}"), json!("a value of some length"))));
     }
