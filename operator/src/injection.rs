@@ -13,9 +13,13 @@
 pub mod arguments;
 pub mod container;
 pub mod decide;
+pub mod environment;
 pub mod groups;
 pub mod inject;
+pub mod limit_range;
+pub mod malformed;
 pub mod patch;
 pub mod pod;
+pub mod quantity;
 pub mod volumes;
 pub mod webhook;

@@ -15,7 +15,11 @@ use kube::{
 use protocol::endpoints::{PUSH_PORT, SCRAPE_PORT};
 use serde_json::Value;
 
-use super::pod::{RawPod, text};
+use super::{
+    limit_range::NoRoom,
+    malformed::Malformed,
+    pod::{RawPod, text},
+};
 
 /// The longest value of the annotation that a warning repeats.
 const SHOWN: usize = 40;
@@ -72,6 +76,10 @@ pub enum Skip {
         /// The port.
         port: u16,
     },
+    /// The namespace's bounds leave too little.
+    NoRoom(NoRoom),
+    /// Something of ours would go where it does not fit.
+    Malformed(Malformed),
 }
 
 /// Reads what a pod asks for.
@@ -194,6 +202,8 @@ impl Skip {
             Self::Windows => "windows",
             Self::ExistingPushgateway { .. } => "existing_pushgateway",
             Self::PortTaken { .. } => "port_taken",
+            Self::NoRoom(_) => "no_room",
+            Self::Malformed(_) => "malformed",
         }
     }
 
@@ -213,6 +223,8 @@ impl Skip {
             Self::PortTaken { container, port } => {
                 format!("container {container} declares port {port}, which the sidecar needs")
             }
+            Self::NoRoom(no_room) => no_room.to_string(),
+            Self::Malformed(malformed) => malformed.to_string(),
         };
         Some(format!("sidegate: no sidecar: {why}"))
     }

@@ -7,15 +7,20 @@
 
 use std::sync::Arc;
 
-use crds::{PushGroup, PushGroupSpec};
+use crds::{PushGroup, PushGroupSpec, names::SIDECAR_HASH};
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::ResourceExt;
+
+use protocol::endpoints::PUSH_PORT;
+use serde_json::json;
 
 use super::{
     arguments,
     container::{self, Circumstances},
     decide::{self, Pick, Reason, Skip, Wish},
+    environment::{AppSide, Environment},
+    limit_range::{self, NoRoom, PodSum},
     patch::{self, Insertion},
     pod::RawPod,
     volumes,
@@ -94,9 +99,16 @@ pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, ser
         (Pick::Matching, Some(_)) => "selected",
         (Pick::Matching, None) => "no_group",
     };
-    let insertion = insertion(around.image, pick, group.as_deref(), pod)?;
+    let insertion = match insertion(around, pick, group.as_deref(), pod, &mut warnings)? {
+        Ok(insertion) => insertion,
+        Err(no_room) => return Ok(Outcome::Skipped(Skip::NoRoom(no_room))),
+    };
+    let patch = match patch::build(pod, &insertion) {
+        Ok(patch) => patch,
+        Err(malformed) => return Ok(Outcome::Skipped(Skip::Malformed(malformed))),
+    };
     Ok(Outcome::Injected(Injected {
-        patch: patch::build(pod, &insertion),
+        patch,
         group: insertion.group,
         group_is_known: group.is_some(),
         reason,
@@ -105,34 +117,45 @@ pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, ser
 }
 
 fn insertion(
-    image: &SidecarImage,
+    around: &Surroundings<'_>,
     pick: Pick,
     group: Option<&PushGroup>,
     pod: RawPod<'_>,
-) -> Result<Insertion, serde_json::Error> {
+    warnings: &mut Vec<String>,
+) -> Result<Result<Insertion, NoRoom>, serde_json::Error> {
     let unknown = PushGroupSpec::default();
     let spec = group.map_or(&unknown, |group| &group.spec);
-    let circumstances = Circumstances {
-        active_deadline_seconds: pod.active_deadline_seconds(),
-        guaranteed: pod.is_guaranteed(),
-        cpu_limited: pod.is_cpu_limited(),
-        pod_level_resources: pod.has_pod_level_resources(),
-    };
+    let circumstances = Circumstances::of(pod, PUSH_PORT);
     let hold_open = arguments::hold_open_seconds(&spec.sidecar, &spec.scrape);
+    let mut container = container::build(around.image, &spec.sidecar, hold_open, circumstances);
+    if let Some(wanted) = &container.resources {
+        let sum_of = |resource: &str| PodSum::of(pod, patch::place(pod), resource);
+        let fitted = match limit_range::fit(wanted, sum_of, around.limit_ranges) {
+            Ok(fitted) => fitted,
+            Err(no_room) => return Ok(Err(no_room)),
+        };
+        container.resources = Some(fitted.resources);
+        warnings.extend(fitted.warnings);
+    }
+    let container = serde_json::to_value(container)?;
     let mounted = volumes::volumes(&spec.sidecar);
-    let storage = volumes::storage_medium(&spec.sidecar).is_some();
+    let volumes = mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<Vec<_>, _>>()?;
+    let mut annotations = vec![(SIDECAR_HASH, container::hash(&json!([container, volumes])))];
+    if volumes::storage_medium(&spec.sidecar).is_some() {
+        annotations.push((volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME.to_owned()));
+    }
     let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
-    Ok(Insertion {
-        container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
-        volumes: mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<_, _>>()?,
-        annotations: if storage { vec![(volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME)] } else { Vec::new() },
+    Ok(Ok(Insertion {
+        container,
+        volumes,
+        annotations,
         group: match pick {
             Pick::Named(name) => Some(name),
             Pick::Matching => group.map(ResourceExt::name_any),
         },
-        environment: container::environment(&spec.sidecar).into(),
+        environment: Environment::new(AppSide::default(), &spec.sidecar, circumstances.push_port),
         grace_period_seconds: raised.then(|| arguments::grace_period_for(hold_open)),
-    })
+    }))
 }
 
 // === impl Outcome ===

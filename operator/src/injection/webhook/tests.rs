@@ -29,7 +29,7 @@ fn state_of_raw(cached: Vec<PushGroup>, live: Option<Vec<Value>>) -> WebhookStat
         };
         async move { Ok::<_, std::io::Error>(answer) }
     });
-    let image = SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() };
+    let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
     let groups = Groups::new(Cache::of(cached), Client::new(service, "default"));
     WebhookState::new(Arc::new(image), groups, Arc::default())
 }
