@@ -5,8 +5,8 @@
 //! (host network, Windows, a Pushgateway of its own, a port that is taken, a value nobody understands) skips the pod with
 //! a reason; a fault of ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
 //!
-//! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`] and [`volumes`], and
-//! [`patch`], and the same pod gives the same bytes.
+//! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`], [`volumes`] and
+//! [`limit_range`], [`environment`], and [`patch`], and the same pod gives the same bytes.
 //!
 //! *Never:* what happens to a pod after admission.
 
@@ -23,3 +23,10 @@ pub mod pod;
 pub mod quantity;
 pub mod volumes;
 pub mod webhook;
+
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod raw_json;

@@ -136,16 +136,19 @@ impl Case<'_> {
         is_ordered && self.container.hold(share) && self.pod.hold(self.sum.with(share))
     }
 
-    /// Whether what is written down passes, whichever of the defaults it gets.
+    /// Whether what is written down passes, whichever of the defaults it gets: of two items each may be asked first.
     fn fits(&self) -> bool {
-        let or_defaults = |own: Option<i128>, defaults: &[i128]| match own {
-            Some(own) => vec![Some(own)],
-            None if defaults.is_empty() => vec![None],
-            None => defaults.iter().copied().map(Some).collect(),
-        };
-        let limits = or_defaults(self.own.limit, &self.container.default_limits);
-        let requests = or_defaults(self.own.request.or(self.own.limit), &self.container.default_requests);
-        limits.iter().all(|limit| requests.iter().all(|request| self.holds(Share { request: *request, limit: *limit })))
+        let own = Share { request: self.own.request.or(self.own.limit), ..self.own };
+        let defaults = &self.container.defaults;
+        if defaults.is_empty() {
+            return self.holds(own);
+        }
+        let pairs = defaults.iter().flat_map(|first| defaults.iter().map(move |second| (first, second)));
+        let mut filled = pairs.map(|(first, second)| Share {
+            request: own.request.or(first.request),
+            limit: own.limit.or(first.limit).or(second.limit),
+        });
+        filled.all(|share| self.holds(share))
     }
 
     /// The nearest that passes.
@@ -174,8 +177,9 @@ impl Case<'_> {
     /// With the defaults; of several the lowest.
     fn effective(&self) -> Share {
         let Share { request, limit } = self.own;
-        let default = self.container.default_requests.first().copied();
-        Share { request: request.or(limit).or(default), limit: limit.or(self.container.default_limits.first().copied()) }
+        let defaults = &self.container.defaults;
+        let request = request.or(limit).or_else(|| defaults.iter().filter_map(|share| share.request).min());
+        Share { request, limit: limit.or_else(|| defaults.iter().filter_map(|share| share.limit).min()) }
     }
 
     fn room(&self) -> Room {

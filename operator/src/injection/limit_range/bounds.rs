@@ -24,10 +24,8 @@ pub(super) struct Bounds {
     pub(super) most: Option<i128>,
     /// How many times a request its limit may be.
     pub(super) ratio: Option<Ratio>,
-    /// The limits that a container without one may get, from the lowest on.
-    pub(super) default_limits: Vec<i128>,
-    /// The requests that a container without one may get, from the lowest on.
-    pub(super) default_requests: Vec<i128>,
+    /// What a container that says nothing gets of each item, if that is the first to be asked.
+    pub(super) defaults: Vec<Share>,
 }
 
 /// How many times a request its limit may be, in thousandths.
@@ -56,12 +54,7 @@ impl Bounds {
             bounds.tighten(item.rules());
             let limit = item.read(&item.item.default).or(item.read(&item.item.max));
             let request = item.read(&item.item.default_request).or(limit).or(item.read(&item.item.min));
-            bounds.default_limits.extend(limit);
-            bounds.default_requests.extend(request);
-        }
-        for defaults in [&mut bounds.default_limits, &mut bounds.default_requests] {
-            defaults.sort_unstable();
-            defaults.dedup();
+            bounds.defaults.extend(request.map(|request| Share { request: Some(request), limit }));
         }
         bounds
     }
