@@ -11,11 +11,16 @@
 //! *Never:* what happens to a pod after admission.
 
 pub mod arguments;
+pub mod bad_value;
 pub mod container;
 pub mod decide;
 pub mod groups;
 pub mod inject;
+pub mod overrides;
 pub mod patch;
 pub mod pod;
+pub mod ports;
+pub mod quantity;
+pub mod resources;
 pub mod volumes;
 pub mod webhook;
