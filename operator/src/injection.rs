@@ -11,6 +11,7 @@
 //! *Never:* what happens to a pod after admission.
 
 pub mod arguments;
+pub mod bad_value;
 pub mod container;
 pub mod decide;
 pub mod environment;
@@ -18,9 +19,12 @@ pub mod groups;
 pub mod inject;
 pub mod limit_range;
 pub mod malformed;
+pub mod overrides;
 pub mod patch;
 pub mod pod;
+pub mod ports;
 pub mod quantity;
+pub mod resources;
 pub mod volumes;
 pub mod webhook;
 

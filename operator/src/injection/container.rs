@@ -99,7 +99,9 @@ fn from_the_pod(flag: &str, field: &str) -> EnvVar {
     }
 }
 
-fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
+/// Requests and limits as the group or else the pod wants them; none in a pod with resources for the pod as a whole.
+#[must_use]
+pub fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
     // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
     if pod.pod_level_resources {
         return None;
