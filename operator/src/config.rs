@@ -358,7 +358,8 @@ mod tests {
     fn the_sidecars_user_is_a_number_or_the_platforms() {
         let user = |text: &str| {
             let flag = format!("--sidecar.run-as-user={text}");
-            config(&["--namespace=sidegate", "--sidecar.image=sidegate:1", &flag]).map(|config| config.sidecar.run_as_user)
+            config(&["--namespace=sidegate", "--sidecar.image=sidegate:1", &flag])
+                .map(|config| config.sidecar.run_as_user)
         };
         assert_eq!(user("1000650000"), Ok(Some(1_000_650_000)));
         assert_eq!(user(""), Ok(None));

@@ -118,8 +118,7 @@ fn without_proxy(variables: &[Value], asked: bool) -> Vec<Change> {
             continue;
         }
         let is_upper = |name: &str| name.starts_with(char::is_uppercase);
-        let is_read =
-            PROXIES.iter().any(|proxy| is_upper(proxy) == is_upper(name) && find(variables, proxy).is_some());
+        let is_read = PROXIES.iter().any(|proxy| is_upper(proxy) == is_upper(name) && find(variables, proxy).is_some());
         if other.is_none() || is_read || asked {
             let list = other.clone().unwrap_or_default();
             let value = extended(&list).unwrap_or(list);
@@ -219,11 +218,17 @@ mod tests {
         let found = exceptions(json!({"env": variables.clone()}), None);
         assert_eq!((found.0.as_deref(), found.1.as_deref()), (upper, lower), "{variables}");
         // What was extended once is not extended again.
-        let list: Vec<_> = variables.as_array().unwrap().iter().cloned().chain(
-            [("NO_PROXY", &found.0), ("no_proxy", &found.1)]
-                .into_iter()
-                .filter_map(|(name, value)| Some(variable(name, value.as_deref()?))),
-        ).collect();
+        let list: Vec<_> = variables
+            .as_array()
+            .unwrap()
+            .iter()
+            .cloned()
+            .chain(
+                [("NO_PROXY", &found.0), ("no_proxy", &found.1)]
+                    .into_iter()
+                    .filter_map(|(name, value)| Some(variable(name, value.as_deref()?))),
+            )
+            .collect();
         let has_source = variables.to_string().contains("valueFrom");
         assert!(has_source || exceptions(json!({"env": list}), None).2 == 0, "{variables}");
     }
@@ -284,7 +289,11 @@ mod tests {
             check(json!([{"name": "NO_PROXY", "value": list}, proxy]), Some(expected), None);
         }
         check(json!([{"name": "NO_PROXY"}, proxy]), Some(SHORT), None);
-        check(json!([{"name": "NO_PROXY", "value": "a"}, {"name": "NO_PROXY", "value": "b"}, proxy]), Some("b,127.0.0.1,localhost,::1"), None);
+        check(
+            json!([{"name": "NO_PROXY", "value": "a"}, {"name": "NO_PROXY", "value": "b"}, proxy]),
+            Some("b,127.0.0.1,localhost,::1"),
+            None,
+        );
     }
 
     #[test]

@@ -90,14 +90,11 @@ impl<'a> Operations<'a> {
         self.members("annotations", annotations.iter().map(|(name, value)| (*name, value.as_str())))
     }
 
-    fn members<'b>(
-        &mut self,
-        map: &str,
-        members: impl Iterator<Item = (&'b str, &'b str)>,
-    ) -> Result<(), Malformed> {
+    fn members<'b>(&mut self, map: &str, members: impl Iterator<Item = (&'b str, &'b str)>) -> Result<(), Malformed> {
         let known = self.object(&format!("/metadata/{map}"), &format!("metadata.{map}"))?;
-        let missing: Vec<_> =
-            members.filter(|(name, _)| !known.is_some_and(|known| known.get(*name).is_some_and(|value| !value.is_null()))).collect();
+        let missing: Vec<_> = members
+            .filter(|(name, _)| !known.is_some_and(|known| known.get(*name).is_some_and(|value| !value.is_null())))
+            .collect();
         if known.is_none() && !missing.is_empty() {
             self.add(["metadata", map], json!({}));
         }

@@ -55,7 +55,9 @@ impl PodSum {
 
 impl Share {
     fn with(self, other: Self) -> Self {
-        let add = |a: Option<i128>, b: Option<i128>| if a.is_none() && b.is_none() { None } else { Some(a.unwrap_or(0) + b.unwrap_or(0)) };
+        let add = |a: Option<i128>, b: Option<i128>| {
+            if a.is_none() && b.is_none() { None } else { Some(a.unwrap_or(0) + b.unwrap_or(0)) }
+        };
         Self { request: add(self.request, other.request), limit: add(self.limit, other.limit) }
     }
 

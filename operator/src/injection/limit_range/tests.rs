@@ -42,23 +42,40 @@ const USUAL_ONES: [&str; 4] = ["10m", "-", "16Mi", "64Mi"];
 fn what_fits_is_left_as_it_is() {
     check(json!([]), USUAL_ONES);
     check(json!([{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}}]), USUAL_ONES);
-    check(json!([{"type": "Container", "min": {"cpu": "10m", "memory": "16Mi"}, "max": {"memory": "64Mi"}}]), USUAL_ONES);
+    check(
+        json!([{"type": "Container", "min": {"cpu": "10m", "memory": "16Mi"}, "max": {"memory": "64Mi"}}]),
+        USUAL_ONES,
+    );
     // The CPU limit is the default of the namespace, which the API server fills in.
     check(json!([{"type": "Container", "max": {"cpu": "2"}, "default": {"cpu": "500m"}}]), USUAL_ONES);
     check(json!([{"type": "Container", "max": {"ephemeral-storage": "1Gi"}}]), USUAL_ONES);
     check(json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "4"}}]), USUAL_ONES);
-    check(json!([{"type": "Container", "default": {"cpu": "1"}}, {"type": "Container", "default": {"cpu": "2"}}]), USUAL_ONES);
+    check(
+        json!([{"type": "Container", "default": {"cpu": "1"}}, {"type": "Container", "default": {"cpu": "2"}}]),
+        USUAL_ONES,
+    );
     let odd = json!({"requests": {"memory": "16777216000m"}, "limits": {"memory": "0.0625Gi"}});
-    assert_eq!(given_beside(&json!({}), &odd, &json!([{"type": "Container", "max": {"memory": "64Mi"}}])).unwrap().0, odd);
+    assert_eq!(
+        given_beside(&json!({}), &odd, &json!([{"type": "Container", "max": {"memory": "64Mi"}}])).unwrap().0,
+        odd
+    );
 }
 
 #[test]
 fn a_minimum_raises_request_and_limit() {
     check(json!([{"type": "Container", "min": {"cpu": "50m", "memory": "32Mi"}}]), ["50m", "-", "32Mi", "64Mi"]);
     check(json!([{"type": "Container", "min": {"memory": "128Mi"}}]), ["10m", "-", "128Mi", "128Mi"]);
-    check(json!([{"type": "Container", "min": {"memory": "100M"}}]), ["10m", "-", "100M", "100M"].map(|text| if text == "100M" { "97656250Ki" } else { text }).map(|text| if text == "97656250Ki" { "100000000" } else { text }));
+    check(
+        json!([{"type": "Container", "min": {"memory": "100M"}}]),
+        ["10m", "-", "100M", "100M"]
+            .map(|text| if text == "100M" { "97656250Ki" } else { text })
+            .map(|text| if text == "97656250Ki" { "100000000" } else { text }),
+    );
     // The strictest of several.
-    check(json!([{"type": "Container", "min": {"cpu": "20m"}}, {"type": "Container", "min": {"cpu": "30m"}}]), ["30m", "-", "16Mi", "64Mi"]);
+    check(
+        json!([{"type": "Container", "min": {"cpu": "20m"}}, {"type": "Container", "min": {"cpu": "30m"}}]),
+        ["30m", "-", "16Mi", "64Mi"],
+    );
 }
 
 #[test]
@@ -79,7 +96,10 @@ fn a_default_that_does_not_fit_is_written_out_of_the_way() {
     // 10m and a default limit of 1 is a ratio of 100.
     let ratio = json!([{"type": "Container", "default": {"cpu": "1"}, "maxLimitRequestRatio": {"cpu": "4"}}]);
     check(ratio, ["10m", "40m", "16Mi", "64Mi"]);
-    check(json!([{"type": "Container", "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "10"}}]), ["10m", "100m", "16Mi", "64Mi"]);
+    check(
+        json!([{"type": "Container", "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "10"}}]),
+        ["10m", "100m", "16Mi", "64Mi"],
+    );
     // Which one comes first is chance.
     let two = json!([{"type": "Container", "default": {"cpu": "5m"}}, {"type": "Container", "default": {"cpu": "1"}}]);
     check(two, ["10m", "10m", "16Mi", "64Mi"]);
@@ -89,7 +109,10 @@ fn a_default_that_does_not_fit_is_written_out_of_the_way() {
 fn a_ratio_raises_the_request_and_keeps_the_limit() {
     check(json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "2"}}]), ["10m", "-", "32Mi", "64Mi"]);
     check(json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "1"}}]), ["10m", "-", "64Mi", "64Mi"]);
-    check(json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "1500m"}}]), ["10m", "-", "44739243", "64Mi"]);
+    check(
+        json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "1500m"}}]),
+        ["10m", "-", "44739243", "64Mi"],
+    );
     // There is none without a limit.
     check(json!([{"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}]), ["10m", "20m", "16Mi", "64Mi"]);
 }
@@ -126,7 +149,11 @@ fn a_pod_has_room_for_what_is_left() {
     let check = |spec: Value, items: Value, expected: [&str; 4]| {
         let (found, _) = given_beside(&spec, &usual(), &items).unwrap();
         let read = |pointer: &str| found.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
-        assert_eq!(["/requests/cpu", "/limits/cpu", "/requests/memory", "/limits/memory"].map(read), expected, "{spec} {items}");
+        assert_eq!(
+            ["/requests/cpu", "/limits/cpu", "/requests/memory", "/limits/memory"].map(read),
+            expected,
+            "{spec} {items}"
+        );
     };
     let app = |request: &str, limit: &str| json!({"resources": {"requests": {"memory": request}, "limits": {"memory": limit}}});
     let most = json!([{"type": "Pod", "max": {"memory": "1Gi"}}]);
@@ -166,7 +193,8 @@ fn passes(item: &Value, resource: &str, request: Option<i128>, limit: Option<i12
         let text = item.get(kind)?.get(resource)?.as_str()?;
         Some(Amount::parse(text).unwrap().thousandths)
     };
-    let least = bound("min").is_none_or(|least| request.is_some_and(|r| least <= r) && limit.is_none_or(|l| least <= l));
+    let least =
+        bound("min").is_none_or(|least| request.is_some_and(|r| least <= r) && limit.is_none_or(|l| least <= l));
     let most = bound("max").is_none_or(|most| limit.is_some_and(|l| l <= most) && request.is_none_or(|r| r <= most));
     #[expect(clippy::cast_precision_loss, reason = "so does the API server")]
     let ratio = bound("maxLimitRequestRatio").is_none_or(|ratio| match (request, limit) {
@@ -179,7 +207,12 @@ fn passes(item: &Value, resource: &str, request: Option<i128>, limit: Option<i12
 }
 
 /// What the API server fills in for a container, from the first item that says something.
-fn defaulted(items: &[Value], resource: &str, request: Option<i128>, limit: Option<i128>) -> (Option<i128>, Option<i128>) {
+fn defaulted(
+    items: &[Value],
+    resource: &str,
+    request: Option<i128>,
+    limit: Option<i128>,
+) -> (Option<i128>, Option<i128>) {
     let first = |kinds: &[&str]| {
         items.iter().filter(|item| item["type"] == "Container").find_map(|item| {
             kinds.iter().find_map(|kind| Some(Amount::parse(item.get(kind)?.get(resource)?.as_str()?)?.thousandths))
@@ -196,24 +229,26 @@ fn amount() -> impl Strategy<Value = Option<u32>> {
 
 fn item() -> impl Strategy<Value = Value> {
     let ratio = prop::option::of(prop_oneof![Just("1"), Just("2"), Just("1500m"), Just("3"), Just("1100m")]);
-    (any::<bool>(), amount(), amount(), ratio, amount(), amount()).prop_map(|(is_pod, least, most, ratio, limit, request)| {
-        let written = |amount: Option<u32>| amount.map(|amount| format!("{amount}m"));
-        let mut item = json!({"type": if is_pod { "Pod" } else { "Container" }});
-        let defaults = if is_pod { (None, None) } else { (written(limit), written(request)) };
-        let fields = [
-            ("min", written(least)),
-            ("max", written(most)),
-            ("maxLimitRequestRatio", ratio.map(str::to_owned)),
-            ("default", defaults.0),
-            ("defaultRequest", defaults.1),
-        ];
-        for (field, value) in fields {
-            if let Some(value) = value {
-                item[field] = json!({"cpu": value});
+    (any::<bool>(), amount(), amount(), ratio, amount(), amount()).prop_map(
+        |(is_pod, least, most, ratio, limit, request)| {
+            let written = |amount: Option<u32>| amount.map(|amount| format!("{amount}m"));
+            let mut item = json!({"type": if is_pod { "Pod" } else { "Container" }});
+            let defaults = if is_pod { (None, None) } else { (written(limit), written(request)) };
+            let fields = [
+                ("min", written(least)),
+                ("max", written(most)),
+                ("maxLimitRequestRatio", ratio.map(str::to_owned)),
+                ("default", defaults.0),
+                ("defaultRequest", defaults.1),
+            ];
+            for (field, value) in fields {
+                if let Some(value) = value {
+                    item[field] = json!({"cpu": value});
+                }
             }
-        }
-        item
-    })
+            item
+        },
+    )
 }
 
 /// Requests and limits of a container, as its owner may write them.
