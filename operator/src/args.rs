@@ -178,12 +178,12 @@ pub enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub struct InjectArgs {
     /// Manifests in YAML or JSON, or `-` for standard input. Pods and what makes pods get sidecars, alone or in lists.
-    #[arg(short = 'f', long = "filename", value_name = "FILE|-")]
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub filename: PathBuf,
 
-    /// More manifests, which are known and do not come out: PushGroups, Namespaces with their labels, LimitRanges. May be
+    /// More manifests, or `-`, which are known and do not come out: PushGroups, Namespaces with their labels, LimitRanges. May be
     /// given several times; those among the manifests themselves are known as well.
-    #[arg(long = "with", value_name = "FILE|-")]
+    #[arg(long = "with", value_name = "FILE")]
     pub with: Vec<PathBuf>,
 
     /// The namespace of manifests that do not say one.
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(args.sidecar_image.as_deref(), Some("sidegate:1"));
         let Some(Command::Inject(inject)) = args.command else { panic!("expected inject") };
         assert_eq!((inject.filename.to_str(), inject.namespace.as_str()), (Some("-"), "data"));
-        assert!(parse(&["inject"]).unwrap_err().to_string().contains("--filename <FILE|->"));
+        assert!(parse(&["inject"]).unwrap_err().to_string().contains("--filename <FILE>"));
         assert!(parse(&["inject", "-f", "-", "--log.level=debug"]).is_err());
         assert!(parse(&["--log.level=debug", "inject", "-f", "-"]).is_err());
         assert!(parse(&["--namespace=sidegate"]).unwrap().command.is_none());

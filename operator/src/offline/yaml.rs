@@ -11,7 +11,7 @@
 //!
 //! *Never:* what a manifest means, several documents.
 
-mod scalar;
+pub mod scalar;
 
 use std::{cell::RefCell, collections::BTreeSet, fmt, ops::Range};
 
