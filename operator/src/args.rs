@@ -39,6 +39,16 @@ pub struct Args {
     )]
     pub sidecar_image_pull_policy: String,
 
+    /// The user the sidecar runs as, by number; empty where the platform assigns users, as OpenShift does.
+    #[arg(
+        long = "sidecar.run-as-user",
+        env = "SIDEGATE_OPERATOR_SIDECAR_RUN_AS_USER",
+        value_name = "USER",
+        default_value = "65532",
+        global = true
+    )]
+    pub sidecar_run_as_user: String,
+
     /// Where the admission webhook listens; `[::]` falls back to 0.0.0.0 where there is no IPv6.
     #[arg(
         long = "webhook.listen-address",
@@ -218,7 +228,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 18, "every flag but --help and --version");
+        assert_eq!(seen, 19, "every flag but --help and --version");
     }
 
     #[test]

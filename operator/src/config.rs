@@ -10,6 +10,9 @@ use crate::{
     scope::Scope,
 };
 
+/// The user the sidecar runs as: no name in any image, and not the pod's.
+pub const SIDECAR_USER: i64 = 65532;
+
 /// Everything the operator needs to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -51,6 +54,8 @@ pub struct SidecarImage {
     pub image: String,
     /// When it is pulled.
     pub pull_policy: String,
+    /// The user it runs as; `None` leaves it to the platform.
+    pub run_as_user: Option<i64>,
 }
 
 /// The admission webhook.
@@ -116,6 +121,7 @@ impl Config {
             namespace,
             sidecar_image,
             sidecar_image_pull_policy,
+            sidecar_run_as_user,
             webhook_listen_address,
             webhook_configuration,
             webhook_service,
@@ -138,6 +144,7 @@ impl Config {
             sidecar: SidecarImage {
                 image: found.required("--sidecar.image", sidecar_image),
                 pull_policy: found.pull_policy(sidecar_image_pull_policy),
+                run_as_user: found.user("--sidecar.run-as-user", &sidecar_run_as_user),
             },
             webhook: WebhookConfig {
                 address: found.address("--webhook.listen-address", &webhook_listen_address),
@@ -177,6 +184,12 @@ impl SidecarImage {
     pub fn from_args(args: Args) -> Result<Self, Mistakes> {
         let namespace = Some("default".to_owned());
         Config::from_args(Args { namespace, ..args }).map(|config| config.sidecar)
+    }
+}
+
+impl Default for SidecarImage {
+    fn default() -> Self {
+        Self { image: String::new(), pull_policy: "IfNotPresent".to_owned(), run_as_user: Some(SIDECAR_USER) }
     }
 }
 
@@ -253,6 +266,18 @@ impl Mistakes {
         text
     }
 
+    fn user(&mut self, flag: &str, text: &str) -> Option<i64> {
+        if text.is_empty() {
+            return None;
+        }
+        let user = text.parse().ok().filter(|user| (1..=i64::from(i32::MAX)).contains(user));
+        if user.is_none() {
+            let expected = "expected a number from 1 to 2147483647, or nothing where the platform assigns users";
+            self.0.push(format!("{flag}: {expected}, found {text:?}"));
+        }
+        user
+    }
+
     fn level(&mut self, text: &str) -> LogLevel {
         match text {
             "debug" => LogLevel::Debug,
@@ -303,6 +328,7 @@ mod tests {
         assert_eq!(config.webhook.address, "[::]:9443".parse().unwrap());
         assert_eq!(config.collection_interval, Duration::from_secs(10));
         assert_eq!(config.sidecar.pull_policy, "IfNotPresent");
+        assert_eq!(config.sidecar.run_as_user, Some(SIDECAR_USER));
         assert_eq!((&config.scope, config.leader.timings), (&Scope::All, Timings::default()));
         assert_eq!(
             config.webhook_names(),
@@ -314,6 +340,7 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let flags = [
             "--sidecar.image-pull-policy=Sometimes",
+            "--sidecar.run-as-user=root",
             "--webhook.listen-address=9443",
             "--webhook.service=",
             "--collection.interval=0s",
@@ -328,6 +355,7 @@ mod tests {
             "--namespace: expected a value, found none\n\
              --sidecar.image: expected a value, found none\n\
              --sidecar.image-pull-policy: expected Always, IfNotPresent or Never, found \"Sometimes\"\n\
+             --sidecar.run-as-user: expected a number from 1 to 2147483647, or nothing where the platform assigns users, found \"root\"\n\
              --webhook.listen-address: expected an address such as [::]:9443 or 0.0.0.0:9443, found \"9443\"\n\
              --webhook.service: expected a value, found none\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
@@ -337,6 +365,20 @@ mod tests {
              --log.level: expected debug, info, warn or error, found \"loud\"\n\
              --log.format: expected logfmt or json, found \"xml\""
         );
+    }
+
+    #[test]
+    fn the_sidecars_user_is_a_number_or_the_platforms() {
+        let user = |text: &str| {
+            let flag = format!("--sidecar.run-as-user={text}");
+            config(&["--namespace=sidegate", "--sidecar.image=sidegate:1", &flag])
+                .map(|config| config.sidecar.run_as_user)
+        };
+        assert_eq!(user("1000650000"), Ok(Some(1_000_650_000)));
+        assert_eq!(user(""), Ok(None));
+        for wrong in ["0", "-1", "2147483648", "65532:65532"] {
+            assert!(user(wrong).unwrap_err().starts_with("--sidecar.run-as-user: expected a number"), "{wrong}");
+        }
     }
 
     fn timings(lease: &str, renew: &str, retry: &str) -> Result<Timings, String> {

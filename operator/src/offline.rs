@@ -5,6 +5,8 @@
 //! A document that does not change is passed on as it came, byte for byte; one that does is written anew, and then loses
 //! its comments, but those before its first value, and has its anchors followed. A second run changes nothing.
 //!
+//! What is said of a namespace is said of the manifests: a `PushGroup` that is not there may be in the cluster.
+//!
 //! Limits: labels that a controller adds to its pods are not known, and neither is which of several `PushGroup`s is the
 //! oldest, unless the manifests say so: the first by name stands for it.
 //!
@@ -202,12 +204,9 @@ fn inject_pod(
         Outcome::Injected(injected) => {
             with_metadata(pod);
             apply(&injected.patch, pod)?;
-            remarks.push(match (&injected.group, injected.group_is_known) {
-                (Some(group), true) => format!("injected, PushGroup {group}"),
-                (Some(group), false) => {
-                    format!("injected, PushGroup {group}, which is not among the manifests: with its defaults")
-                }
-                (None, _) => "injected, no PushGroup".to_owned(),
+            remarks.push(match &injected.group {
+                Some(group) => format!("injected, PushGroup {group}"),
+                None => "injected, no PushGroup".to_owned(),
             });
             true
         }

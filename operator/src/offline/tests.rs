@@ -112,18 +112,20 @@ fn every_workload_is_told_about() {
     ]
     .concat();
     let remarks = ran(&manifests).unwrap().remarks;
-    assert_eq!(remarks[0], "pod/host: no sidecar: the pod uses the node's network");
-    assert!(remarks[1].starts_with("pod/typo: no sidecar: sidegate.dev/inject: expected true, false"), "{remarks:?}");
-    assert_eq!(remarks[2], "pod/named: injected, PushGroup other, which is not among the manifests: with its defaults");
-    assert_eq!(remarks[3], "pod/system: left alone: the webhook takes no pods of kube-system");
-    assert_eq!(
-        remarks[4],
-        "deployment/web: left alone: sidegate.dev/inject is on the Deployment, where it means nothing; expected it in the \
-         metadata of its pod template"
-    );
-    assert_eq!(remarks[5], "deployment/empty: left alone: it has no pod template");
-    assert_eq!(remarks[6], "pod/plain-: left alone: not asked");
-    assert_eq!(remarks.len(), 7, "{remarks:?}");
+    let said = |shown: &str| remarks.iter().filter_map(|remark| remark.strip_prefix(shown)).collect::<Vec<_>>();
+    assert_eq!(said("pod/host: "), ["no sidecar: the pod uses the node's network"]);
+    let typo = said("pod/typo: ").concat();
+    assert!(typo.starts_with("no sidecar: ") && typo.contains("found \"True\""), "{remarks:?}");
+    let named = said("pod/named: ");
+    assert_eq!(named[0], "injected, PushGroup other");
+    assert!(named[1].starts_with("no PushGroup other in the namespace yet"), "{remarks:?}");
+    assert_eq!(said("pod/system: "), ["left alone: the webhook takes no pods of kube-system"]);
+    let expected = "left alone: sidegate.dev/inject is on the Deployment, where it means nothing; expected it in the \
+                    metadata of its pod template";
+    assert_eq!(said("deployment/web: "), [expected]);
+    assert_eq!(said("deployment/empty: "), ["left alone: it has no pod template"]);
+    assert_eq!(said("pod/plain-: "), ["left alone: not asked"]);
+    assert_eq!(remarks.len(), 8, "{remarks:?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The patch is add-only, comes back out, and matches the golden files.
 
+use crds::sidecar::Sidecar;
 use json_patch::patch as apply;
 use proptest::prelude::*;
 
 use super::*;
+use crate::injection::environment::AppSide;
 
 fn insertion() -> Insertion {
     Insertion {
@@ -12,19 +14,16 @@ fn insertion() -> Insertion {
             json!({"name": "sidegate-trust", "configMap": {"name": "sidegate-trust"}}),
             json!({"name": "sidegate-storage", "emptyDir": {}}),
         ],
-        annotations: vec![("evictable", "sidegate-storage")],
+        annotations: vec![("evictable", "sidegate-storage".to_owned())],
         group: Some("nightly".to_owned()),
-        environment: vec![
-            ("PUSHGATEWAY_URL", "http://127.0.0.1:9091".to_owned()),
-            ("PUSHGATEWAY_ADDRESS", "127.0.0.1:9091".to_owned()),
-        ],
+        environment: Environment::new(AppSide::default(), &Sidecar::default(), 9091),
         grace_period_seconds: Some(35),
     }
 }
 
 fn patched(raw: &Value, insertion: &Insertion) -> Value {
     let mut result = raw.clone();
-    apply(&mut result, &build(RawPod::new(raw), insertion)).unwrap();
+    apply(&mut result, &build(RawPod::new(raw), insertion).unwrap()).unwrap();
     result
 }
 
@@ -234,7 +233,7 @@ proptest! {
 
     #[test]
     fn only_the_grace_period_is_replaced(raw in pod()) {
-        for operation in build(RawPod::new(&raw), &insertion()).0 {
+        for operation in build(RawPod::new(&raw), &insertion()).unwrap().0 {
             let is_add = matches!(operation, PatchOperation::Add(_));
             prop_assert!(is_add || operation.path().as_str() == "/spec/terminationGracePeriodSeconds", "{:?}", operation);
         }
