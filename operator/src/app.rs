@@ -36,6 +36,7 @@ use crate::{
     discovery::Discovery,
     events::Events,
     gateway::{Gateways, client::REMOVAL_TIMEOUT},
+    floor,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -138,6 +139,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone(), discovery };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
+
+    let (client, stop_of_floor) = (parts.client.clone(), parts.stop.clone());
+    running.spawn(async move { ("the look at the cluster's version", floor::hold(client, stop_of_floor).await) });
 
     let kept =
         Kept { wakes: Wakes::new(groups.clone()), groups, pods, reports: Arc::default(), memory: Arc::default() };

@@ -4,18 +4,29 @@
 //!
 //! *Never:* what a value means; [`crate::config`] makes it ready and finds the mistakes.
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
 
 /// The Sidegate operator.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "sidegate-operator", version, about = "Injects sidecars, makes monitors, collects stale groups")]
+#[command(
+    name = "sidegate-operator",
+    version,
+    about = "Injects sidecars, makes monitors, collects stale groups",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
+    /// What else it can do; without it, it is the operator.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Namespace the operator runs in; its Secrets are kept there. Required.
     #[arg(long = "namespace", env = "SIDEGATE_OPERATOR_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
 
     /// Image of the injected sidecar. Required.
-    #[arg(long = "sidecar.image", env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE", value_name = "IMAGE")]
+    #[arg(long = "sidecar.image", env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE", value_name = "IMAGE", global = true)]
     pub sidecar_image: Option<String>,
 
     /// When the kubelet pulls the sidecar's image: Always, IfNotPresent or Never.
@@ -23,7 +34,8 @@ pub struct Args {
         long = "sidecar.image-pull-policy",
         env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE_PULL_POLICY",
         value_name = "POLICY",
-        default_value = "IfNotPresent"
+        default_value = "IfNotPresent",
+        global = true
     )]
     pub sidecar_image_pull_policy: String,
 
@@ -32,7 +44,8 @@ pub struct Args {
         long = "sidecar.run-as-user",
         env = "SIDEGATE_OPERATOR_SIDECAR_RUN_AS_USER",
         value_name = "USER",
-        default_value = "65532"
+        default_value = "65532",
+        global = true
     )]
     pub sidecar_run_as_user: String,
 
@@ -173,6 +186,41 @@ pub struct Args {
     pub log_format: String,
 }
 
+/// What the program does without a cluster.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Put sidecars into manifests, as the webhook would into their pods.
+    #[command(after_long_help = INJECT_HELP)]
+    Inject(InjectArgs),
+}
+
+/// `inject`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct InjectArgs {
+    /// Manifests in YAML or JSON, or `-` for standard input. Pods and what makes pods get sidecars, alone or in lists.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub filename: PathBuf,
+
+    /// More manifests, or `-`, which are known and do not come out: PushGroups, Namespaces with their labels, LimitRanges. May be
+    /// given several times; those among the manifests themselves are known as well.
+    #[arg(long = "with", value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+
+    /// The namespace of manifests that do not say one.
+    #[arg(short = 'n', long = "namespace", value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+}
+
+const INJECT_HELP: &str = "\
+The manifests with their sidecars are written to standard output, a line about each workload to standard error. Where \
+anything is wrong nothing is written and the exit code is 1. No cluster is asked.
+
+What does not change is passed on as it came, byte for byte. A document that gets a sidecar is written anew: it means the \
+same to kubectl, but loses its comments, other than those before its first value, its anchors are written out, and words \
+are quoted otherwise. A tag of YAML or a key that is there twice is a mistake in such a document.
+
+The same once more changes nothing, and the webhook leaves pods alone that have the sidecar.";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -191,6 +239,19 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 19, "every flag but --help and --version");
+    }
+
+    #[test]
+    fn inject_takes_the_flags_of_the_sidecar_and_no_others_of_the_operator() {
+        let parse = |flags: &[&str]| Args::try_parse_from(["sidegate-operator"].iter().chain(flags));
+        let args = parse(&["inject", "-f", "-", "--sidecar.image=sidegate:1", "-n", "data"]).unwrap();
+        assert_eq!(args.sidecar_image.as_deref(), Some("sidegate:1"));
+        let Some(Command::Inject(inject)) = args.command else { panic!("expected inject") };
+        assert_eq!((inject.filename.to_str(), inject.namespace.as_str()), (Some("-"), "data"));
+        assert!(parse(&["inject"]).unwrap_err().to_string().contains("--filename <FILE>"));
+        assert!(parse(&["inject", "-f", "-", "--log.level=debug"]).is_err());
+        assert!(parse(&["--log.level=debug", "inject", "-f", "-"]).is_err());
+        assert!(parse(&["--namespace=sidegate"]).unwrap().command.is_none());
     }
 
     #[test]

@@ -119,6 +119,8 @@ impl Config {
     pub fn from_args(args: Args) -> Result<Self, Mistakes> {
         // Taken apart by name, so that a flag nobody reads does not compile unnoticed.
         let Args {
+            // Carried out before anything is made ready for the operator itself.
+            command: _,
             namespace,
             sidecar_image,
             sidecar_image_pull_policy,
@@ -178,6 +180,17 @@ impl Config {
 }
 
 // === impl SidecarImage ===
+
+impl SidecarImage {
+    /// Makes the sidecar's flags ready where there is no operator, which would need a namespace.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn from_args(args: Args) -> Result<Self, Mistakes> {
+        let namespace = Some("default".to_owned());
+        Config::from_args(Args { namespace, ..args }).map(|config| config.sidecar)
+    }
+}
 
 impl Default for SidecarImage {
     fn default() -> Self {

@@ -16,6 +16,7 @@ mod drift;
 mod fields;
 mod gateways;
 mod injection;
+mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
@@ -59,6 +60,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         crd::TESTS,
         fields::TESTS,
         injection::TESTS,
+        injection_kinds::TESTS,
         rights::TESTS,
     ]
     .concat();

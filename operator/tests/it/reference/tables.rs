@@ -116,11 +116,13 @@ fn flags() -> String {
         "{MADE}# Flags\n\nEvery flag is an environment variable, too; the flag wins, and an empty variable counts as not \
          set.\n"
     );
-    command("sidegate-operator", &operator::args::Args::command(), &mut text);
-    let sidegate = sidecar::command_line();
-    command("sidegate", &sidegate, &mut text);
-    for sub in sidegate.get_subcommands() {
-        command(&format!("sidegate {}", sub.get_name()), sub, &mut text);
+    for (name, program) in
+        [("sidegate-operator", operator::args::Args::command()), ("sidegate", sidecar::command_line())]
+    {
+        command(name, &program, &mut text);
+        for sub in program.get_subcommands() {
+            command(&format!("{name} {}", sub.get_name()), sub, &mut text);
+        }
     }
     text
 }
