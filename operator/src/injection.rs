@@ -15,6 +15,7 @@ pub mod container;
 pub mod decide;
 pub mod groups;
 pub mod inject;
+pub mod namespaces;
 pub mod patch;
 pub mod pod;
 pub mod volumes;

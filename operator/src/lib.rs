@@ -17,6 +17,7 @@
 //! | [`app`] | what is started, in which order, and how it ends |
 //! | [`leader`] | which replica reconciles and collects, and until when it may write |
 //! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
+//! | [`audit`] | pods that ask for a sidecar and have none |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects, and which Prometheus takes them |
@@ -41,6 +42,7 @@ pub mod admin;
 pub mod api_client;
 pub mod app;
 pub mod args;
+pub mod audit;
 pub mod cache;
 pub mod certs;
 pub mod clock;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
 
 use super::*;
+use crate::audit::missing::Missing;
 
 const HEADING: &str = "## The operator's metrics\n";
 
@@ -20,12 +21,14 @@ fn counted() -> Metrics {
     runtime.api_answered("GET", Some(200));
     runtime.api_answered("PATCH", None);
     metrics.injection("injected", "selected");
+    metrics.review_refused("too_long");
     metrics.collected(Source::StaleAfter, Since::Push);
     metrics.collected(Source::Rule, Since::Failure);
     metrics.moved_on();
     metrics.unseen(3);
     metrics.collection_failed("timeout");
     metrics.unreadable(1);
+    metrics.missing.watch(Missing::of_test("data"));
     metrics
 }
 
@@ -63,7 +66,7 @@ fn names_are_those_of_controller_runtime() {
 
 #[test]
 fn every_metric_that_is_named_was_counted_by_the_test() {
-    let sources = [include_str!("../metrics.rs"), include_str!("runtime.rs")];
+    let sources = [include_str!("../metrics.rs"), include_str!("missing.rs"), include_str!("runtime.rs")];
     let page = counted().page().unwrap();
     let mut seen = 0;
     for name in sources.iter().flat_map(|source| source.split('"')) {
