@@ -53,6 +53,17 @@ pub const ENV: &str = "sidegate.dev/env";
 
 /// Annotation on a pod: whether loopback is added to its containers' `NO_PROXY`.
 pub const NO_PROXY: &str = "sidegate.dev/no-proxy";
+/// Label on a namespace that keeps the webhook out of it, with [`WEBHOOK_DISABLED`]: the switch of whoever runs the cluster.
+pub const WEBHOOK_LABEL: &str = "sidegate.dev/webhook";
+
+/// The value of [`WEBHOOK_LABEL`] that does so.
+pub const WEBHOOK_DISABLED: &str = "disabled";
+
+/// The entries of the webhook configuration: for pods that ask themselves, and for silent pods of namespaces that ask.
+pub const WEBHOOK_ENTRIES: [&str; 2] = ["pods.sidegate.dev", "namespaces.sidegate.dev"];
+
+/// The cluster's own namespaces, in which no pod is looked at.
+pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// Label on a pod, written at admission: the `PushGroup` it belongs to.
 pub const PUSH_GROUP_LABEL: &str = "sidegate.dev/pushgroup";

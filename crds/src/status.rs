@@ -69,6 +69,8 @@ pub mod condition {
     pub const HONOR_LABELS_OVERRIDDEN: &str = "HonorLabelsOverridden";
     /// Every pod that the selector matches has the label that makes it a member.
     pub const PODS_ASSIGNED: &str = "PodsAssigned";
+    /// Every pod that asks for a sidecar of this PushGroup has one; says nothing about `Ready`.
+    pub const PODS_INJECTED: &str = "PodsInjected";
     /// Older PushGroups have pods that the selector matches, too; there only while it is so.
     pub const OVERLAPPING: &str = "Overlapping";
     /// Every sidecar, or the gateway, could be asked, and every stale group removed.
@@ -101,6 +103,10 @@ pub mod reason {
     pub const PATCH_REFUSED: &str = "PatchRefused";
     /// An older PushGroup has pods that the selector matches, too.
     pub const OLDER_PUSH_GROUP: &str = "OlderPushGroup";
+    /// Every pod that asks for a sidecar has one.
+    pub const ALL_INJECTED: &str = "AllInjected";
+    /// Pods that ask for a sidecar have none: the webhook did not answer when they were made.
+    pub const SIDECARS_MISSING: &str = "SidecarsMissing";
     /// The last pass looked at every sidecar, or at the gateway.
     pub const PASS_COMPLETE: &str = "PassComplete";
     /// No pass has ended yet.

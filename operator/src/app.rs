@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     admin::{self, AdminState},
     api_client::{counted, fenced},
+    audit::{Audit, missing::Missing as NotInjected},
     cache::{Cache, cache},
     certs::Certificates,
     clock::Clock,
@@ -40,7 +41,11 @@ use crate::{
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
-        webhook::{self, WebhookState},
+        namespaces::{self, Namespaces},
+        webhook::{
+            self, Around, WebhookState,
+            limit_ranges::{self, LimitRanges},
+        },
     },
     leader::{self, LONGEST_WRITE, Term},
     listen::{self, BindError},
@@ -113,6 +118,8 @@ struct Kept {
     wakes: Wakes,
     reports: Arc<Reports>,
     memory: Arc<Memory>,
+    namespaces: Namespaces,
+    not_injected: NotInjected,
 }
 
 /// Runs the operator until it is asked to end.
@@ -143,11 +150,34 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (client, stop_of_floor) = (parts.client.clone(), parts.stop.clone());
     running.spawn(async move { ("the look at the cluster's version", floor::hold(client, stop_of_floor).await) });
 
-    let kept =
-        Kept { wakes: Wakes::new(groups.clone()), groups, pods, reports: Arc::default(), memory: Arc::default() };
-    let serving =
-        serve_webhook(parts.clone(), webhook_listener, Groups::new(kept.groups.clone(), parts.client.clone()));
+    let ((namespaces, namespace_writer), (limit_ranges, limit_range_writer)) = (cache(), cache());
+    let kept = Kept {
+        wakes: Wakes::new(groups.clone()),
+        groups,
+        pods,
+        reports: Arc::default(),
+        memory: Arc::default(),
+        namespaces: Namespaces::new(namespaces, parts.client.clone()),
+        not_injected: NotInjected::default(),
+    };
+    parts.metrics.missing.watch(kept.not_injected.clone());
+    let around = Around {
+        groups: Groups::new(kept.groups.clone(), parts.client.clone()),
+        namespaces: kept.namespaces.clone(),
+        limit_ranges: LimitRanges::new(limit_ranges),
+    };
+    let serving = serve_webhook(parts.clone(), webhook_listener, around);
     running.spawn(async move { ("the webhook", serving.await) });
+    let watched = parts.clone();
+    running.spawn(async move {
+        let Parts { client, config, stop, .. } = &*watched;
+        tokio::select! {
+            () = namespaces::watch(client, namespace_writer) => {}
+            () = limit_ranges::watch(client, &config.scope, limit_range_writer) => {}
+            () = stop.clone().requested() => {}
+        }
+        ("watching what is around pods", Ok(()))
+    });
 
     let (watched, wakes, memory) = (parts.clone(), kept.wakes.clone(), kept.memory.clone());
     running.spawn(async move {
@@ -198,7 +228,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 }
 
 /// Gets the certificate, then answers admission reviews.
-async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups) -> io::Result<()> {
+async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around) -> io::Result<()> {
     let (ready, certificate) = oneshot::channel::<RustlsConfig>();
     let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, parts.readiness.clone());
     let keeping = tokio::spawn(certificates.keep(parts.stop.clone(), ready));
@@ -206,7 +236,9 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups)
     let Ok(tls) = certificate.await else { return Ok(()) };
 
     let image = Arc::new(parts.config.sidecar.clone());
-    let router = webhook::router(WebhookState::new(image, groups, parts.metrics.clone()));
+    let events = Events::to(&parts.client);
+    let limits = &parts.config.webhook.limits;
+    let router = webhook::router(WebhookState::new(image, limits, around, events, parts.metrics.clone()));
     let handle = Handle::new();
     let (ending, stop) = (handle.clone(), parts.stop.clone());
     tokio::spawn(async move {
@@ -268,6 +300,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         membership: Attempts::default(),
         overlaps: Overlaps::default(),
         missing: Missing::default(),
+        not_injected: kept.not_injected.clone(),
         clock: parts.clock,
         metrics: parts.metrics.clone(),
         events: events.clone(),
@@ -284,12 +317,24 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         metrics: parts.metrics.clone(),
         events: events.clone(),
     };
+    let audit = Audit {
+        client: ctx.client.clone(),
+        scope: parts.config.scope.clone(),
+        own_namespace: parts.config.namespace.clone(),
+        image: Arc::new(parts.config.sidecar.clone()),
+        namespaces: kept.namespaces.clone(),
+        groups: kept.groups.clone(),
+        missing: kept.not_injected.clone(),
+        wakes: kept.wakes.clone(),
+        events: events.clone(),
+    };
     let (sender, stop) = stop::channel();
     let stop = stop.within(term.clone());
     let working = async {
         tokio::join!(
             controller::run(ctx.clone(), &kept.wakes, outcomes, stop.clone()),
             collector.run(parts.config.collection_interval, stop.clone()),
+            audit.run(stop.clone()),
         );
     };
     let ends = async {

@@ -85,6 +85,34 @@ pub struct Args {
     )]
     pub webhook_secret: String,
 
+    /// How long an admission may take, less than the API server waits: the pod is then admitted unchanged.
+    #[arg(
+        long = "webhook.timeout",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "4s"
+    )]
+    pub webhook_timeout: String,
+
+    /// Refuse admission reviews that are longer; one has a pod of at most 3 MiB, the API server's own limit.
+    #[arg(
+        long = "webhook.max-review-bytes",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_MAX_REVIEW_BYTES",
+        value_name = "BYTES",
+        default_value = "3670016"
+    )]
+    pub webhook_max_review_bytes: String,
+
+    /// Memory that all admissions at a time may take, by estimate; others wait, and a pod that takes more by itself is
+    /// admitted unchanged.
+    #[arg(
+        long = "webhook.max-memory-bytes",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_MAX_MEMORY_BYTES",
+        value_name = "BYTES",
+        default_value = "100663296"
+    )]
+    pub webhook_max_memory_bytes: String,
+
     /// Name of the Secret that keeps the key deletions are signed with.
     #[arg(
         long = "signing.secret",
@@ -238,7 +266,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 19, "every flag but --help and --version");
+        assert_eq!(seen, 23, "every flag but --help and --version");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 use crate::{
     args::Args,
     labels::labels,
+    injection::webhook,
     leader::{LONGEST_WRITE, Timings},
     scope::Scope,
 };
@@ -72,6 +73,17 @@ pub struct WebhookConfig {
     pub service: String,
     /// Name of the Secret with its certificate.
     pub secret: String,
+    /// What an admission may take.
+    pub limits: WebhookLimits,
+}
+
+/// What an admission may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebhookLimits {
+    /// Of time.
+    pub timeout: Duration,
+    /// Of memory.
+    pub memory: webhook::Limits,
 }
 
 /// The log.
@@ -129,6 +141,9 @@ impl Config {
             webhook_configuration,
             webhook_service,
             webhook_secret,
+            webhook_timeout,
+            webhook_max_review_bytes,
+            webhook_max_memory_bytes,
             signing_secret,
             admin_listen_address,
             collection_interval,
@@ -155,6 +170,7 @@ impl Config {
                 configuration: found.required("--webhook.configuration", Some(webhook_configuration)),
                 service: found.required("--webhook.service", Some(webhook_service)),
                 secret: found.required("--webhook.secret", Some(webhook_secret)),
+                limits: found.webhook_limits(&webhook_timeout, &webhook_max_review_bytes, &webhook_max_memory_bytes),
             },
             signing_secret: found.required("--signing.secret", Some(signing_secret)),
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
@@ -224,6 +240,24 @@ impl Mistakes {
             Ok(_) | Err(_) => {
                 self.0.push(format!("{flag}: expected a duration of at least 1s, such as 10s or 1m, found {text:?}"));
                 Duration::from_secs(1)
+            }
+        }
+    }
+
+    fn webhook_limits(&mut self, timeout: &str, review: &str, memory: &str) -> WebhookLimits {
+        let review_bytes = self.bytes("--webhook.max-review-bytes", review, 64 * 1024);
+        // The text of a review, as much again while it comes, and the pod in it.
+        let memory_bytes = self.bytes("--webhook.max-memory-bytes", memory, review_bytes.saturating_mul(4));
+        let timeout = self.interval("--webhook.timeout", timeout);
+        WebhookLimits { timeout, memory: webhook::Limits { review_bytes, memory_bytes } }
+    }
+
+    fn bytes(&mut self, flag: &str, text: &str, least: usize) -> usize {
+        match text.parse() {
+            Ok(bytes) if least <= bytes => bytes,
+            Ok(_) | Err(_) => {
+                self.0.push(format!("{flag}: expected a number of bytes, at least {least}, found {text:?}"));
+                least
             }
         }
     }
@@ -358,6 +392,9 @@ mod tests {
             "--sidecar.run-as-user=root",
             "--webhook.listen-address=9443",
             "--webhook.service=",
+            "--webhook.timeout=500ms",
+            "--webhook.max-review-bytes=1",
+            "--webhook.max-memory-bytes=3MiB",
             "--collection.interval=0s",
             "--namespaces=data,/etc",
             "--monitor.labels=release",
@@ -374,6 +411,9 @@ mod tests {
              --sidecar.run-as-user: expected a number from 1 to 2147483647, or nothing where the platform assigns users, found \"root\"\n\
              --webhook.listen-address: expected an address such as [::]:9443 or 0.0.0.0:9443, found \"9443\"\n\
              --webhook.service: expected a value, found none\n\
+             --webhook.max-review-bytes: expected a number of bytes, at least 65536, found \"1\"\n\
+             --webhook.max-memory-bytes: expected a number of bytes, at least 262144, found \"3MiB\"\n\
+             --webhook.timeout: expected a duration of at least 1s, such as 10s or 1m, found \"500ms\"\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
              --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
              --monitor.labels: expected labels such as release=stack with commas between them, found \"release\"\n\

@@ -52,6 +52,7 @@ use self::{
     wakes::Wakes,
 };
 use crate::{
+    audit,
     cache::Cache,
     clock::Clock,
     events::Events,
@@ -106,6 +107,8 @@ pub struct Context {
     pub overlaps: Overlaps,
     /// Groups that pods name and that do not exist, told once each.
     pub missing: Missing,
+    /// Pods that ask for a sidecar and have none.
+    pub not_injected: audit::missing::Missing,
     /// The time.
     pub clock: Clock,
     /// The numbers.
@@ -300,6 +303,7 @@ fn facts<'a>(
         has_timestamps: owner.is_some_and(|owner| owner.has_timestamps),
         assigned,
         overlaps,
+        not_injected: ctx.not_injected.of_group(group, &ctx.groups),
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
         by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),
@@ -324,6 +328,7 @@ impl Context {
             membership: Attempts::default(),
             overlaps: Overlaps::default(),
             missing: Missing::default(),
+            not_injected: audit::missing::Missing::default(),
             clock: Clock::system(),
             metrics: Arc::default(),
             events: Events::to(client),

@@ -20,6 +20,7 @@ pub mod inject;
 pub mod limit_range;
 pub mod malformed;
 pub mod overrides;
+pub mod namespaces;
 pub mod patch;
 pub mod pod;
 pub mod ports;

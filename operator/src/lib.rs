@@ -18,6 +18,7 @@
 //! | [`leader`] | which replica reconciles and collects, and until when it may write |
 //! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
 //! | [`offline`] | the same to manifests, without a cluster |
+//! | [`audit`] | pods that ask for a sidecar and have none |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
 //! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects, and which Prometheus takes them |
@@ -42,6 +43,7 @@ pub mod admin;
 pub mod api_client;
 pub mod app;
 pub mod args;
+pub mod audit;
 pub mod cache;
 pub mod certs;
 pub mod clock;

@@ -5,10 +5,11 @@
 //! from the served page.
 //!
 //! Label values are static strings, but for the name of the Lease, of which there is one, and namespaces of pods that no group
-//! takes care of: a counter never carries the name of an object.
+//! takes care of, or that have no sidecar: a counter never carries the name of an object.
 //!
 //! *Never:* when something is worth counting.
 
+mod missing;
 mod runtime;
 mod ungrouped;
 
@@ -22,6 +23,7 @@ use prometheus_client::{
 
 use crate::gc::policy::{Since, Source};
 
+pub use missing::MissingSidecars;
 pub use runtime::{Running, Runtime};
 pub use ungrouped::UngroupedPods;
 
@@ -31,6 +33,7 @@ pub struct Metrics {
     /// Those of any controller.
     pub runtime: Runtime,
     injections: Family<InjectionResult, Counter>,
+    refused_reviews: Family<Reason, Counter>,
     collected_groups: Family<Removal, Counter>,
     collection_failures: Family<Reason, Counter>,
     unreadable_samples: Counter,
@@ -38,6 +41,8 @@ pub struct Metrics {
     unseen_groups: Counter,
     /// Pods that no group takes care of.
     pub ungrouped: UngroupedPods,
+    /// Pods without a sidecar.
+    pub missing: MissingSidecars,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -66,6 +71,11 @@ impl Metrics {
     /// A pod was looked at.
     pub fn injection(&self, result: &'static str, reason: &'static str) {
         self.injections.get_or_create(&InjectionResult { result, reason }).inc();
+    }
+
+    /// What came to the webhook was no review that could be answered.
+    pub fn review_refused(&self, reason: &'static str) {
+        self.refused_reviews.get_or_create(&Reason { reason }).inc();
     }
 
     /// A group was removed.
@@ -107,6 +117,7 @@ impl Metrics {
     /// Those of the encoder.
     pub fn page(&self) -> Result<String, fmt::Error> {
         self.ungrouped.refresh();
+        self.missing.refresh();
         let mut page = String::new();
         encode(&mut page, &self.registry)?;
         Ok(page)
@@ -121,6 +132,12 @@ impl Default for Metrics {
         Self {
             runtime: Runtime::new(all),
             injections: add(all, "sidegate_operator_injections", "Pods seen at admission", Family::default()),
+            refused_reviews: add(
+                all,
+                "sidegate_operator_refused_reviews",
+                "Requests to the webhook that could not be answered",
+                Family::default(),
+            ),
             collected_groups: add(all, "sidegate_operator_collected_groups", "Stale groups removed", Family::default()),
             collection_failures: add(
                 all,
@@ -147,6 +164,7 @@ impl Default for Metrics {
                 Counter::default(),
             ),
             ungrouped: UngroupedPods::new(all),
+            missing: MissingSidecars::new(all),
             registry,
         }
     }

@@ -11,6 +11,7 @@ mod honor_labels_overridden;
 mod membership;
 mod monitors_synced;
 mod overlap;
+mod pods_injected;
 mod selected_by_prometheus;
 
 use crds::{
@@ -27,7 +28,7 @@ use self::{
     selected_by_prometheus::selected_by_prometheus,
 };
 use super::{apply::Outcome, ledger::Due, membership::Assigned, overlap::Overlap};
-use crate::{gc::report::PassReport, monitors::monitoring::Takers};
+use crate::{audit::missing::MissingPods, gc::report::PassReport, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
 const TIMES_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -63,6 +64,8 @@ pub struct Facts<'a> {
     pub assigned: &'a Assigned,
     /// Older groups that have pods of this one's selector.
     pub overlaps: &'a [Overlap],
+    /// Pods that ask for a sidecar of this group and have none, once all were looked at.
+    pub not_injected: Option<MissingPods>,
     /// The last pass, if there was one.
     pub pass: Option<PassReport>,
     /// What is not in the totals yet.
@@ -124,6 +127,7 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
                 (condition::MONITORS_SYNCED, Some(monitors)),
                 (condition::PODS_ASSIGNED, Some(assigned)),
                 (condition::OVERLAPPING, overlap::overlapping(facts.overlaps)),
+                (condition::PODS_INJECTED, Some(pods_injected::pods_injected(previous, facts))),
                 (condition::COLLECTED, Some(collected)),
                 (condition::ALL_SEEN, Some(all_seen::all_seen(previous, &facts.due.endings, now))),
             ];
@@ -318,6 +322,8 @@ impl Verdict {
             reason::OVERRIDE_HONOR_TIMESTAMPS,
             reason::ENFORCED_NAMESPACE_LABEL,
             reason::NOT_LOOKED_AT_YET,
+            reason::ALL_INJECTED,
+            reason::SIDECARS_MISSING,
         ];
         Some(Self {
             status: statuses.into_iter().find(|status| *status == known.status)?,

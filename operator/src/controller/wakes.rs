@@ -131,6 +131,12 @@ impl Wakes {
             .await;
     }
 
+    /// Something happened to a group, or to what it has pods for.
+    pub fn wake(&self, namespace: &str, name: &str) {
+        // An error means that nobody listens.
+        let _ = self.sender.send(ObjectRef::new(name).within(namespace));
+    }
+
     /// All groups there are, then each that something happens to.
     #[must_use]
     pub fn listen(&self) -> BoxStream<'static, ObjectRef<PushGroup>> {

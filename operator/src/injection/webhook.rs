@@ -1,60 +1,76 @@
 //! Review in, review out: the thin edge around [`inject`](super::inject).
 //!
-//! It always admits. A fault of ours, lack of time among them, becomes a warning on an unchanged pod; only a body that is
-//! no review, is too long, or does not come is refused, and then the API server goes by its failure policy.
-//! Reviews are read as raw JSON first and the pod is taken out of them as it came.
+//! It always admits. A fault of ours, lack of time or room and a panic among them, becomes a warning on an unchanged pod;
+//! only what is no review that could be answered is refused, and then the API server goes by its failure policy. Reviews
+//! are read as raw JSON and the pod is taken out of them as it came.
 //!
 //! *Never:* TLS, what makes a pod eligible, what a patch looks like.
 
-use std::{sync::Arc, time::Duration};
+pub mod limit_ranges;
+mod refusal;
+mod review;
+mod room;
+pub mod telling;
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
-    http::StatusCode,
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
     routing::post,
 };
-use crds::PushGroup;
-use json_patch::Patch;
-use kube::core::{
-    DynamicObject,
-    admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
-};
-use serde_json::Value;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use crds::{PushGroup, names::INJECT};
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::LimitRange;
+use tokio::time::{Instant, timeout_at};
 
+use self::{
+    limit_ranges::LimitRanges,
+    refusal::Refusal,
+    review::{About, Answer, Asked},
+    room::{Held, Room, TooHeavy},
+};
 use super::{
     groups::Groups,
-    inject::{Injected, Outcome, Surroundings, inject},
+    inject::{Outcome, Surroundings, inject},
+    namespaces::{Namespaces, NamespacesError},
     pod::RawPod,
 };
-use crate::{config::SidecarImage, metrics::Metrics};
+use crate::{
+    config::{SidecarImage, WebhookLimits},
+    events::{Events, Kind},
+    metrics::Metrics,
+};
 
-/// The review of a create carries one object of at most 3 MiB, the API server's own limit, and some words.
-const LONGEST_REVIEW: usize = 7 * 512 * 1024;
+pub use self::room::Limits;
 
-/// How long a review may take: less than the API server waits, so that the pod's owner learns why.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-/// How many reviews are in hand at a time, each with a pod several times the size of its text; others wait.
-const AT_A_TIME: usize = 32;
+/// The decision that the edge is around.
+type Centre = fn(RawPod<'_>, &Surroundings<'_>) -> Result<Outcome, serde_json::Error>;
 
 /// What the webhook needs.
 #[derive(Clone)]
 pub struct WebhookState {
-    /// What is injected.
-    pub image: Arc<SidecarImage>,
-    /// Where groups are looked up.
+    image: Arc<SidecarImage>,
+    around: Around,
+    events: Events,
+    metrics: Arc<Metrics>,
+    patience: Duration,
+    room: Room,
+    centre: Centre,
+}
+
+/// Where what is around a pod is looked up.
+#[derive(Clone)]
+pub struct Around {
+    /// The groups.
     pub groups: Groups,
-    /// The numbers.
-    pub metrics: Arc<Metrics>,
-    /// Room for reviews.
-    room: Arc<Semaphore>,
+    /// What namespaces say.
+    pub namespaces: Namespaces,
+    /// What a sidecar has to fit into.
+    pub limit_ranges: LimitRanges,
 }
 
 /// A fault of ours, which admits the pod unchanged.
@@ -62,136 +78,54 @@ pub struct WebhookState {
 enum Fault {
     #[error("the request has no namespace")]
     NoNamespace,
-    #[error("not done within {PATIENCE:?}")]
-    TooSlow,
+    #[error("not done within {0:?}")]
+    TooSlow(Duration),
+    #[error("{0}")]
+    TooHeavy(#[from] TooHeavy),
+    #[error("cannot read the pod: {0}")]
+    Unreadable(#[source] serde_json::Error),
+    #[error("{0}")]
+    Namespace(#[from] NamespacesError),
     #[error("cannot write the sidecar as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[source] serde_json::Error),
+    #[error("the operator panicked, which its log has more about")]
+    Panic,
 }
 
-/// What is answered about a pod.
-#[derive(Debug)]
-struct Answer {
+/// What becomes of a request.
+struct Verdict {
     result: &'static str,
     reason: &'static str,
-    patch: Option<Patch>,
-    warnings: Vec<String>,
+    answer: Answer,
+    /// Who is told that there is no sidecar, and how.
+    event: Option<Told>,
 }
 
-/// A body that is no review of a request.
-#[derive(Debug, thiserror::Error)]
-enum NoReview {
-    #[error("expected an AdmissionReview as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("expected an AdmissionReview with a request")]
-    NoRequest,
+/// An Event to be.
+struct Told {
+    about: k8s_openapi::api::core::v1::ObjectReference,
+    kind: Kind,
+    reason: &'static str,
 }
 
 /// The routes.
 pub fn router(state: WebhookState) -> Router {
-    Router::new()
-        .route("/mutate-pods", post(mutate_pods))
-        .layer(DefaultBodyLimit::max(LONGEST_REVIEW))
-        .with_state(state)
+    Router::new().route("/mutate-pods", post(mutate_pods)).with_state(state)
 }
 
 async fn mutate_pods(State(state): State<WebhookState>, request: Request) -> Response {
     let started = Instant::now();
     let _running = state.metrics.runtime.admitting();
-    let deadline = started + PATIENCE;
-    let answer = match timeout_at(deadline, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => answer_to(&state, &body, deadline).await,
-        Ok(Err(rejection)) => rejection.into_response(),
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    let answer = match state.answer_to(request.into_body(), started + state.patience).await {
+        Ok(review) => ([(CONTENT_TYPE, "application/json")], review).into_response(),
+        Err(refusal) => {
+            tracing::warn!(error = %refusal, "refused a request to the webhook");
+            state.metrics.review_refused(refusal.reason());
+            refusal.into_response()
+        }
     };
     state.metrics.runtime.webhook_answered(answer.status().as_u16(), started.elapsed());
     answer
-}
-
-async fn answer_to(state: &WebhookState, body: &[u8], deadline: Instant) -> Response {
-    // Without room until the deadline there is no time left, which `review` turns into an answer.
-    let _room = timeout_at(deadline, state.room.acquire()).await;
-    match review(state, body, deadline).await {
-        Ok(review) => Json(review).into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "refused a request to the webhook");
-            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
-        }
-    }
-}
-
-async fn review(
-    state: &WebhookState,
-    body: &[u8],
-    deadline: Instant,
-) -> Result<AdmissionReview<DynamicObject>, NoReview> {
-    let mut review: Value = serde_json::from_slice(body)?;
-    let pod = review.pointer_mut("/request/object").map(Value::take).unwrap_or_default();
-    let review: AdmissionReview<DynamicObject> = serde_json::from_value(review)?;
-    let request: AdmissionRequest<DynamicObject> = review.try_into().map_err(|_| NoReview::NoRequest)?;
-
-    let looked = timeout_at(deadline, look_at(state, &request, &pod)).await;
-    let outcome = match looked.unwrap_or(Err(Fault::TooSlow)) {
-        Ok(outcome) => outcome,
-        Err(fault) => {
-            tracing::error!(%fault, namespace = request.namespace.as_deref(), "admitted a pod without a sidecar");
-            Answer {
-                result: "failed",
-                reason: "fault",
-                patch: None,
-                warnings: vec![format!("sidegate: no sidecar, by a fault of the operator: {fault}")],
-            }
-        }
-    };
-    if !request.dry_run {
-        state.metrics.injection(outcome.result, outcome.reason);
-    }
-    Ok(answer(&request, outcome).into_review())
-}
-
-fn answer(request: &AdmissionRequest<DynamicObject>, outcome: Answer) -> AdmissionResponse {
-    let response = AdmissionResponse::from(request);
-    let mut response = match outcome.patch {
-        None => response,
-        // A patch of ours is made of JSON values; were it ever not printable, the pod goes on without.
-        Some(patch) => response.with_patch(patch).unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot print a patch");
-            AdmissionResponse::from(request)
-        }),
-    };
-    response.warnings = Some(outcome.warnings).filter(|warnings| !warnings.is_empty());
-    response
-}
-
-/// Decides by the groups of the cache and, where those have none that fits, once more by those of the API server.
-async fn look_at(
-    state: &WebhookState,
-    request: &AdmissionRequest<DynamicObject>,
-    pod: &Value,
-) -> Result<Answer, Fault> {
-    if request.operation != Operation::Create {
-        return Ok(Answer { result: "untouched", reason: "not_a_create", patch: None, warnings: Vec::new() });
-    }
-    // The pod's own namespace may be empty at this point; the request's is where it goes.
-    let namespace = request.namespace.as_deref().ok_or(Fault::NoNamespace)?;
-    let pod = RawPod::new(pod);
-    let decide = |groups: &[Arc<PushGroup>]| {
-        inject(pod, &Surroundings { image: &state.image, namespace_value: None, groups, limit_ranges: &[] })
-    };
-    let mut outcome = decide(&state.groups.cached(namespace))?;
-    if matches!(&outcome, Outcome::Injected(injected) if !injected.group_is_known) {
-        match state.groups.live(namespace).await {
-            Ok(live) => outcome = decide(&live)?,
-            Err(error) => tracing::warn!(%error, namespace, "injecting without having seen the PushGroups"),
-        }
-    }
-    match &outcome {
-        Outcome::Untouched(_) => {}
-        Outcome::Skipped(skip) => tracing::debug!(namespace, reason = skip.reason(), "skipped a pod"),
-        Outcome::Injected(Injected { group, reason, .. }) => {
-            tracing::debug!(namespace, pushgroup = group.as_deref(), reason, "injected a sidecar");
-        }
-    }
-    Ok(outcome.into())
 }
 
 // === impl WebhookState ===
@@ -199,22 +133,160 @@ async fn look_at(
 impl WebhookState {
     /// Nothing in hand yet.
     #[must_use]
-    pub fn new(image: Arc<SidecarImage>, groups: Groups, metrics: Arc<Metrics>) -> Self {
-        Self { image, groups, metrics, room: Arc::new(Semaphore::new(AT_A_TIME)) }
+    pub fn new(
+        image: Arc<SidecarImage>,
+        limits: &WebhookLimits,
+        around: Around,
+        events: Events,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let room = Room::new(limits.memory);
+        Self { image, around, events, metrics, patience: limits.timeout, room, centre: inject }
+    }
+
+    async fn answer_to(&self, body: Body, deadline: Instant) -> Result<Vec<u8>, Refusal> {
+        let held = timeout_at(deadline, self.room.read(body)).await;
+        let mut held = held.map_err(|_| Refusal::TooSlow(self.patience))??;
+        let asked = review::asked(&held.bytes)?;
+        let mut owner = None;
+        let considered = timeout_at(deadline, self.consider(&asked, &mut held, &mut owner));
+        // Whatever panicked was reading and left nothing behind; the process goes on.
+        let considered = AssertUnwindSafe(considered).catch_unwind().await;
+        let verdict = match considered {
+            Ok(Ok(Ok(verdict))) => verdict,
+            Ok(Ok(Err(fault))) => fault.verdict(owner),
+            Ok(Err(_)) => Fault::TooSlow(self.patience).verdict(owner),
+            Err(panic) => {
+                tracing::error!(panic = message(&*panic), "the webhook panicked");
+                Fault::Panic.verdict(owner)
+            }
+        };
+        self.tell(&asked, &verdict);
+        let answer = review::answered(&asked.uid, &verdict.answer);
+        // A patch of ours is made of JSON values; were it ever not printable, the pod goes on without.
+        answer.or_else(|error| {
+            let verdict = Fault::Json(error).verdict(None);
+            review::answered(&asked.uid, &verdict.answer).map_err(|error| Refusal::Json(error.to_string()))
+        })
+    }
+
+    /// What becomes of a request. As soon as it is known, `owner` is who is told of a fault.
+    async fn consider(&self, asked: &Asked, held: &mut Held, owner: &mut Option<Told>) -> Result<Verdict, Fault> {
+        match &asked.about {
+            About::NewPod => {}
+            About::NotACreate => return Ok(Verdict::untouched("not_a_create")),
+            About::Subresource => return Ok(Verdict::untouched("subresource")),
+            About::NoPod(resource) => {
+                tracing::warn!(resource, "asked about what is no pod: the webhook configuration sends too much");
+                return Ok(Verdict::untouched("no_pod"));
+            }
+        }
+        self.room.make_for_pod(held).await?;
+        let object = review::object(&held.bytes).map_err(Fault::Unreadable)?;
+        let pod = RawPod::new(&object);
+        // The pod's own namespace may be empty at this point; the request's is where it goes.
+        let namespace = asked.namespace.as_deref().ok_or(Fault::NoNamespace)?;
+        let is_silent = pod.label_or_annotation(INJECT).is_none();
+        // Of a pod that asks itself somebody wants to know; of a whole namespace not each pod was meant.
+        let kind = if is_silent { Kind::Normal } else { Kind::Warning };
+        let controller = telling::controller_of(pod, namespace);
+        *owner = controller.map(|about| Told { about, kind: Kind::Warning, reason: telling::FAILED });
+        let (outcome, more) = self.decide(pod, namespace, is_silent).await?;
+        let (result, reason) = (outcome.result(), outcome.reason());
+        let mut warnings = outcome.warnings();
+        warnings.extend(more);
+        let mut event = None;
+        let patch = match outcome {
+            Outcome::Untouched(_) => None,
+            Outcome::Skipped(_) => {
+                event = owner.take().map(|told| Told { kind, reason: telling::SKIPPED, ..told });
+                None
+            }
+            Outcome::Injected(injected) => Some(injected.patch),
+        };
+        tracing::debug!(namespace, result, reason, "looked at a pod");
+        Ok(Verdict { result, reason, answer: Answer { patch, warnings }, event })
+    }
+
+    /// Decides by what is cached and, where that has no group that fits, once more by what the API server has. Warnings of
+    /// the edge's own come along.
+    async fn decide(
+        &self,
+        pod: RawPod<'_>,
+        namespace: &str,
+        is_silent: bool,
+    ) -> Result<(Outcome, Option<String>), Fault> {
+        let value = self.around.namespaces.value(namespace, is_silent).await?;
+        let decide = |groups: &[Arc<PushGroup>], limit_ranges: &[LimitRange]| {
+            let around = Surroundings { image: &self.image, namespace_value: value.as_deref(), groups, limit_ranges };
+            (self.centre)(pod, &around).map_err(Fault::Json)
+        };
+        let mut groups = self.around.groups.cached(namespace);
+        let first = decide(&groups, &[])?;
+        let Outcome::Injected(injected) = &first else { return Ok((first, None)) };
+        let ranges = self.around.limit_ranges.of(namespace).await;
+        let warning = ranges.is_none().then(|| {
+            "sidegate: the LimitRanges of the namespace are not known: the sidecar's resources are not fitted to them"
+                .to_owned()
+        });
+        let ranges = ranges.unwrap_or_default();
+        let mut again = !ranges.is_empty();
+        if !injected.group_is_known {
+            match self.around.groups.live(namespace).await {
+                Ok(live) => (groups, again) = (live, true),
+                Err(error) => tracing::warn!(%error, namespace, "injecting without having seen the PushGroups"),
+            }
+        }
+        Ok((if again { decide(&groups, &ranges)? } else { first }, warning))
+    }
+
+    /// Counts, and tells the pod's owner of a sidecar that is missing. Nobody hears of a dry run.
+    fn tell(&self, asked: &Asked, verdict: &Verdict) {
+        if asked.dry_run {
+            return;
+        }
+        self.metrics.injection(verdict.result, verdict.reason);
+        let (Some(told), Some(message)) = (&verdict.event, verdict.answer.warnings.first()) else { return };
+        self.events.tell(told.about.clone(), told.kind, told.reason, message);
     }
 }
 
-// === impl Answer ===
+// === impl Fault ===
 
-impl From<Outcome> for Answer {
-    fn from(outcome: Outcome) -> Self {
-        let (result, reason, warnings) = (outcome.result(), outcome.reason(), outcome.warnings());
-        let patch = match outcome {
-            Outcome::Untouched(_) | Outcome::Skipped(_) => None,
-            Outcome::Injected(injected) => Some(injected.patch),
-        };
-        Self { result, reason, patch, warnings }
+impl Fault {
+    /// The reason as a metric label.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoNamespace => "no_namespace",
+            Self::TooSlow(_) => "too_slow",
+            Self::TooHeavy(_) => "too_heavy",
+            Self::Unreadable(_) => "unreadable",
+            Self::Namespace(_) => "namespace",
+            Self::Json(_) => "no_json",
+            Self::Panic => "panic",
+        }
     }
+
+    fn verdict(&self, owner: Option<Told>) -> Verdict {
+        tracing::error!(fault = %self, "admitted a pod without a sidecar");
+        let warning = format!("sidegate: no sidecar, by a fault of the operator: {self}");
+        let answer = Answer { patch: None, warnings: vec![warning] };
+        Verdict { result: "failed", reason: self.reason(), answer, event: owner }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn untouched(reason: &'static str) -> Self {
+        Self { result: "untouched", reason, answer: Answer::default(), event: None }
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }
 
 #[cfg(test)]

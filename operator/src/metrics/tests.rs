@@ -6,7 +6,7 @@ use crds::names::PUSH_GROUP_LABEL;
 use serde_json::json;
 
 use super::*;
-use crate::cache::Cache;
+use crate::{audit::missing::Missing, cache::Cache};
 
 const HEADING: &str = "## The operator's metrics\n";
 
@@ -24,6 +24,7 @@ fn counted() -> Metrics {
     runtime.api_answered("GET", Some(200));
     runtime.api_answered("PATCH", None);
     metrics.injection("injected", "selected");
+    metrics.review_refused("too_long");
     metrics.collected(Source::StaleAfter, Since::Push);
     metrics.collected(Source::Rule, Since::Failure);
     metrics.moved_on();
@@ -36,6 +37,7 @@ fn counted() -> Metrics {
     };
     let pods = vec![pod("unassigned", &[]), pod("orphaned", &[(PUSH_GROUP_LABEL, "gone")])];
     metrics.ungrouped.watch(Cache::of(pods), Cache::of(Vec::new()));
+    metrics.missing.watch(Missing::of_test("data"));
     metrics
 }
 
@@ -75,7 +77,12 @@ fn names_are_those_of_controller_runtime() {
 
 #[test]
 fn every_metric_that_is_named_was_counted_by_the_test() {
-    let sources = [include_str!("../metrics.rs"), include_str!("runtime.rs"), include_str!("ungrouped.rs")];
+    let sources = [
+        include_str!("../metrics.rs"),
+        include_str!("missing.rs"),
+        include_str!("runtime.rs"),
+        include_str!("ungrouped.rs"),
+    ];
     let page = counted().page().unwrap();
     let mut seen = 0;
     for name in sources.iter().flat_map(|source| source.split('"')) {

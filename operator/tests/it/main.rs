@@ -4,5 +4,10 @@
 
 mod arguments;
 mod contract;
+mod fuzz_corpus;
 mod race;
 mod reference;
+
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
+mod laws;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    audit::missing::MissingPods,
     controller::ledger::Ending,
     monitors::{
         Owner,
@@ -36,6 +37,7 @@ fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
         monitors,
         assigned: &ASSIGNED,
         overlaps: &[],
+        not_injected: Some(MissingPods::default()),
         takers: None,
         has_timestamps: false,
         pass,
@@ -55,7 +57,8 @@ fn check(monitors: Outcome, pass: Option<PassReport>, expected: [&str; 3]) {
     let status = next(&PushGroupStatus::default(), &facts(&monitors, pass), NOW);
     let [ready, synced, collected] = expected;
     let (assigned, seen) = ("PodsAssigned=True AllAssigned", "AllSeen=True NothingUnseen");
-    assert_eq!(conditions(&status), [ready, synced, assigned, collected, seen]);
+    let injected = "PodsInjected=True AllInjected";
+    assert_eq!(conditions(&status), [ready, synced, assigned, injected, collected, seen]);
 }
 
 #[test]
@@ -300,4 +303,33 @@ fn what_was_known_of_prometheuses_stands_until_they_are_listed_again() {
     let changed = Facts { generation: Some(4), ..restarted };
     let conditions = conditions(&next(&known, &changed, NOW));
     assert!(conditions.contains(&"SelectedByPrometheus=Unknown NotLookedAtYet".to_owned()), "{conditions:?}");
+}
+
+#[test]
+fn pods_without_a_sidecar_are_told_and_heal_and_the_group_is_ready_all_the_same() {
+    let told = |previous: &PushGroupStatus, not_injected: Option<MissingPods>| {
+        let status = next(previous, &Facts { not_injected, ..facts(&Outcome::Applied, Some(pass())) }, NOW);
+        let ready = conditions(&status).swap_remove(0);
+        assert_eq!(ready, "Ready=True AsAsked");
+        let found = status.conditions.iter().find(|found| found.type_ == "PodsInjected").unwrap().clone();
+        (status, found.status, found.reason, found.message)
+    };
+    let missing = |pods: u64, named: &[&str]| {
+        Some(MissingPods { pods, named: named.iter().map(|name| (*name).to_owned()).collect() })
+    };
+    let nothing = PushGroupStatus::default();
+    let (_, status, reason, _) = told(&nothing, None);
+    assert_eq!((status.as_str(), reason.as_str()), ("Unknown", "NotLookedAtYet"));
+    let (_, _, _, message) = told(&nothing, missing(1, &["a"]));
+    assert!(
+        message.starts_with("1 pod that asks for a sidecar of this PushGroup has none: a; the webhook"),
+        "{message}"
+    );
+    let (known, status, reason, message) = told(&nothing, missing(5, &["a", "b", "c"]));
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "SidecarsMissing"));
+    assert!(message.starts_with("5 pods that ask for a sidecar of this PushGroup have none: a, b, c and 2 more; the"));
+    // The next leader has not looked yet.
+    assert_eq!(told(&known, None).2, "SidecarsMissing");
+    let (_, status, reason, _) = told(&known, missing(0, &[]));
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "AllInjected"));
 }

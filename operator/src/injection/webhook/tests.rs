@@ -1,13 +1,27 @@
 //! Reviews through the router, without TLS.
 
-use axum::{body::Body, http::Request};
+use axum::http::{Request, StatusCode};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
+use json_patch::Patch;
 use kube::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{cache::Cache, golden};
+use crate::{
+    cache::{Cache, cache},
+    events::tests::{Asked as AskedServer, server},
+    golden,
+    injection::namespaces::tests::namespace,
+};
+
+mod hostile;
+
+const LIMITS: WebhookLimits = WebhookLimits {
+    timeout: Duration::from_secs(4),
+    memory: Limits { review_bytes: 7 * 512 * 1024, memory_bytes: 96 * 1024 * 1024 },
+};
 
 /// A state whose cache knows some groups and whose API server knows others; `None` is an API server that fails.
 fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
@@ -30,8 +44,34 @@ fn state_of_raw(cached: Vec<PushGroup>, live: Option<Vec<Value>>) -> WebhookStat
         async move { Ok::<_, std::io::Error>(answer) }
     });
     let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
-    let groups = Groups::new(Cache::of(cached), Client::new(service, "default"));
-    WebhookState::new(Arc::new(image), groups, Arc::default())
+    let client = Client::new(service, "default");
+    let around = Around {
+        groups: Groups::new(Cache::of(cached), client.clone()),
+        namespaces: Namespaces::new(Cache::of(vec![namespace("data", &json!({}))]), client),
+        limit_ranges: LimitRanges::new(Cache::of(vec![])),
+    };
+    WebhookState::new(Arc::new(image), &LIMITS, around, Events::to(&server().0), Arc::default())
+}
+
+/// A state of one group that takes every pod, and what its API server is told as Events.
+fn told() -> (WebhookState, AskedServer) {
+    let (client, asked) = server();
+    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    (WebhookState { events: Events::to(&client), ..state }, asked)
+}
+
+/// The Events that were written: about whom, of which type and reason, and what they say.
+async fn events(state: &WebhookState, asked: &AskedServer) -> Vec<[String; 4]> {
+    state.events.settled().await;
+    let asked = asked.lock().unwrap();
+    let text =
+        |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let print = |event: &Value| ["/regarding/name", "/type", "/reason", "/note"].map(|pointer| text(event, pointer));
+    asked.iter().map(|(_, _, event)| print(event)).collect()
+}
+
+fn panics(_: RawPod<'_>, _: &Surroundings<'_>) -> Result<Outcome, serde_json::Error> {
+    panic!("a defect")
 }
 
 fn group(name: &str, spec: Value) -> PushGroup {
@@ -71,10 +111,9 @@ async fn admitted(state: &WebhookState, review: &Value) -> (Option<Value>, Vec<S
     assert_eq!(answer.pointer("/response/allowed"), Some(&json!(true)));
     assert_eq!(answer.pointer("/response/uid"), Some(&json!("0c9a8d74")));
     assert_eq!(answer.pointer("/apiVersion"), Some(&json!("admission.k8s.io/v1")));
-    let patch = answer.pointer("/response/patch").map(|bytes| {
-        let bytes: Vec<u8> = serde_json::from_value(bytes.clone()).unwrap();
-        serde_json::from_slice(&bytes).unwrap()
-    });
+    let patch = answer
+        .pointer("/response/patch")
+        .map(|patch| serde_json::from_slice(&STANDARD.decode(patch.as_str().unwrap()).unwrap()).unwrap());
     let warnings = answer.pointer("/response/warnings").cloned().unwrap_or(json!([]));
     (patch, serde_json::from_value(warnings).unwrap())
 }
@@ -87,7 +126,9 @@ fn job_pod() -> Value {
             "generateName": "backup-",
             "labels": {"app": "etl"},
             "annotations": {"sidegate.dev/inject": "true"},
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "1"}],
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": "1", "controller": true},
+            ],
         },
         "spec": {
             "restartPolicy": "Never",
@@ -120,7 +161,7 @@ async fn a_second_call_changes_nothing() {
 
 #[tokio::test]
 async fn a_pod_that_does_not_ask_is_left_alone() {
-    let state = state(vec![group("nightly", json!({"selector": {}}))], None);
+    let state = state(vec![group("nightly", json!({"selector": {}}))], Some(vec![]));
     let mut pod = job_pod();
     pod["metadata"]["annotations"] = json!({});
     assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![]));
@@ -221,13 +262,6 @@ async fn a_dry_run_is_answered_and_not_counted() {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_refused() {
-    let state = state(vec![], None);
-    assert_eq!(ask(&state, "{}".to_owned()).await.0, 400);
-    assert_eq!(ask(&state, "not json".to_owned()).await.0, 400);
-}
-
-#[tokio::test]
 async fn a_group_that_cannot_be_read_does_not_hide_the_others() {
     let mut broken = serde_json::to_value(group("broken", json!({"selector": {}}))).unwrap();
     broken["spec"]["staleAfter"] = json!("no duration");
@@ -270,17 +304,24 @@ async fn the_deadline_of_a_pod_reaches_the_sidecar_and_leaves_the_grace_period()
 #[tokio::test(start_paused = true)]
 async fn without_room_in_time_the_pod_is_admitted_unchanged() {
     let state = state(vec![], Some(vec![]));
-    let taken = state.room.clone().acquire_many_owned(32).await.unwrap();
+    let free = state.room.free();
+    // Room for the text, and not for the pod.
+    let all = u32::try_from(free.available_permits()).unwrap();
+    let taken = free.clone().acquire_many_owned(all - 67).await.unwrap();
     let warning = "sidegate: no sidecar, by a fault of the operator: not done within 4s";
     assert_eq!(admitted(&state, &review_of(&job_pod())).await, (None, vec![warning.to_owned()]));
+    let counted = "sidegate_operator_injections_total{result=\"failed\",reason=\"too_slow\"} 1";
+    assert!(state.metrics.page().unwrap().contains(counted));
     drop(taken);
     assert!(admitted(&state, &review_of(&job_pod())).await.0.is_some());
+    assert_eq!(free.available_permits(), 96 * 1024, "all of it is free again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_review_waits_for_room() {
     let state = state(vec![group("nightly", json!({"selector": {}}))], None);
-    let taken = state.room.clone().acquire_many_owned(32).await.unwrap();
+    let all = u32::try_from(state.room.free().available_permits()).unwrap();
+    let taken = state.room.free().acquire_many_owned(all).await.unwrap();
     let review = review_of(&job_pod());
     let started = Instant::now();
     let free = async {
@@ -292,16 +333,72 @@ async fn a_review_waits_for_room() {
     assert_eq!(started.elapsed(), Duration::from_secs(3));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for() {
-    let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let request = Request::post("/mutate-pods").body(never).unwrap();
-    let answer = router(state(vec![], None)).oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+#[tokio::test]
+async fn a_panic_admits_the_pod_unchanged_and_the_next_review_is_answered() {
+    let (state, asked) = told();
+    let broken = WebhookState { centre: panics, ..state.clone() };
+    let (patch, warnings) = admitted(&broken, &review_of(&job_pod())).await;
+    let warning =
+        "sidegate: no sidecar, by a fault of the operator: the operator panicked, which its log has more about";
+    assert_eq!((patch, warnings), (None, vec![warning.to_owned()]));
+    let counted = "sidegate_operator_injections_total{result=\"failed\",reason=\"panic\"} 1";
+    assert!(broken.metrics.page().unwrap().contains(counted));
+    assert_eq!(broken.room.free().available_permits(), 96 * 1024);
+    assert_eq!(events(&broken, &asked).await, [["backup", "Warning", "InjectionFailed", warning].map(str::to_owned)]);
+    assert!(admitted(&state, &review_of(&job_pod())).await.0.is_some());
 }
 
 #[tokio::test]
-async fn a_review_longer_than_any_is_refused() {
-    let long = " ".repeat(7 * 512 * 1024 + 1);
-    assert_eq!(ask(&state(vec![], None), long).await.0, 413);
+async fn the_owner_of_a_skipped_pod_has_an_event_and_that_of_an_injected_one_none() {
+    let (state, asked) = told();
+    assert!(admitted(&state, &review_of(&job_pod())).await.0.is_some());
+    assert!(events(&state, &asked).await.is_empty());
+    let mut pod = job_pod();
+    pod["spec"]["hostNetwork"] = json!(true);
+    let (_, warnings) = admitted(&state, &review_of(&pod)).await;
+    assert_eq!(warnings.len(), 1);
+    let expected = ["backup", "Warning", "InjectionSkipped", &warnings[0]].map(str::to_owned);
+    assert_eq!(events(&state, &asked).await, [expected.clone()]);
+    // Without a controller there is somebody who reads the warning.
+    pod["metadata"]["ownerReferences"][0]["controller"] = json!(false);
+    assert_eq!(admitted(&state, &review_of(&pod)).await.1.len(), 1);
+    assert_eq!(events(&state, &asked).await, [expected]);
+}
+
+#[tokio::test]
+async fn nobody_hears_of_a_dry_run_that_skips_or_fails() {
+    let (state, asked) = told();
+    let mut pod = job_pod();
+    pod["spec"]["hostNetwork"] = json!(true);
+    let mut review = review_of(&pod);
+    review["request"]["dryRun"] = json!(true);
+    assert_eq!(admitted(&state, &review).await.1.len(), 1);
+    let broken = WebhookState { centre: panics, ..state.clone() };
+    assert_eq!(admitted(&broken, &review).await.1.len(), 1);
+    assert!(events(&state, &asked).await.is_empty());
+    assert!(!state.metrics.page().unwrap().contains("injections_total{"));
+}
+
+#[tokio::test]
+async fn where_limit_ranges_are_not_known_the_pod_is_injected_with_a_warning() {
+    let (mut state, _) = told();
+    let (unknown, writer) = cache();
+    drop(writer);
+    state.around.limit_ranges = LimitRanges::new(unknown);
+    let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
+    assert!(patch.is_some());
+    let warning =
+        "sidegate: the LimitRanges of the namespace are not known: the sidecar's resources are not fitted to them";
+    assert_eq!(warnings, [warning]);
+}
+
+#[tokio::test]
+async fn a_silent_pod_whose_namespace_cannot_be_read_is_admitted_with_a_warning() {
+    let (state, _) = told();
+    let mut pod = job_pod();
+    pod["metadata"]["annotations"] = json!({});
+    let (patch, warnings) = admitted(&state, &review_of(&pod)).await;
+    assert_eq!(patch, None);
+    let warning = "sidegate: no sidecar, by a fault of the operator: cannot read the labels of the namespace: ";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(warning), "{warnings:?}");
 }

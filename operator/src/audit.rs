@@ -1,0 +1,370 @@
+//! The audit: pods that ask for a sidecar and have none, because the webhook did not answer when they were made, or
+//! because they were there before anybody asked. Only the leader audits.
+//!
+//! The webhook tells of all it sees; what it does not see tells nobody, so all pods that were not injected are watched:
+//! by their metadata alone, without those that have ended, both of which the API server selects. Annotations cannot be
+//! selected, so in a cluster of 50,000 pods all of them pass by once, some hundred megabytes in pages of 500, and then
+//! those that change. A listing now and then would cost the first again each time, and tell later. What does not ask is
+//! not kept. Of what asks, the whole pod is read once, and the decision of the admission says whether it would have a
+//! sidecar now: one that was skipped for a reason was told of at its admission.
+//!
+//! *Never:* giving a pod a sidecar, which only its replacement has.
+
+mod book;
+pub mod missing;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use crds::{
+    PushGroup,
+    names::{INJECT, INJECTED_LABEL, SYSTEM_NAMESPACES},
+};
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::ListParams,
+    core::{DynamicObject, PartialObjectMeta},
+    discovery::ApiResource,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+
+use self::{
+    book::{Book, Candidate},
+    missing::Missing,
+};
+use crate::{
+    cache::Cache,
+    config::SidecarImage,
+    controller::wakes::Wakes,
+    events::{Events, Kind},
+    injection::{
+        inject::{Injected, Outcome, Surroundings, inject},
+        namespaces::Namespaces,
+        pod::RawPod,
+        webhook::telling::controller_of,
+    },
+    scope::Scope,
+    stop::Stop,
+};
+
+/// How many pods are read at a time.
+const AT_A_TIME: usize = 4;
+
+/// How long reading one may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause before one that could not be read is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// After so many pods their groups are woken at the latest.
+const WAKE_EVERY: usize = 256;
+
+/// The annotation of a pod that stands for a file on a node.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// The reason of the Event.
+const MISSING: &str = "SidecarMissing";
+
+/// What the audit needs.
+#[derive(Clone)]
+pub struct Audit {
+    /// The API server.
+    pub client: Client,
+    /// Where it works.
+    pub scope: Scope,
+    /// The operator's own namespace, where nothing is injected.
+    pub own_namespace: String,
+    /// What would have been injected.
+    pub image: Arc<SidecarImage>,
+    /// What namespaces say.
+    pub namespaces: Namespaces,
+    /// All groups.
+    pub groups: Cache<PushGroup>,
+    /// Where it is written down.
+    pub missing: Missing,
+    /// Who wants to know.
+    pub wakes: Wakes,
+    /// What is worth telling about an object.
+    pub events: Events,
+}
+
+/// What the reading of a pod has shown.
+#[derive(Debug)]
+enum Examined {
+    /// It would have a sidecar, and has none: who is told, and the group that it names.
+    Missing { about: Box<ObjectReference>, named: Option<String> },
+    /// It would have none either.
+    Excused,
+    /// It is gone.
+    Gone,
+    /// The API server did not say.
+    Unknown,
+}
+
+type Seen = (usize, Result<Event<PartialObjectMeta<Pod>>, watcher::Error>);
+
+// === impl Audit ===
+
+impl Audit {
+    /// Audits until the end is asked for.
+    pub async fn run(self, stop: Stop) {
+        tokio::select! {
+            () = self.audit() => {}
+            () = stop.requested() => {}
+        }
+        // Whoever leads next finds it out anew.
+        let groups = self.missing.forget(&self.groups);
+        self.wake(groups);
+    }
+
+    async fn audit(&self) {
+        if !self.namespaces.cache().until_known().await || !self.groups.until_known().await {
+            return;
+        }
+        let mut changes = self.namespaces.cache().changes();
+        let mut book = Book::default();
+        let mut asking = self.asking_namespaces();
+        let mut seen = self.watch();
+        let mut examining = FuturesUnordered::new();
+        let (mut woken, mut examined) = (BTreeSet::new(), 0);
+        loop {
+            while examining.len() < AT_A_TIME
+                && let Some(candidate) = book.next()
+            {
+                examining.push(self.examine(candidate));
+            }
+            if examining.is_empty() || examined == WAKE_EVERY {
+                self.missing.set_known(book.is_complete() && examining.is_empty());
+                self.wake(std::mem::take(&mut woken));
+                examined = 0;
+            }
+            tokio::select! {
+                Some((part, event)) = seen.next() => woken.extend(self.see(&mut book, part, event)),
+                Some((candidate, found)) = examining.next() => {
+                    woken.extend(self.note(&mut book, &candidate, found));
+                    examined += 1;
+                }
+                () = changes.next() => {
+                    let now = self.asking_namespaces();
+                    woken.extend(self.reconsider(&mut book, &asking, &now).await);
+                    asking = now;
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// Metadata of all pods that run and were not injected.
+    fn watch(&self) -> impl Stream<Item = Seen> + Send + Unpin + 'static {
+        let apis = self.scope.apis::<PartialObjectMeta<Pod>>(&self.client).into_iter().enumerate();
+        let watches =
+            apis.map(|(part, api)| watcher(api, selected()).default_backoff().map(move |event| (part, event)).boxed());
+        stream::select_all(watches)
+    }
+
+    /// Writes down what the watch says; the groups that this is about.
+    fn see(
+        &self,
+        book: &mut Book,
+        part: usize,
+        event: Result<Event<PartialObjectMeta<Pod>>, watcher::Error>,
+    ) -> Vec<(String, String)> {
+        let gone = match event {
+            Ok(Event::Init) => {
+                book.begin(part);
+                Vec::new()
+            }
+            Ok(Event::InitApply(pod) | Event::Apply(pod)) => match self.candidate(&pod) {
+                Some(candidate) => {
+                    book.add(part, candidate);
+                    Vec::new()
+                }
+                None => book.remove(&pod.uid().unwrap_or_default()),
+            },
+            Ok(Event::Delete(pod)) => book.remove(&pod.uid().unwrap_or_default()),
+            Ok(Event::InitDone) => book.end(part),
+            Err(error) => {
+                tracing::warn!(%error, what = "pods of the audit", "a watch broke and is taken up again");
+                Vec::new()
+            }
+        };
+        self.missing.remove(&gone, &self.groups)
+    }
+
+    /// A pod that asks for a sidecar, by its metadata.
+    fn candidate(&self, pod: &PartialObjectMeta<Pod>) -> Option<Candidate> {
+        let (namespace, metadata) = (pod.namespace()?, &pod.metadata);
+        let is_mirror = pod.annotations().contains_key(MIRROR);
+        if metadata.deletion_timestamp.is_some() || is_mirror || !self.is_looked_at(&namespace) {
+            return None;
+        }
+        let own = pod.labels().get(INJECT).or_else(|| pod.annotations().get(INJECT));
+        let asked = own.cloned().or_else(|| self.namespaces.cached_value(&namespace));
+        let asked = asked.filter(|value| value != "false")?;
+        Some(Candidate { uid: pod.uid()?, name: pod.name_any(), namespace, asked, labels: pod.labels().clone() })
+    }
+
+    /// Whether the webhook is sent pods of a namespace.
+    fn is_looked_at(&self, namespace: &str) -> bool {
+        let is_kept_out = namespace == self.own_namespace || SYSTEM_NAMESPACES.contains(&namespace);
+        !is_kept_out && self.scope.has(namespace) && !self.namespaces.is_switched_off(namespace)
+    }
+
+    /// The namespaces whose silent pods are asked for, each with what it says.
+    fn asking_namespaces(&self) -> BTreeSet<(String, String)> {
+        let all = self.namespaces.cache().all();
+        let asking = all.iter().filter_map(|namespace| {
+            let name = namespace.name_any();
+            let value = self.namespaces.cached_value(&name).filter(|value| value != "false")?;
+            self.is_looked_at(&name).then_some((name, value))
+        });
+        asking.collect()
+    }
+
+    /// What has been said about a namespace has changed: its pods are listed, and those that do not ask any more go.
+    async fn reconsider(
+        &self,
+        book: &mut Book,
+        before: &BTreeSet<(String, String)>,
+        now: &BTreeSet<(String, String)>,
+    ) -> Vec<(String, String)> {
+        let mut groups = Vec::new();
+        let gone = book.retain(|namespace| self.is_looked_at(namespace));
+        groups.extend(self.missing.remove(&gone, &self.groups));
+        let changed: BTreeSet<_> = before.symmetric_difference(now).map(|(name, _)| name).collect();
+        for namespace in changed {
+            let api = Api::<PartialObjectMeta<Pod>>::namespaced(self.client.clone(), namespace);
+            let mut more = Some(String::new());
+            while let Some(token) = more.take() {
+                let mut page = ListParams::default().labels(&not_injected()).fields(RUNNING).limit(500);
+                page.continue_token = Some(token).filter(|token| !token.is_empty());
+                match tokio::time::timeout(PATIENCE, api.list(&page)).await {
+                    Ok(Ok(listed)) => {
+                        more = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
+                        for pod in listed.items {
+                            groups.extend(self.see(book, self.part_of(namespace), Ok(Event::Apply(pod))));
+                        }
+                    }
+                    // The next listing of the watch makes up for it.
+                    Ok(Err(error)) => tracing::warn!(%error, namespace, "cannot list pods for the audit"),
+                    Err(_) => tracing::warn!(namespace, "cannot list pods for the audit: no answer in time"),
+                }
+            }
+        }
+        groups
+    }
+
+    fn part_of(&self, namespace: &str) -> usize {
+        match &self.scope {
+            Scope::All => 0,
+            Scope::Namespaces(names) => names.iter().position(|name| name == namespace).unwrap_or_default(),
+        }
+    }
+
+    /// Reads the pod and decides as at its admission.
+    async fn examine(&self, candidate: Candidate) -> (Candidate, Examined) {
+        let found = match tokio::time::timeout(PATIENCE, self.read(&candidate)).await {
+            Ok(Ok(Some(pod))) => self.decide(&candidate, &pod),
+            Ok(Ok(None)) => Examined::Gone,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, namespace = candidate.namespace, pod = candidate.name, "cannot audit a pod");
+                Examined::Unknown
+            }
+            Err(_) => Examined::Unknown,
+        };
+        if matches!(found, Examined::Unknown) {
+            tokio::time::sleep(PAUSE).await;
+        }
+        (candidate, found)
+    }
+
+    /// The pod as the API server has it; `None` if it is gone.
+    async fn read(&self, candidate: &Candidate) -> Result<Option<serde_json::Value>, kube::Error> {
+        // The right to list is there for the watch; one by name would be a right more.
+        let pods = ApiResource::erase::<Pod>(&());
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &candidate.namespace, &pods);
+        let this = ListParams::default().fields(&format!("metadata.name={}", candidate.name));
+        let listed = api.list(&this).await?;
+        let pod = listed.items.into_iter().find(|pod| pod.metadata.uid.as_ref() == Some(&candidate.uid));
+        pod.map(|pod| serde_json::to_value(pod).map_err(kube::Error::SerdeError)).transpose()
+    }
+
+    fn decide(&self, candidate: &Candidate, pod: &serde_json::Value) -> Examined {
+        let (pod, namespace) = (RawPod::new(pod), candidate.namespace.as_str());
+        let groups = self.groups.filter(|group| group.namespace().as_deref() == Some(namespace));
+        let value = self.namespaces.cached_value(namespace);
+        let around =
+            Surroundings { image: &self.image, namespace_value: value.as_deref(), groups: &groups, limit_ranges: &[] };
+        match inject(pod, &around) {
+            Ok(Outcome::Injected(Injected { group, reason, .. })) => Examined::Missing {
+                about: Box::new(controller_of(pod, namespace).unwrap_or_else(|| candidate.reference())),
+                named: group.filter(|_| reason == "named"),
+            },
+            Ok(Outcome::Untouched(_) | Outcome::Skipped(_)) => Examined::Excused,
+            Err(error) => {
+                tracing::error!(%error, namespace, pod = candidate.name, "cannot audit a pod");
+                Examined::Excused
+            }
+        }
+    }
+
+    /// Writes down what was found, unless the pod has gone or changed meanwhile; the group that this is about.
+    fn note(&self, book: &mut Book, candidate: &Candidate, found: Examined) -> Option<(String, String)> {
+        match found {
+            Examined::Missing { about, named } => {
+                if !book.settle(candidate, true) {
+                    return None;
+                }
+                self.tell(candidate, *about);
+                self.missing.add(candidate, named, &self.groups)
+            }
+            Examined::Excused => {
+                book.settle(candidate, false);
+                None
+            }
+            Examined::Gone => self.missing.remove(&book.remove(&candidate.uid), &self.groups).pop(),
+            Examined::Unknown => {
+                book.again(candidate);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, candidate: &Candidate, about: ObjectReference) {
+        let whose = if about.kind.as_deref() == Some("Pod") { "The pod asks" } else { "A pod of it asks" };
+        let message = format!(
+            "{whose} for a sidecar and has none: the webhook did not answer when it was made, or it was there before \
+             anybody asked; delete the pod to have it replaced"
+        );
+        tracing::warn!(namespace = candidate.namespace, pod = candidate.name, "a pod that asks for a sidecar has none");
+        self.events.tell(about, Kind::Warning, MISSING, message);
+    }
+
+    fn wake(&self, groups: impl IntoIterator<Item = (String, String)>) {
+        for (namespace, name) in groups {
+            self.wakes.wake(&namespace, &name);
+        }
+    }
+}
+
+/// Selects pods that have not ended.
+const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// Selects pods that were not injected.
+fn not_injected() -> String {
+    format!("!{INJECTED_LABEL}")
+}
+
+fn selected() -> watcher::Config {
+    watcher::Config::default().labels(&not_injected()).fields(RUNNING)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The audit over an API server that has some pods.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::body::Body as Answered;
+use e2e::wait;
+use futures::channel::mpsc;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    events::tests::server as events_server,
+    injection::namespaces::tests::namespace,
+    stop::{self, StopSender},
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// An audit that runs, what it is told, and what it tells.
+struct World {
+    missing: Missing,
+    groups: Cache<PushGroup>,
+    changes: mpsc::UnboundedSender<Result<String, std::io::Error>>,
+    pods: Arc<Mutex<Vec<Value>>>,
+    reads: Arc<AtomicUsize>,
+    events: (Events, crate::events::tests::Asked),
+    _stop: StopSender,
+}
+
+fn pod(namespace: &str, name: &str, annotations: Value, spec: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "namespace": namespace, "name": name, "uid": name, "resourceVersion": "1",
+            "labels": {"app": "etl"}, "annotations": annotations,
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": format!("job-{name}"), "uid": "1", "controller": true},
+            ],
+        },
+        "spec": spec,
+    })
+}
+
+fn containers() -> Value {
+    json!({"containers": [{"name": "app", "image": "etl:1"}]})
+}
+
+fn asking(name: &str) -> Value {
+    pod("data", name, json!({"sidegate.dev/inject": "true"}), containers())
+}
+
+/// An API server with these pods. Whatever is asked for with a name comes in full; all that is not injected, as metadata.
+fn api_server(
+    pods: &Arc<Mutex<Vec<Value>>>,
+    reads: &Arc<AtomicUsize>,
+    changes: mpsc::UnboundedReceiver<Result<String, std::io::Error>>,
+) -> Client {
+    let (pods, reads, changes) = (pods.clone(), reads.clone(), Arc::new(Mutex::new(Some(changes))));
+    let service = tower::service_fn(move |request: axum::http::Request<Body>| {
+        let (pods, reads, changes) = (pods.clone(), reads.clone(), changes.clone());
+        async move {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let accepts = request.headers().get("accept").map(|accept| accept.to_str().unwrap().to_owned());
+            let is_metadata = accepts.is_some_and(|accept| accept.contains("PartialObjectMetadata"));
+            let answer = |body| Ok::<_, std::io::Error>(axum::http::Response::new(body));
+            if query.contains("watch=true") {
+                assert!(is_metadata && query.contains("labelSelector=%21sidegate.dev%2Finjected"), "{query}");
+                let taken = changes.lock().unwrap().take();
+                return match taken {
+                    Some(changes) => answer(Answered::from_stream(changes)),
+                    None => std::future::pending().await,
+                };
+            }
+            let named = query.split("metadata.name%3D").nth(1).map(|rest| rest.split('&').next().unwrap().to_owned());
+            assert_eq!(is_metadata, named.is_none(), "{query}");
+            if named.is_some() {
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+            let fits = |pod: &&Value| named.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str());
+            let items: Vec<_> = pods.lock().unwrap().iter().filter(fits).cloned().collect();
+            let list = json!({
+                "apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": items,
+            });
+            answer(Answered::from(list.to_string()))
+        }
+    });
+    Client::new(service, "default")
+}
+
+/// An audit of some pods in the namespaces `data`, which is silent, `asking`, and `off`, which is switched off.
+fn audit(found: Vec<Value>) -> World {
+    let (changes, receiver) = mpsc::unbounded();
+    let (pods, reads) = (Arc::new(Mutex::new(found)), Arc::default());
+    let client = api_server(&pods, &reads, receiver);
+    let (events_client, asked) = events_server();
+    let asks = json!({"sidegate.dev/inject": "true"});
+    let off = json!({"sidegate.dev/inject": "true", "sidegate.dev/webhook": "disabled"});
+    let namespaces = [("data", json!({})), ("asking", asks), ("off", off), ("kube-system", json!({}))];
+    let namespaces = namespaces.iter().map(|(name, labels)| namespace(name, labels)).collect();
+    let mut group = PushGroup::new("nightly", serde_json::from_value(json!({"selector": {}})).unwrap());
+    group.metadata.namespace = Some("data".to_owned());
+    let groups = Cache::of(vec![group]);
+    let (sender, stop) = stop::channel();
+    let audit = Audit {
+        scope: Scope::All,
+        own_namespace: "sidegate".to_owned(),
+        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "Always".to_owned() }),
+        namespaces: Namespaces::new(Cache::of(namespaces), client.clone()),
+        groups: groups.clone(),
+        missing: Missing::default(),
+        wakes: Wakes::new(groups.clone()),
+        events: Events::to(&events_client),
+        client,
+    };
+    let world = World {
+        missing: audit.missing.clone(),
+        groups,
+        changes,
+        pods,
+        reads,
+        events: (audit.events.clone(), asked),
+        _stop: sender,
+    };
+    tokio::spawn(audit.run(stop));
+    world
+}
+
+// === impl World ===
+
+impl World {
+    /// Waits until the pods of the group are these.
+    async fn until_missing(&self, expected: &[&str]) {
+        let group = self.groups.all().pop().unwrap();
+        wait::until("the pods without a sidecar", LIMIT, || async {
+            let found = self.missing.of_group(&group, &self.groups).map(|found| found.named);
+            anyhow::ensure!(found.as_deref().is_some_and(|found| found == expected), "found {found:?}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    fn change(&self, kind: &str, pod: &Value) {
+        let line = json!({"type": kind, "object": pod}).to_string() + "\n";
+        self.changes.unbounded_send(Ok(line)).unwrap();
+    }
+
+    /// Whom Events were written about.
+    async fn told(&self) -> Vec<String> {
+        self.events.0.settled().await;
+        let asked = self.events.1.lock().unwrap();
+        let mut told: Vec<_> = asked
+            .iter()
+            .map(|(_, _, event)| {
+                assert_eq!((&event["type"], &event["reason"]), (&json!("Warning"), &json!("SidecarMissing")));
+                format!("{} {}", event["regarding"]["kind"], event["regarding"]["name"]).replace('"', "")
+            })
+            .collect();
+        told.sort();
+        told
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_asks_and_has_no_sidecar_is_told_and_one_that_was_skipped_for_a_reason_is_not() {
+    let asks = || json!({"sidegate.dev/inject": "true"});
+    let mut alone = pod("asking", "silent", json!({}), containers());
+    alone["metadata"]["ownerReferences"] = json!([]);
+    let mut leaving = asking("leaving");
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let world = audit(vec![
+        asking("missed"),
+        pod("data", "on-the-node", asks(), json!({"hostNetwork": true, "containers": [{"name": "app"}]})),
+        pod("data", "silent-too", json!({}), containers()),
+        pod("data", "refusing", json!({"sidegate.dev/inject": "false"}), containers()),
+        pod("data", "mirror", json!({"sidegate.dev/inject": "true", "kubernetes.io/config.mirror": "x"}), containers()),
+        pod("kube-system", "system", asks(), containers()),
+        pod("off", "off", asks(), containers()),
+        pod("asking", "refusing-too", json!({"sidegate.dev/inject": "false"}), containers()),
+        alone,
+        leaving,
+    ]);
+    world.until_missing(&["missed"]).await;
+    let expected = [("asking".to_owned(), 1), ("data".to_owned(), 1)];
+    assert_eq!(world.missing.by_namespace().into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(world.told().await, ["Job job-missed", "Pod silent"]);
+    assert_eq!(world.reads.load(Ordering::Relaxed), 3, "what does not ask is not read");
+}
+
+#[tokio::test]
+async fn what_was_missing_is_healed_when_the_pod_is_gone_and_nothing_is_read_twice() {
+    let world = audit(vec![asking("missed")]);
+    world.until_missing(&["missed"]).await;
+    let another = asking("another");
+    world.pods.lock().unwrap().push(another.clone());
+    world.change("ADDED", &another);
+    world.until_missing(&["another", "missed"]).await;
+    for _ in 0..5 {
+        world.change("MODIFIED", &another);
+    }
+    world.change("DELETED", &asking("missed"));
+    world.until_missing(&["another"]).await;
+    // It asks no more.
+    world.change("MODIFIED", &pod("data", "another", json!({"sidegate.dev/inject": "false"}), containers()));
+    world.until_missing(&[]).await;
+    assert_eq!(world.reads.load(Ordering::Relaxed), 2);
+    assert!(world.missing.by_namespace().is_empty());
+    assert_eq!(world.told().await, ["Job job-another", "Job job-missed"]);
+}
+
+#[tokio::test]
+async fn one_that_is_gone_when_it_is_read_is_not_missed() {
+    let world = audit(vec![asking("missed")]);
+    world.until_missing(&["missed"]).await;
+    world.change("ADDED", &asking("gone"));
+    let another = asking("another");
+    world.pods.lock().unwrap().push(another.clone());
+    world.change("ADDED", &another);
+    world.until_missing(&["another", "missed"]).await;
+    assert_eq!(world.reads.load(Ordering::Relaxed), 3);
+}
