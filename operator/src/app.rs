@@ -194,7 +194,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Gets the certificate, then answers admission reviews.
 async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, groups: Groups) -> io::Result<()> {
     let (ready, certificate) = oneshot::channel::<RustlsConfig>();
-    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, parts.readiness.clone());
+    let (metrics, readiness) = (parts.metrics.clone(), parts.readiness.clone());
+    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, metrics, readiness);
     let keeping = tokio::spawn(certificates.keep(parts.stop.clone(), ready));
     // Without a certificate by the end there is nothing to serve.
     let Ok(tls) = certificate.await else { return Ok(()) };

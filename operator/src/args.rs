@@ -54,7 +54,7 @@ pub struct Args {
     )]
     pub webhook_service: String,
 
-    /// Name of the Secret that keeps the webhook's certificate.
+    /// Name of the Secret that keeps the webhook's certificate and its CA.
     #[arg(
         long = "webhook.secret",
         env = "SIDEGATE_OPERATOR_WEBHOOK_SECRET",
@@ -62,6 +62,35 @@ pub struct Args {
         default_value = "sidegate-webhook-tls"
     )]
     pub webhook_secret: String,
+
+    /// How long a certificate of the webhook is good for; it is replaced when a third of that is left.
+    #[arg(
+        long = "webhook.certificate-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_LIFETIME",
+        value_name = "DURATION",
+        default_value = "90d"
+    )]
+    pub webhook_certificate_lifetime: String,
+
+    /// How long the CA of these certificates is good for: at least twice as long.
+    #[arg(
+        long = "webhook.ca-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CA_LIFETIME",
+        value_name = "DURATION",
+        default_value = "1y"
+    )]
+    pub webhook_ca_lifetime: String,
+
+    /// Folder with `tls.crt`, `tls.key` and perhaps `ca.crt` that others make and renew, in place of certificates of the
+    /// operator's own: it then writes neither a Secret nor a CA bundle.
+    #[arg(
+        long = "webhook.certificate-directory",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_DIRECTORY",
+        value_name = "DIRECTORY",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub webhook_certificate_directory: String,
 
     /// Name of the Secret that keeps the key deletions are signed with.
     #[arg(
@@ -171,7 +200,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 18, "every flag but --help and --version");
+        assert_eq!(seen, 21, "every flag but --help and --version");
     }
 
     #[test]
