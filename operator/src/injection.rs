@@ -5,8 +5,8 @@
 //! (host network, Windows, a Pushgateway of its own, a port that is taken, a value nobody understands) skips the pod with
 //! a reason; a fault of ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
 //!
-//! [`webhook`] is the edge; [`decide`], [`container`] with its [`arguments`] and [`volumes`], and [`patch`] are pure, and
-//! the same pod gives the same bytes.
+//! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`] and [`volumes`], and
+//! [`patch`], and the same pod gives the same bytes.
 //!
 //! *Never:* what happens to a pod after admission.
 
@@ -14,6 +14,7 @@ pub mod arguments;
 pub mod container;
 pub mod decide;
 pub mod groups;
+pub mod inject;
 pub mod patch;
 pub mod pod;
 pub mod volumes;

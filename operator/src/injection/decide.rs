@@ -23,12 +23,19 @@ const SHOWN: usize = 40;
 /// What a pod asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// It does not ask, or asks for none.
-    Nothing,
+    /// There is to be none.
+    Nothing(Reason),
     /// It asks, and something stands in the way.
     Skip(Skip),
     /// It asks for a sidecar of a group.
     Sidecar(Pick),
+}
+
+/// Why there is to be no sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Neither the pod nor its namespace asks.
+    NotAsked,
 }
 
 /// How the group is found.
@@ -45,6 +52,8 @@ pub enum Pick {
 pub enum Skip {
     /// It has one. Not worth a warning: a webhook is called again on purpose.
     AlreadyThere,
+    /// There is nothing to put it into.
+    NoSpec,
     /// The value is none that is known.
     BadValue(String),
     /// It shares the node's network, where `127.0.0.1` is everybody's.
@@ -69,7 +78,7 @@ pub enum Skip {
 #[must_use]
 pub fn wish(pod: RawPod<'_>) -> Wish {
     let pick = match pod.label_or_annotation(names::INJECT) {
-        None | Some("false") => return Wish::Nothing,
+        None | Some("false") => return Wish::Nothing(Reason::NotAsked),
         Some("true") => Pick::Matching,
         Some(name) if is_group_name(name) => Pick::Named(name.to_owned()),
         Some(other) => return Wish::Skip(Skip::BadValue(other.to_owned())),
@@ -122,6 +131,9 @@ fn is_group_name(name: &str) -> bool {
 }
 
 fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
+    if !pod.has_spec() {
+        return Some(Skip::NoSpec);
+    }
     if pod.all_containers().any(|container| text(container, "name") == Some(names::SIDECAR_CONTAINER)) {
         return Some(Skip::AlreadyThere);
     }
@@ -156,6 +168,18 @@ fn name_of(container: &Value) -> String {
     text(container, "name").unwrap_or("?").to_owned()
 }
 
+// === impl Reason ===
+
+impl Reason {
+    /// The reason as a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAsked => "not_asked",
+        }
+    }
+}
+
 // === impl Skip ===
 
 impl Skip {
@@ -164,6 +188,7 @@ impl Skip {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AlreadyThere => "already_there",
+            Self::NoSpec => "no_spec",
             Self::BadValue(_) => "bad_value",
             Self::HostNetwork => "host_network",
             Self::Windows => "windows",
@@ -181,6 +206,7 @@ impl Skip {
                 let shown: String = value.chars().take(SHOWN).collect();
                 format!("{}: expected true, false or a PushGroup's name, found {shown:?}", names::INJECT)
             }
+            Self::NoSpec => "the pod has no spec".to_owned(),
             Self::HostNetwork => "the pod uses the node's network".to_owned(),
             Self::Windows => "the pod runs on Windows".to_owned(),
             Self::ExistingPushgateway { container } => format!("container {container} is a Pushgateway already"),
@@ -225,8 +251,8 @@ mod tests {
 
     #[test]
     fn the_value_decides() {
-        check(&json!({"metadata": {}, "spec": {}}), Wish::Nothing);
-        check(&pod("false"), Wish::Nothing);
+        check(&json!({"metadata": {}, "spec": {}}), Wish::Nothing(Reason::NotAsked));
+        check(&pod("false"), Wish::Nothing(Reason::NotAsked));
         check(&pod("true"), Wish::Sidecar(Pick::Matching));
         check(&pod("nightly"), Wish::Sidecar(Pick::Named("nightly".to_owned())));
         for value in ["", "True", "a b", "-a", "a-", "1a", "no.dots"] {
@@ -240,7 +266,7 @@ mod tests {
     fn the_label_beats_the_annotation() {
         let mut raw = pod("true");
         raw["metadata"]["labels"]["sidegate.dev/inject"] = json!("false");
-        check(&raw, Wish::Nothing);
+        check(&raw, Wish::Nothing(Reason::NotAsked));
     }
 
     #[test]
@@ -321,7 +347,7 @@ mod tests {
     fn an_obstacle_does_not_matter_to_a_pod_that_does_not_ask() {
         let mut raw = pod("false");
         raw["spec"]["hostNetwork"] = json!(true);
-        check(&raw, Wish::Nothing);
+        check(&raw, Wish::Nothing(Reason::NotAsked));
     }
 
     #[test]

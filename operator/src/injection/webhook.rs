@@ -1,4 +1,4 @@
-//! Review in, review out: the thin edge around `decide`, `container` and `patch`.
+//! Review in, review out: the thin edge around [`inject`](super::inject).
 //!
 //! It always admits. A fault of ours, lack of time among them, becomes a warning on an unchanged pod; only a body that is
 //! no review, is too long, or does not come is refused, and then the API server goes by its failure policy.
@@ -16,14 +16,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use crds::{PushGroup, PushGroupSpec};
+use crds::PushGroup;
 use json_patch::Patch;
-use kube::{
-    ResourceExt,
-    core::{
-        DynamicObject,
-        admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
-    },
+use kube::core::{
+    DynamicObject,
+    admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
 };
 use serde_json::Value;
 use tokio::{
@@ -32,13 +29,9 @@ use tokio::{
 };
 
 use super::{
-    arguments,
-    container::{self, Circumstances},
-    decide::{self, Pick, Skip, Wish},
     groups::Groups,
-    patch::{self, Insertion},
+    inject::{Injected, Outcome, Surroundings, inject},
     pod::RawPod,
-    volumes,
 };
 use crate::{config::SidecarImage, metrics::Metrics};
 
@@ -69,8 +62,6 @@ pub struct WebhookState {
 enum Fault {
     #[error("the request has no namespace")]
     NoNamespace,
-    #[error("the pod has no spec")]
-    NoSpec,
     #[error("not done within {PATIENCE:?}")]
     TooSlow,
     #[error("cannot write the sidecar as JSON: {0}")]
@@ -79,7 +70,7 @@ enum Fault {
 
 /// What is answered about a pod.
 #[derive(Debug)]
-struct Outcome {
+struct Answer {
     result: &'static str,
     reason: &'static str,
     patch: Option<Patch>,
@@ -143,7 +134,7 @@ async fn review(
         Ok(outcome) => outcome,
         Err(fault) => {
             tracing::error!(%fault, namespace = request.namespace.as_deref(), "admitted a pod without a sidecar");
-            Outcome {
+            Answer {
                 result: "failed",
                 reason: "fault",
                 patch: None,
@@ -157,7 +148,7 @@ async fn review(
     Ok(answer(&request, outcome).into_review())
 }
 
-fn answer(request: &AdmissionRequest<DynamicObject>, outcome: Outcome) -> AdmissionResponse {
+fn answer(request: &AdmissionRequest<DynamicObject>, outcome: Answer) -> AdmissionResponse {
     let response = AdmissionResponse::from(request);
     let mut response = match outcome.patch {
         None => response,
@@ -171,105 +162,36 @@ fn answer(request: &AdmissionRequest<DynamicObject>, outcome: Outcome) -> Admiss
     response
 }
 
+/// Decides by the groups of the cache and, where those have none that fits, once more by those of the API server.
 async fn look_at(
     state: &WebhookState,
     request: &AdmissionRequest<DynamicObject>,
     pod: &Value,
-) -> Result<Outcome, Fault> {
+) -> Result<Answer, Fault> {
     if request.operation != Operation::Create {
-        return Ok(Outcome::untouched("not_a_create"));
-    }
-    let pod = RawPod::new(pod);
-    let pick = match decide::wish(pod) {
-        Wish::Nothing => return Ok(Outcome::untouched("not_asked")),
-        Wish::Skip(skip) => return Ok(Outcome::skipped(&skip, request)),
-        Wish::Sidecar(pick) => pick,
-    };
-    if !pod.has_spec() {
-        return Err(Fault::NoSpec);
+        return Ok(Answer { result: "untouched", reason: "not_a_create", patch: None, warnings: Vec::new() });
     }
     // The pod's own namespace may be empty at this point; the request's is where it goes.
     let namespace = request.namespace.as_deref().ok_or(Fault::NoNamespace)?;
-    let mut warnings = Vec::new();
-    let group = find(&state.groups, namespace, &pick, pod, &mut warnings).await;
-    if let Some(group) = &group {
-        let addresses = arguments::listen_addresses(&group.spec.sidecar);
-        let ports: Vec<_> = addresses.good.iter().map(|(_, port)| *port).collect();
-        if let Some(skip) = decide::taken(pod, &ports) {
-            return Ok(Outcome::skipped(&skip, request));
-        }
-        for address in addresses.bad {
-            let name = group.name_any();
-            warnings.push(format!(
-                "sidegate: PushGroup {name}: listenAddresses: {address:?} is no address to take pushes at: left out"
-            ));
+    let pod = RawPod::new(pod);
+    let decide = |groups: &[Arc<PushGroup>]| {
+        inject(pod, &Surroundings { image: &state.image, namespace_value: None, groups, limit_ranges: &[] })
+    };
+    let mut outcome = decide(&state.groups.cached(namespace))?;
+    if matches!(&outcome, Outcome::Injected(injected) if !injected.group_is_known) {
+        match state.groups.live(namespace).await {
+            Ok(live) => outcome = decide(&live)?,
+            Err(error) => tracing::warn!(%error, namespace, "injecting without having seen the PushGroups"),
         }
     }
-    let reason = match (&pick, &group) {
-        (Pick::Named(_), _) => "named",
-        (Pick::Matching, Some(_)) => "selected",
-        (Pick::Matching, None) => "no_group",
-    };
-    let insertion = insertion(&state.image, pick, group.as_deref(), pod)?;
-    tracing::debug!(namespace, pushgroup = insertion.group.as_deref(), reason, "injected a sidecar");
-    Ok(Outcome { result: "injected", reason, patch: Some(patch::build(pod, &insertion)), warnings })
-}
-
-/// The group a pod asks for: from the cache, else from the API server.
-async fn find(
-    groups: &Groups,
-    namespace: &str,
-    pick: &Pick,
-    pod: RawPod<'_>,
-    warnings: &mut Vec<String>,
-) -> Option<Arc<PushGroup>> {
-    if let Some(group) = decide::choose(pick, pod, &groups.cached(namespace)) {
-        return Some(group);
-    }
-    let found = match groups.live(namespace).await {
-        Ok(live) => decide::choose(pick, pod, &live),
-        Err(error) => {
-            tracing::warn!(%error, namespace, "injecting without having seen the PushGroups");
-            None
+    match &outcome {
+        Outcome::Untouched(_) => {}
+        Outcome::Skipped(skip) => tracing::debug!(namespace, reason = skip.reason(), "skipped a pod"),
+        Outcome::Injected(Injected { group, reason, .. }) => {
+            tracing::debug!(namespace, pushgroup = group.as_deref(), reason, "injected a sidecar");
         }
-    };
-    if found.is_none() && *pick == Pick::Matching {
-        warnings.push(format!(
-            "sidegate: no PushGroup of namespace {namespace} selects this pod: nobody scrapes its sidecar"
-        ));
     }
-    found
-}
-
-fn insertion(
-    image: &SidecarImage,
-    pick: Pick,
-    group: Option<&PushGroup>,
-    pod: RawPod<'_>,
-) -> Result<Insertion, serde_json::Error> {
-    let unknown = PushGroupSpec::default();
-    let spec = group.map_or(&unknown, |group| &group.spec);
-    let circumstances = Circumstances {
-        active_deadline_seconds: pod.active_deadline_seconds(),
-        guaranteed: pod.is_guaranteed(),
-        cpu_limited: pod.is_cpu_limited(),
-        pod_level_resources: pod.has_pod_level_resources(),
-    };
-    let hold_open = arguments::hold_open_seconds(&spec.sidecar, &spec.scrape);
-    let mounted = volumes::volumes(&spec.sidecar);
-    let storage = volumes::storage_medium(&spec.sidecar).is_some();
-    let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
-    Ok(Insertion {
-        container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
-        volumes: mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<_, _>>()?,
-        annotations: if storage { vec![(volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME)] } else { Vec::new() },
-        group: match pick {
-            Pick::Named(name) => Some(name),
-            Pick::Matching => group.map(ResourceExt::name_any),
-        },
-        environment: container::environment(&spec.sidecar).into(),
-        grace_period_seconds: raised.then(|| arguments::grace_period_for(hold_open)),
-    })
+    Ok(outcome.into())
 }
 
 // === impl WebhookState ===
@@ -282,17 +204,16 @@ impl WebhookState {
     }
 }
 
-// === impl Outcome ===
+// === impl Answer ===
 
-impl Outcome {
-    fn skipped(skip: &Skip, request: &AdmissionRequest<DynamicObject>) -> Self {
-        let reason = skip.reason();
-        tracing::debug!(namespace = request.namespace.as_deref(), reason, "skipped a pod");
-        Self { result: "skipped", reason, patch: None, warnings: skip.warning().into_iter().collect() }
-    }
-
-    fn untouched(reason: &'static str) -> Self {
-        Self { result: "untouched", reason, patch: None, warnings: Vec::new() }
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        let (result, reason, warnings) = (outcome.result(), outcome.reason(), outcome.warnings());
+        let patch = match outcome {
+            Outcome::Untouched(_) | Outcome::Skipped(_) => None,
+            Outcome::Injected(injected) => Some(injected.patch),
+        };
+        Self { result, reason, patch, warnings }
     }
 }
 

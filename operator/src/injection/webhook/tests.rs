@@ -153,7 +153,7 @@ async fn without_any_group_the_pod_gets_a_sidecar_and_a_warning() {
         let (patch, warnings) = admitted(&state(vec![], live), &review_of(&job_pod())).await;
         let patch = patch.unwrap().to_string();
         assert!(patch.contains("injected") && !patch.contains("pushgroup"), "{patch}");
-        assert_eq!(warnings, ["sidegate: no PushGroup of namespace data selects this pod: nobody scrapes its sidecar"]);
+        assert_eq!(warnings, ["sidegate: no PushGroup of the namespace selects this pod: nobody scrapes its sidecar"]);
     }
 }
 
@@ -182,10 +182,19 @@ async fn the_grace_period_of_other_pods_is_raised_only_on_request() {
 #[tokio::test]
 async fn a_fault_of_ours_admits_with_a_warning() {
     let state = state(vec![], Some(vec![]));
-    let mut review = review_of(&json!({"metadata": {"annotations": {"sidegate.dev/inject": "true"}}}));
+    let mut review = review_of(&job_pod());
+    review["request"]["namespace"] = json!(null);
     let (patch, warnings) = admitted(&state, &review).await;
     assert_eq!(patch, None);
-    assert_eq!(warnings, ["sidegate: no sidecar, by a fault of the operator: the pod has no spec"]);
+    assert_eq!(warnings, ["sidegate: no sidecar, by a fault of the operator: the request has no namespace"]);
+}
+
+#[tokio::test]
+async fn what_is_hardly_a_pod_is_admitted_unchanged() {
+    let state = state(vec![], Some(vec![]));
+    let mut review = review_of(&json!({"metadata": {"annotations": {"sidegate.dev/inject": "true"}}}));
+    let warning = "sidegate: no sidecar: the pod has no spec";
+    assert_eq!(admitted(&state, &review).await, (None, vec![warning.to_owned()]));
     review["request"]["object"] = json!(null);
     assert_eq!(admitted(&state, &review).await, (None, vec![]));
 }
