@@ -52,8 +52,9 @@ use crate::{
     stop::{self, Stop},
 };
 
-/// How long the webhook goes on after the end was asked for: until the API server has learned of it.
-const LAST_ADMISSIONS: Duration = Duration::from_secs(3);
+/// How long the webhook goes on after the end was asked for: until every node has learned that it is no endpoint of the
+/// Service any more.
+const LAST_ADMISSIONS: Duration = Duration::from_secs(5);
 
 /// How long open requests of the webhook may take after that.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
