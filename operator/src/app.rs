@@ -58,8 +58,9 @@ use crate::{
     stop::{self, Stop},
 };
 
-/// How long the webhook goes on after the end was asked for: until the API server has learned of it.
-const LAST_ADMISSIONS: Duration = Duration::from_secs(3);
+/// How long the webhook goes on after the end was asked for: until every node has learned that it is no endpoint of the
+/// Service any more.
+const LAST_ADMISSIONS: Duration = Duration::from_secs(5);
 
 /// How long open requests of the webhook may take after that.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -230,7 +231,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Gets the certificate, then answers admission reviews.
 async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around) -> io::Result<()> {
     let (ready, certificate) = oneshot::channel::<RustlsConfig>();
-    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, parts.readiness.clone());
+    let (metrics, readiness) = (parts.metrics.clone(), parts.readiness.clone());
+    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, metrics, readiness);
     let keeping = tokio::spawn(certificates.keep(parts.stop.clone(), ready));
     // Without a certificate by the end there is nothing to serve.
     let Ok(tls) = certificate.await else { return Ok(()) };

@@ -76,7 +76,7 @@ pub struct Args {
     )]
     pub webhook_service: String,
 
-    /// Name of the Secret that keeps the webhook's certificate.
+    /// Name of the Secret that keeps the webhook's certificate and its CA.
     #[arg(
         long = "webhook.secret",
         env = "SIDEGATE_OPERATOR_WEBHOOK_SECRET",
@@ -112,6 +112,35 @@ pub struct Args {
         default_value = "100663296"
     )]
     pub webhook_max_memory_bytes: String,
+
+    /// How long a certificate of the webhook is good for; it is replaced when a third of that is left.
+    #[arg(
+        long = "webhook.certificate-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_LIFETIME",
+        value_name = "DURATION",
+        default_value = "90d"
+    )]
+    pub webhook_certificate_lifetime: String,
+
+    /// How long the CA of these certificates is good for: at least twice as long.
+    #[arg(
+        long = "webhook.ca-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CA_LIFETIME",
+        value_name = "DURATION",
+        default_value = "1y"
+    )]
+    pub webhook_ca_lifetime: String,
+
+    /// Folder with `tls.crt`, `tls.key` and perhaps `ca.crt` that others make and renew, in place of certificates of the
+    /// operator's own: it then writes neither a Secret nor a CA bundle.
+    #[arg(
+        long = "webhook.certificate-directory",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_DIRECTORY",
+        value_name = "DIRECTORY",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub webhook_certificate_directory: String,
 
     /// Name of the Secret that keeps the key deletions are signed with.
     #[arg(
@@ -266,7 +295,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 23, "every flag but --help and --version");
+        assert_eq!(seen, 26, "every flag but --help and --version");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //!
 //! *Never:* clap, sockets, the cluster.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use jiff::SignedDuration;
 
 use crate::{
     args::Args,
-    labels::labels,
+    certs::issue::Lifetimes,
     injection::webhook,
+    labels::labels,
     leader::{LONGEST_WRITE, Timings},
     scope::Scope,
 };
@@ -71,8 +74,8 @@ pub struct WebhookConfig {
     pub configuration: String,
     /// Name of the Service in front of it.
     pub service: String,
-    /// Name of the Secret with its certificate.
-    pub secret: String,
+    /// Where its certificate comes from.
+    pub certificates: CertificateSource,
     /// What an admission may take.
     pub limits: WebhookLimits,
 }
@@ -84,6 +87,20 @@ pub struct WebhookLimits {
     pub timeout: Duration,
     /// Of memory.
     pub memory: webhook::Limits,
+}
+
+/// Where the webhook's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// The operator makes it.
+    Own {
+        /// Name of the Secret that keeps it.
+        secret: String,
+        /// How long it is good for.
+        lifetimes: Lifetimes,
+    },
+    /// Others do: a folder with its files.
+    Files(PathBuf),
 }
 
 /// The log.
@@ -144,6 +161,9 @@ impl Config {
             webhook_timeout,
             webhook_max_review_bytes,
             webhook_max_memory_bytes,
+            webhook_certificate_lifetime,
+            webhook_ca_lifetime,
+            webhook_certificate_directory,
             signing_secret,
             admin_listen_address,
             collection_interval,
@@ -169,8 +189,15 @@ impl Config {
                 address: found.address("--webhook.listen-address", &webhook_listen_address),
                 configuration: found.required("--webhook.configuration", Some(webhook_configuration)),
                 service: found.required("--webhook.service", Some(webhook_service)),
-                secret: found.required("--webhook.secret", Some(webhook_secret)),
                 limits: found.webhook_limits(&webhook_timeout, &webhook_max_review_bytes, &webhook_max_memory_bytes),
+                certificates: {
+                    let own = CertificateSource::Own {
+                        secret: found.required("--webhook.secret", Some(webhook_secret)),
+                        lifetimes: found.lifetimes(&webhook_certificate_lifetime, &webhook_ca_lifetime),
+                    };
+                    let directory = Some(webhook_certificate_directory).filter(|path| !path.is_empty());
+                    directory.map_or(own, |path| CertificateSource::Files(path.into()))
+                },
             },
             signing_secret: found.required("--signing.secret", Some(signing_secret)),
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
@@ -260,6 +287,25 @@ impl Mistakes {
                 least
             }
         }
+    }
+
+    /// Short enough for a test to see some of them, and never so short that a CA ends with what it signs.
+    fn lifetimes(&mut self, certificate: &str, authority: &str) -> Lifetimes {
+        const SHORTEST: Duration = Duration::from_secs(10);
+        const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+        let length = |text: &str| text.parse::<crds::Duration>().ok().map(|duration| duration.length());
+        let mut check = |flag: &str, text: &str, least: Duration, said: &str| {
+            let found = length(text).filter(|length| (least..=LONGEST).contains(length));
+            if found.is_none() {
+                self.0.push(format!("{flag}: expected a duration of at least {said} and at most 100y, found {text:?}"));
+            }
+            found.and_then(|length| SignedDuration::try_from(length).ok())
+        };
+        let leaf = check("--webhook.certificate-lifetime", certificate, SHORTEST, "10s");
+        let least = leaf.map_or(SHORTEST, |leaf| leaf.unsigned_abs()) * 2;
+        let authority = check("--webhook.ca-lifetime", authority, least, "twice --webhook.certificate-lifetime");
+        let lifetimes = leaf.zip(authority);
+        lifetimes.map_or_else(Lifetimes::default, |(certificate, authority)| Lifetimes { certificate, authority })
     }
 
     /// Whatever is said: nobody leads at the same time as another, and a leader has the time for a write.
@@ -436,6 +482,30 @@ mod tests {
         for wrong in ["0", "-1", "2147483648", "65532:65532"] {
             assert!(user(wrong).unwrap_err().starts_with("--sidecar.run-as-user: expected a number"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn certificates_are_our_own_unless_there_is_a_folder_with_others() {
+        let source = |flags: &[&str]| {
+            let given = ["--namespace=sidegate", "--sidecar.image=sidegate:1"];
+            config(&[&given, flags].concat()).map(|config| config.webhook.certificates)
+        };
+        let own = |secret: &str, lifetimes| CertificateSource::Own { secret: secret.to_owned(), lifetimes };
+        assert_eq!(source(&[]).unwrap(), own("sidegate-webhook-tls", Lifetimes::default()));
+        let seconds = SignedDuration::from_secs;
+        let short = Lifetimes { certificate: seconds(10), authority: seconds(20) };
+        let flags = ["--webhook.secret=tls", "--webhook.certificate-lifetime=10s", "--webhook.ca-lifetime=20s"];
+        assert_eq!(source(&flags).unwrap(), own("tls", short));
+        assert_eq!(source(&["--webhook.certificate-directory=/tls"]).unwrap(), CertificateSource::Files("/tls".into()));
+        assert_eq!(
+            source(&["--webhook.certificate-lifetime=9s", "--webhook.ca-lifetime=101y"]).unwrap_err(),
+            "--webhook.certificate-lifetime: expected a duration of at least 10s and at most 100y, found \"9s\"\n\
+             --webhook.ca-lifetime: expected a duration of at least twice --webhook.certificate-lifetime and at most 100y, found \"101y\""
+        );
+        assert_eq!(
+            source(&["--webhook.ca-lifetime=179d"]).unwrap_err(),
+            "--webhook.ca-lifetime: expected a duration of at least twice --webhook.certificate-lifetime and at most 100y, found \"179d\""
+        );
     }
 
     fn timings(lease: &str, renew: &str, retry: &str) -> Result<Timings, String> {

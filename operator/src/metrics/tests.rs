@@ -38,6 +38,8 @@ fn counted() -> Metrics {
     let pods = vec![pod("unassigned", &[]), pod("orphaned", &[(PUSH_GROUP_LABEL, "gone")])];
     metrics.ungrouped.watch(Cache::of(pods), Cache::of(Vec::new()));
     metrics.missing.watch(Missing::of_test("data"));
+    metrics.certificate_expires(Which::Serving, Timestamp::constant(1_790_000_000, 0));
+    metrics.certificate_expires(Which::Authority, Timestamp::constant(1_800_000_000, 0));
     metrics
 }
 
@@ -70,6 +72,8 @@ fn names_are_those_of_controller_runtime() {
         "sidegate_operator_unreadable_samples_total 1",
         "sidegate_operator_unassigned_pods{namespace=\"data\"} 1",
         "sidegate_operator_orphaned_pods{namespace=\"data\"} 1",
+        "sidegate_webhook_certificate_expiry_timestamp_seconds{certificate=\"serving\"} 1790000000",
+        "sidegate_webhook_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1800000000",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
@@ -86,7 +90,14 @@ fn every_metric_that_is_named_was_counted_by_the_test() {
     let page = counted().page().unwrap();
     let mut seen = 0;
     for name in sources.iter().flat_map(|source| source.split('"')) {
-        let is_name = ["controller_runtime_", "workqueue_", "leader_election_", "rest_client_", "sidegate_operator_"];
+        let is_name = [
+            "controller_runtime_",
+            "workqueue_",
+            "leader_election_",
+            "rest_client_",
+            "sidegate_operator_",
+            "sidegate_webhook_",
+        ];
         if is_name.iter().any(|start| name.starts_with(start)) {
             assert!(page.contains(&format!("# TYPE {name} ")), "`counted` leaves {name} out");
             seen += 1;

@@ -7,6 +7,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test that panics has failed, which is right")]
 
+mod availability;
 mod cluster;
 mod collection;
 mod conduct;
@@ -55,6 +56,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         discovery::TESTS,
         drift::TESTS,
         gateways::TESTS,
+        availability::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,
