@@ -96,6 +96,7 @@ mod tests {
             monitors: &monitors,
             assigned: &Assigned::default(),
             overlaps: &[],
+            not_injected: None,
             takers: None,
             has_timestamps: false,
             pass,
