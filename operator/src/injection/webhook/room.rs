@@ -131,7 +131,7 @@ impl Share {
 ///
 /// What looks like JSON within a string counts as well.
 fn weight(text: &[u8]) -> usize {
-    text.iter().fold(text.len(), |weight, byte| {
+    text.iter().fold(text.len() + size_of::<serde_json::Value>(), |weight, byte| {
         weight
             + match byte {
                 b'{' => 704,
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             room.make_for_pod(&mut held).await.unwrap_err().to_string(),
             "expected a pod that takes at most 1000000 bytes of memory when it is read, found one that takes about \
-             1695536"
+             1695568"
         );
     }
 
