@@ -7,7 +7,12 @@
 
 use std::sync::Arc;
 
-use crds::{PushGroup, PushGroupSpec, names::SIDECAR_HASH, scrape::Scrape, sidecar::Sidecar};
+use crds::{
+    PushGroup, PushGroupSpec,
+    names::{PUSH_GROUP_LABEL, SIDECAR_HASH},
+    scrape::Scrape,
+    sidecar::Sidecar,
+};
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::ResourceExt;
@@ -97,8 +102,9 @@ pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, ser
     };
     let name = match pick {
         Pick::Named(name) => Some(name),
-        Pick::Matching => group.as_ref().map(ResourceExt::name_any),
+        Pick::Matching => group.as_deref().map(ResourceExt::name_any),
     };
+    warnings.extend(name.as_deref().and_then(|name| other_label(pod, name)));
     let insertion = insertion(around, &wanted, &spec.scrape, name, push_port.number, pod)?;
     let patch = match patch::build(pod, &insertion) {
         Ok(patch) => patch,
@@ -132,6 +138,13 @@ fn addresses_left_out(group: &PushGroup, wanted: &Wanted) -> Vec<String> {
     let name = group.name_any();
     let warning = |address| format!("sidegate: PushGroup {name}: no address to take pushes at, left out: {address:?}");
     bad.into_iter().map(warning).collect()
+}
+
+/// What to say where the pod has another group's label itself: it is scraped as one of that group.
+fn other_label(pod: RawPod<'_>, name: &str) -> Option<String> {
+    let labels = pod.labels();
+    let own = labels.get(PUSH_GROUP_LABEL).filter(|own| *own != name)?;
+    Some(format!("sidegate: expected {PUSH_GROUP_LABEL} to be {name}, found {own}, which the pod keeps"))
 }
 
 /// What to say where no group is known, which may come later; a name may be mistaken for another.

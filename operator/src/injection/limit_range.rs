@@ -136,7 +136,8 @@ impl Case<'_> {
         is_ordered && self.container.hold(share) && self.pod.hold(self.sum.with(share))
     }
 
-    /// Whether what is written down passes, whichever of the defaults it gets: of two items each may be asked first.
+    /// Whether what is written down passes, whichever of the defaults it gets: any item may be asked first, and
+    /// another for what that leaves open.
     fn fits(&self) -> bool {
         let own = Share { request: self.own.request.or(self.own.limit), ..self.own };
         let defaults = &self.container.defaults;
@@ -148,7 +149,8 @@ impl Case<'_> {
             request: own.request.or(first.request),
             limit: own.limit.or(first.limit).or(second.limit),
         });
-        filled.all(|share| self.holds(share))
+        let is_limited = own.limit.is_some() || defaults.iter().any(|share| share.limit.is_some());
+        filled.all(|share| share.limit.is_some() != is_limited || self.holds(share))
     }
 
     /// The nearest that passes.

@@ -115,8 +115,12 @@ fn a_pod_that_is_none_gets_a_sentence_and_no_patch() {
                 "spec":{"containers":[{"name":"app"}],"initContainers":null,"volumes":null}}"#,
         )
         .unwrap();
+        let value = serde_json::from_str(value).unwrap();
         let (parent, member) = field.rsplit_once('/').unwrap();
-        pod.pointer_mut(parent).unwrap()[member] = serde_json::from_str(value).unwrap();
+        match pod.pointer_mut(field) {
+            Some(known) => *known = value,
+            None => pod.pointer_mut(parent).unwrap()[member] = value,
+        }
         let Outcome::Skipped(skip) = outcome(&pod, &nightly) else { panic!("{pod}") };
         assert_eq!(skip.reason(), "malformed");
         assert_eq!(skip.warning().unwrap(), format!("sidegate: no sidecar: {expected}"));

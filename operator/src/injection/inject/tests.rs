@@ -8,7 +8,7 @@ use super::*;
 use crate::injection::bad_value::LONGEST;
 
 fn image() -> SidecarImage {
-    SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() }
+    SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }
 }
 
 fn group(name: &str, spec: Value) -> Arc<PushGroup> {
