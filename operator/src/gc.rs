@@ -14,6 +14,7 @@ mod agenda;
 mod classic;
 mod failing;
 pub mod policy;
+mod portion;
 pub mod report;
 mod schedule;
 mod target_clock;

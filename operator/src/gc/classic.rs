@@ -176,6 +176,7 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
         VisitError::GatewayKeeps { .. }
         | VisitError::NotRemoved { .. }
         | VisitError::MoreToDo(_)
+        | VisitError::Rest(_)
         | VisitError::Clock(_)
         | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
     })

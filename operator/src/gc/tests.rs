@@ -3,6 +3,7 @@
 mod cut_short;
 mod faults;
 mod history;
+mod long_pages;
 
 use std::{
     collections::BTreeMap,
