@@ -100,9 +100,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
                 let manager = format!("{TRUST_MANAGER}/{}", owner.name);
                 place::<ConfigMap>(with.client, owner, &manager, object, whose_trust).await
             }
-            Desired::Service(object) => {
-                place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await
-            }
+            Desired::Service(object) => place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await,
             Desired::ServiceMonitor(object) => {
                 let placed = place_monitor::<ServiceMonitor>(with, owner, object).await;
                 if let Ok(Placed::Applied(applied)) = &placed {

@@ -123,7 +123,8 @@ async fn after_a_change(
 /// The groups that have a selector, and of each its UID and that.
 fn selectors(groups: &Cache<PushGroup>) -> Selectors {
     let groups = groups.all();
-    let known = |group: &Arc<PushGroup>| Some((ObjectRef::from_obj(&**group), (group.uid(), group.spec.selector.clone()?)));
+    let known =
+        |group: &Arc<PushGroup>| Some((ObjectRef::from_obj(&**group), (group.uid(), group.spec.selector.clone()?)));
     groups.iter().filter_map(known).collect()
 }
 
@@ -272,7 +273,8 @@ mod tests {
 
     #[test]
     fn of_many_older_groups_the_oldest_are_asked_about() {
-        let all = |n: u32| Arc::new(group(&format!("group-{n}"), &format!("2026-01-{:02}T00:00:00Z", 30 - n), &json!({})));
+        let all =
+            |n: u32| Arc::new(group(&format!("group-{n}"), &format!("2026-01-{:02}T00:00:00Z", 30 - n), &json!({})));
         let groups: Vec<_> = (1..30).map(all).collect();
         let asked: Vec<_> = question(&groups[0], &groups).into_iter().map(|(older, _)| older).collect();
         let oldest: Vec<_> = (22..30).rev().map(|n| format!("group-{n}")).collect();
@@ -285,7 +287,8 @@ mod tests {
         let calls = asked.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             calls.lock().unwrap().push(request.uri().query().unwrap_or_default().to_owned());
-            let limit = request.uri().query().and_then(|query| query.split_once("limit=")?.1.split('&').next()?.parse().ok());
+            let limit =
+                request.uri().query().and_then(|query| query.split_once("limit=")?.1.split('&').next()?.parse().ok());
             let pod = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": n.to_string()}});
             let (status, answer) = match pods {
                 Some(pods) => {

@@ -76,10 +76,7 @@ async fn what_others_change_in_our_objects_is_repaired(sandbox: Sandbox) -> anyh
         // An apply leaves alone what it does not name.
         (&monitor, json!({"spec": {"sampleLimit": 1, "namespaceSelector": {"any": true}, "jobLabel": "app"}})),
         (&monitor, json!({"metadata": {"ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null}}})),
-        (
-            &service,
-            json!({"spec": {"selector": {"app": "other"}, "publishNotReadyAddresses": false}}),
-        ),
+        (&service, json!({"spec": {"selector": {"app": "other"}, "publishNotReadyAddresses": false}})),
         // Another port besides ours, which has another number there; then ours only, with another number.
         (&service, json!({"spec": {"ports": [{"name": "other", "port": 80}, {"name": scrape, "port": 9092}]}})),
         (&service, json!({"spec": {"ports": [{"name": scrape, "port": 80}]}})),
