@@ -326,6 +326,20 @@ mod tests {
     use crate::gc::policy::{Since, Source};
 
     #[test]
+    fn what_is_left_for_the_next_look_is_told() {
+        let error = VisitError::Rest(24);
+        let sentence =
+            "24 stale groups are left for the next look: there are more than are removed from a sidecar at a time";
+        assert_eq!((error.reason(), error.to_string().as_str()), ("more_to_do", sentence));
+    }
+
+    #[test]
+    fn who_found_no_room_is_asked_again_soon() {
+        assert!(VisitError::from(SidecarError::NoRoom(2)).is_cheap());
+        assert!(!VisitError::from(SidecarError::TooSlow).is_cheap());
+    }
+
+    #[test]
     fn a_stale_group_is_described_by_its_key_its_pod_and_its_age() {
         let key = GroupingKey::from_labels(LabelSet::from_iter([("job", "a")])).unwrap();
         let group = GroupAge {

@@ -24,7 +24,7 @@ async fn nobody_waits_for_the_removals_of_who_has_a_long_page() {
     assert!(fakes.iter().all(|fake| fake.groups.lock().unwrap().len() == 4000));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_very_many_stale_groups_a_part_is_removed_at_a_time_until_all_are_gone() {
     let fake = serve("127.19.18.11", &[], Fake::default()).await;
     let stale = (0..50).map(|nth| (format!("{nth:05000}"), (NOW - 4000).to_string()));
