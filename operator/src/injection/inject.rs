@@ -1,7 +1,7 @@
 //! The one way from a pod to its patch, for the webhook and the command line. Pure.
 //!
-//! [`decide`](super::decide) says whether and of which group, [`overrides`] and [`ports`] what the pod has to say to it, [`container`](super::container) and
-//! [`volumes`](super::volumes) what is put in, and [`patch`](super::patch) where.
+//! [`decide`] says whether and of which group, [`overrides`] and [`ports`] what the pod itself has to say, [`container`] and
+//! [`volumes`] what is put in, fitted to the namespace's bounds by [`limit_range`], and [`patch`] where.
 //!
 //! *Never:* HTTP, reviews, where groups and limits come from, metrics.
 
@@ -16,14 +16,13 @@ use crds::{
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::ResourceExt;
-
 use serde_json::json;
 
 use super::{
     arguments,
     container::{self, Circumstances},
     decide::{self, Pick, Reason, Skip, Wish},
-    environment::{AppSide, Environment},
+    environment::Environment,
     limit_range::{self, PodSum},
     overrides::{self, Wanted},
     patch::{self, Insertion},
@@ -183,13 +182,12 @@ fn insertion(
     if volumes::storage_medium(sidecar).is_some() {
         annotations.push((volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME.to_owned()));
     }
-    let told = AppSide { address: !wanted.leaves_variables, no_proxy: wanted.no_proxy() };
     Ok(Insertion {
         container,
         volumes,
         annotations,
         group,
-        environment: Environment::new(told, sidecar, push_port),
+        environment: Environment::new(wanted.app, sidecar, push_port),
         grace_period_seconds: (raises && 0 < hold_open).then(|| arguments::grace_period_for(hold_open)),
     })
 }

@@ -21,6 +21,7 @@ use regex::Regex;
 use super::{
     arguments::listen_addresses,
     bad_value::{BadValue, LONGEST, shortened},
+    environment::AppSide,
     pod::RawPod,
     resources::Quantities,
 };
@@ -53,10 +54,8 @@ pub struct Wanted {
     pub raise_grace_period: Option<bool>,
     /// Whether the additional addresses are the pod's own.
     pub has_own_addresses: bool,
-    /// Whether the other containers are left without variables.
-    pub leaves_variables: bool,
-    /// Whether loopback is added to `NO_PROXY`: always, never, or where a proxy is seen.
-    pub no_proxy: Option<bool>,
+    /// What the other containers are told.
+    pub app: AppSide,
 }
 
 /// All annotations, in the order of the reference.
@@ -222,7 +221,7 @@ pub const ANNOTATIONS: [Annotation; 16] = [
                  not set its own; with `false` their `NO_PROXY` is left alone, too.",
         expected: "true or false",
         read: |text, wanted| {
-            wanted.leaves_variables = !switch(text)?;
+            wanted.app.address = switch(text)?;
             Some(())
         },
     },
@@ -234,7 +233,7 @@ pub const ANNOTATIONS: [Annotation; 16] = [
                  `envFrom`, with `false` nowhere.",
         expected: "true or false",
         read: |text, wanted| {
-            wanted.no_proxy = Some(switch(text)?);
+            wanted.app.no_proxy = Some(switch(text)?);
             Some(())
         },
     },
@@ -307,12 +306,6 @@ impl Wanted {
             }
         }
         Ok(wanted)
-    }
-
-    /// Whether loopback is added to `NO_PROXY`: always, never, or where a proxy is seen.
-    #[must_use]
-    pub fn no_proxy(&self) -> Option<bool> {
-        self.no_proxy.or(self.leaves_variables.then_some(false))
     }
 }
 

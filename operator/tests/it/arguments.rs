@@ -13,6 +13,8 @@ use crds::{
 use operator::injection::{
     arguments::{arguments, hold_open_seconds},
     container::Circumstances,
+    overrides::{ANNOTATIONS, Wanted},
+    pod::RawPod,
 };
 use proptest::{prelude::*, string::string_regex};
 use serde_json::{Map, Value, json};
@@ -131,7 +133,41 @@ proptest! {
     }
 }
 
-/// Otherwise the property above would hold for nothing.
+/// Values of annotations, most of them of one that knows them.
+fn annotation() -> impl Strategy<Value = (&'static str, String)> {
+    let addresses = prop::collection::vec(address(), 0..4).prop_map(|addresses| addresses.join(", "));
+    let route_prefix = route_prefix().prop_map(|path| path.as_str().unwrap_or_default().to_owned());
+    let word = prop::sample::select(vec!["true", "honor", "Strip", "refuse", "Allow", "warn", "debug", "/", "$(HOME)"]);
+    let value = prop_oneof![
+        any_duration(),
+        addresses,
+        route_prefix,
+        (0_u32..70_000).prop_map(|number| number.to_string()),
+        word.prop_map(str::to_owned),
+        ".{0,20}",
+    ];
+    (prop::sample::select(ANNOTATIONS.map(|annotation| annotation.name).to_vec()), value)
+}
+
+proptest! {
+    #[test]
+    fn every_annotation_that_is_known_is_a_command_line_that_the_sidecar_starts_with(
+        annotations in prop::collection::vec(annotation(), 1..6),
+        fields in sidecar(),
+    ) {
+        let annotations: Map<_, _> =
+            annotations.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+        let raw = json!({"metadata": {"annotations": annotations}});
+        let group: Sidecar = serde_json::from_value(fields).unwrap();
+        // A value that is not known skips the pod.
+        if let Ok(wanted) = Wanted::of(RawPod::new(&raw), &group) {
+            let found = sidecar::check_arguments(command_line(&wanted.sidecar, &Scrape::default(), None));
+            prop_assert!(found.is_ok(), "{:?}", found);
+        }
+    }
+}
+
+/// Otherwise the properties above would hold for nothing.
 #[test]
 fn the_parser_refuses_what_no_sidecar_starts_with() {
     let check = |flag: &str, sentence: &str| {

@@ -308,6 +308,22 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.sidecar.routePrefix: Invalid value: expected a path such as /v1/pushgateway",
     },
     Wrong {
+        name: "image",
+        spec: "sidecar: {image: 'side gate'}",
+        sentence: "spec.sidecar.image: Invalid value: expected the name of an image, such as \
+                   registry.example/sidegate:0.1.0",
+    },
+    Wrong {
+        name: "push-port-scraped",
+        spec: "sidecar: {pushPort: 19091}",
+        sentence: "spec.sidecar.pushPort: Invalid value: expected another port than 19091, which is the one that is scraped",
+    },
+    Wrong {
+        name: "push-port-of-root",
+        spec: "sidecar: {pushPort: 80}",
+        sentence: "spec.sidecar.pushPort: Invalid value: should be greater than or equal to 1024",
+    },
+    Wrong {
         name: "scraped-port",
         spec: "sidecar: {listenAddresses: [\":19091\"]}",
         sentence: "spec.sidecar.listenAddresses: Invalid value: expected another port than 19091, which is the one that is scraped",
@@ -401,6 +417,8 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     holdOpen: 45s
     raiseGracePeriod: true
     listenAddresses: ["127.0.0.1:4318", "[::1]:4318"]
+    image: registry.example:5000/sidegate@sha256:0123
+    pushPort: 9200
     routePrefix: /v1/pushgateway
     storage: Memory
     limits:

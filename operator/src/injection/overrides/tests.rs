@@ -56,11 +56,9 @@ fn what_is_no_field_of_a_group_is_kept_apart() {
     assert_eq!(of("other", ""), Wanted::default());
     for (value, is_on) in [("true", true), ("false", false)] {
         assert_eq!(of(names::RAISE_GRACE_PERIOD, value).raise_grace_period, Some(is_on));
-        assert_eq!(of(names::ENV, value).leaves_variables, !is_on);
-        assert_eq!(of(names::NO_PROXY, value).no_proxy(), Some(is_on));
+        assert_eq!(of(names::ENV, value).app, AppSide { address: is_on, no_proxy: None });
+        assert_eq!(of(names::NO_PROXY, value).app, AppSide { address: true, no_proxy: Some(is_on) });
     }
-    assert_eq!(of(names::ENV, "false").no_proxy(), Some(false));
-    assert_eq!(of(names::ENV, "true").no_proxy(), None);
     assert!(of(names::LISTEN_ADDRESSES, ":80").has_own_addresses);
     assert!(!of(names::CPU_LIMIT, "1").quantities.is_empty());
 }
