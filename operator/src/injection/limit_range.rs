@@ -258,4 +258,5 @@ impl Case<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests;

@@ -92,9 +92,8 @@ impl<'a> Operations<'a> {
 
     fn members<'b>(&mut self, map: &str, members: impl Iterator<Item = (&'b str, &'b str)>) -> Result<(), Malformed> {
         let known = self.object(&format!("/metadata/{map}"), &format!("metadata.{map}"))?;
-        let missing: Vec<_> = members
-            .filter(|(name, _)| !known.is_some_and(|known| known.get(*name).is_some_and(|value| !value.is_null())))
-            .collect();
+        let is_set = |name: &str| known.and_then(|known| known.get(name)).is_some_and(|value| !value.is_null());
+        let missing: Vec<_> = members.filter(|(name, _)| !is_set(name)).collect();
         if known.is_none() && !missing.is_empty() {
             self.add(["metadata", map], json!({}));
         }

@@ -263,7 +263,7 @@ const GROUPS: [&str; 3] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_patch_fits_only_adds_comes_out_to_the_byte_and_is_made_once(text in pod(), spec in prop::sample::select(&GROUPS[..])) {

@@ -45,7 +45,9 @@ impl Raw {
         let (value, is_add) = match operation {
             PatchOperation::Add(add) => (&add.value, true),
             PatchOperation::Replace(replace) => (&replace.value, false),
-            other => panic!("{other:?} takes something away"),
+            PatchOperation::Remove(_) | PatchOperation::Move(_) | PatchOperation::Copy(_) | PatchOperation::Test(_) => {
+                panic!("{operation:?} does not add")
+            }
         };
         let value = Self::parse(&value.to_string());
         let last = path.last_mut().unwrap().clone();

@@ -46,6 +46,8 @@ async fn an_opted_in_pod_gets_a_native_sidecar_and_its_address(sandbox: Sandbox)
     ensure!(pod.metadata.labels.clone().unwrap_or_default().get(PUSH_GROUP_LABEL).map(String::as_str) == Some("all"));
     let sidecar = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref()).and_then(|init| init.first());
     ensure!(sidecar.and_then(|sidecar| sidecar.restart_policy.as_deref()) == Some("Always"));
+    let mounts = sidecar.and_then(|sidecar| sidecar.volume_mounts.as_ref()).context("a sidecar mounts volumes")?;
+    ensure!(mounts.iter().all(|mount| !mount.name.starts_with("kube-api-access")), "found {mounts:?}");
     // Put first, so that the app's own variables can use it.
     let own = sandbox.exec("app", "app", "echo $OWN $PUSHGATEWAY_ADDRESS")?;
     ensure!(own.trim() == "http://127.0.0.1:9091/metrics 127.0.0.1:9091", "found {own:?}");

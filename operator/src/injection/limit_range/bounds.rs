@@ -51,7 +51,7 @@ impl Bounds {
         let mut bounds = Self::default();
         for item in items("Container", limit_ranges) {
             let item = Item { resource, item };
-            bounds.tighten(item.rules());
+            bounds.tighten(&item.rules());
             let limit = item.read(&item.item.default).or(item.read(&item.item.max));
             let request = item.read(&item.item.default_request).or(limit).or(item.read(&item.item.min));
             bounds.defaults.extend(request.map(|request| Share { request: Some(request), limit }));
@@ -70,13 +70,13 @@ impl Bounds {
                 ratio: rules.ratio.filter(|_| rules.ratio_holds(as_it_is)),
                 ..Self::default()
             };
-            bounds.tighten(kept);
+            bounds.tighten(&kept);
         }
         bounds
     }
 
     /// The stricter of two, rule by rule.
-    fn tighten(&mut self, other: Self) {
+    fn tighten(&mut self, other: &Self) {
         self.least = self.least.max(other.least);
         self.most = self.most.into_iter().chain(other.most).min();
         self.ratio = self.ratio.into_iter().chain(other.ratio).min();
