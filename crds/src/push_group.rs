@@ -195,6 +195,10 @@ pub struct Gateway {
 pub struct GatewayService {
     /// The Service's name.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = (
+        "self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "expected the name of a Service: small letters, digits and -, a letter first",
+    ))]
     pub name: String,
 
     /// The Service's port.

@@ -14,12 +14,30 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{
+    Duration,
+    secret::{EXPECTED_SECRET_NAME, SECRET_NAME},
+};
 pub use limits::Limits;
 use limits::{EXPECTED_SHORT, SHORT};
 
+/// What the name of an image looks like.
+pub const IMAGE_PATTERN: &str = "^[A-Za-z0-9][-A-Za-z0-9._/:@]*$";
+
+/// The most characters of an image's name.
+pub const IMAGE_MAX: usize = 512;
+
 /// What an additional address looks like, beside being one.
 pub const LISTEN_ADDRESS_PATTERN: &str = r"^([0-9.]+|\[[0-9a-fA-F:.]+\])?:[0-9]{1,5}$";
+
+/// The most additional addresses.
+pub const LISTEN_ADDRESSES_MAX: usize = 8;
+
+/// The least port to push to: those below are root's.
+pub const PUSH_PORT_MIN: u16 = 1024;
+
+/// The most characters of a route prefix.
+pub const ROUTE_PREFIX_MAX: usize = 256;
 
 /// What a route prefix looks like; besides, no segment may be `.` or `..`.
 pub const ROUTE_PREFIX_PATTERN: &str = "^(/[A-Za-z0-9._~-]+)+$";
@@ -31,6 +49,16 @@ pub const SECRET_NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sidecar {
+    /// Image of the container, in place of the one that the operator was installed with. Whoever may write PushGroups
+    /// can thereby have any image run in the opted-in pods of the namespace. Default: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = IMAGE_MAX))]
+    #[x_kube(validation = (
+        "self.matches('^[A-Za-z0-9][-A-Za-z0-9._/:@]*$')",
+        "expected the name of an image, such as registry.example/sidegate:0.1.0",
+    ))]
+    pub image: Option<String>,
+
     /// Requests and limits of the container. Default: requests of 10m CPU and 16Mi memory and a limit of 64Mi memory;
     /// in a pod of class Guaranteed 100m CPU and 64Mi memory. A pod with resources for the pod as a whole gets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,10 +89,19 @@ pub struct Sidecar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<SidecarAuth>,
 
-    /// Addresses to take pushes at, besides `127.0.0.1:9091` and `[::1]:9091`: `127.0.0.1:4318`, or `:9091` for all
-    /// addresses of the pod. Port 19091 is the one that is scraped.
+    /// Port to push to on the pod's loopback, `127.0.0.1` and `::1`; the variables `PUSHGATEWAY_URL` and
+    /// `PUSHGATEWAY_ADDRESS` of the pod's containers say so. A pod with a container that declares this very port gets no
+    /// sidecar. Default: 9091 or, where a container declares that, the first from 9092 to 9099 that none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = PUSH_PORT_MIN, max = u16::MAX))]
+    #[x_kube(validation = ("self != 19091", "expected another port than 19091, which is the one that is scraped"))]
+    pub push_port: Option<i32>,
+
+    /// Addresses to take pushes at, besides `127.0.0.1` and `::1` at the port to push to: `127.0.0.1:4318`, or `:9091`
+    /// for all addresses of the pod. Port 19091 is the one that is scraped. A pod with a container that declares one of
+    /// their ports gets no sidecar.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = LISTEN_ADDRESSES_MAX), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(
         validation = (
             "self.all(a, a.matches('^([0-9.]+|\\\\[[0-9a-fA-F:.]+\\\\])?:[0-9]{1,5}$') \
@@ -84,7 +121,7 @@ pub struct Sidecar {
     /// `http://127.0.0.1:9091/v1/pushgateway/metrics/job/…`, and the variable `PUSHGATEWAY_URL` of the pod's containers
     /// says so. Prometheus scrapes `/metrics` all the same. Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = ROUTE_PREFIX_MAX))]
     #[x_kube(validation = (
         "self.matches('^(/[A-Za-z0-9._~-]+)+$') && !(self + '/').matches('/[.]{1,2}/')",
         "expected a path such as /v1/pushgateway",
@@ -129,10 +166,7 @@ pub struct SidecarAuth {
     /// Name of a Secret of this namespace. Its key `tokens` has one token a line, or the YAML of a token file, with jobs
     /// and rates. While the Secret is not there, every push is answered 503; a change counts within a minute or two.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = (
-        "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-        "expected the name of a Secret, such as push-tokens",
-    ))]
+    #[x_kube(validation = (SECRET_NAME, EXPECTED_SECRET_NAME))]
     pub secret_name: String,
 
     /// Whether reading what was pushed at the push port needs a token, too. The port that is scraped never does: it is
@@ -321,7 +355,7 @@ mod tests {
     fn the_public_patterns_are_those_of_the_rules() {
         let yaml = crate::custom_resource_definition_yaml().unwrap();
         let unquoted = yaml.replace("''", "'");
-        for pattern in [LISTEN_ADDRESS_PATTERN, ROUTE_PREFIX_PATTERN, SECRET_NAME_PATTERN] {
+        for pattern in [IMAGE_PATTERN, LISTEN_ADDRESS_PATTERN, ROUTE_PREFIX_PATTERN, SECRET_NAME_PATTERN] {
             // As a text of CEL.
             let rule = format!(".matches('{}')", pattern.replace('\\', "\\\\"));
             assert!(unquoted.contains(&rule), "{rule}");

@@ -48,10 +48,6 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_unseen_time: Option<Time>,
 
-    /// Pushes that the gateway refused, since this object was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_total: Option<i64>,
-
     /// When the pushed groups were last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_collection_time: Option<Time>,
@@ -153,6 +149,8 @@ pub mod reason {
     pub const NOT_SELECTED: &str = "NotSelected";
     /// There is no Prometheus object.
     pub const NO_PROMETHEUS: &str = "NoPrometheus";
+    /// There is no monitor of ours.
+    pub const NO_MONITOR: &str = "NoMonitor";
     /// The API server does not know Prometheus objects.
     pub const PROMETHEUS_API_ABSENT: &str = "PrometheusApiAbsent";
     /// The operator may not look at Prometheus objects, or at namespaces.

@@ -36,7 +36,8 @@ use crate::{
     },
     discovery::Discovery,
     events::Events,
-    gateway::Gateways,
+    gateway::{Gateways, client::REMOVAL_TIMEOUT},
+    floor,
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
@@ -57,8 +58,9 @@ use crate::{
     stop::{self, Stop},
 };
 
-/// How long the webhook goes on after the end was asked for: until the API server has learned of it.
-const LAST_ADMISSIONS: Duration = Duration::from_secs(3);
+/// How long the webhook goes on after the end was asked for: until every node has learned that it is no endpoint of the
+/// Service any more.
+const LAST_ADMISSIONS: Duration = Duration::from_secs(5);
 
 /// How long open requests of the webhook may take after that.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -71,6 +73,8 @@ const WIND_DOWN: Duration = Duration::from_secs(16);
 
 // A deletion is begun only with so much of the term left.
 const _: () = assert!(TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a deletion may outlast its term");
+const _: () =
+    assert!(REMOVAL_TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a gateway's removal may outlast its term");
 
 /// How many outcomes of a pass may wait for the controller.
 const OUTCOMES: usize = 64;
@@ -143,6 +147,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let state = AdminState { readiness: parts.readiness.clone(), metrics: parts.metrics.clone(), discovery };
     let serving = admin::serve(admin_listener, state, parts.stop.clone());
     running.spawn(async move { ("the admin port", serving.await) });
+
+    let (client, stop_of_floor) = (parts.client.clone(), parts.stop.clone());
+    running.spawn(async move { ("the look at the cluster's version", floor::hold(client, stop_of_floor).await) });
 
     let ((namespaces, namespace_writer), (limit_ranges, limit_range_writer)) = (cache(), cache());
     let kept = Kept {
@@ -224,7 +231,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Gets the certificate, then answers admission reviews.
 async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around) -> io::Result<()> {
     let (ready, certificate) = oneshot::channel::<RustlsConfig>();
-    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, parts.readiness.clone());
+    let (metrics, readiness) = (parts.metrics.clone(), parts.readiness.clone());
+    let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, metrics, readiness);
     let keeping = tokio::spawn(certificates.keep(parts.stop.clone(), ready));
     // Without a certificate by the end there is nothing to serve.
     let Ok(tls) = certificate.await else { return Ok(()) };
@@ -290,6 +298,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         keys: vec![key.public()],
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),
+        monitor_labels: parts.config.monitor_labels.clone(),
         membership: Attempts::default(),
         overlaps: Overlaps::default(),
         missing: Missing::default(),

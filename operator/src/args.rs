@@ -4,18 +4,29 @@
 //!
 //! *Never:* what a value means; [`crate::config`] makes it ready and finds the mistakes.
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
 
 /// The Sidegate operator.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "sidegate-operator", version, about = "Injects sidecars, makes monitors, collects stale groups")]
+#[command(
+    name = "sidegate-operator",
+    version,
+    about = "Injects sidecars, makes monitors, collects stale groups",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
+    /// What else it can do; without it, it is the operator.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Namespace the operator runs in; its Secrets are kept there. Required.
     #[arg(long = "namespace", env = "SIDEGATE_OPERATOR_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
 
     /// Image of the injected sidecar. Required.
-    #[arg(long = "sidecar.image", env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE", value_name = "IMAGE")]
+    #[arg(long = "sidecar.image", env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE", value_name = "IMAGE", global = true)]
     pub sidecar_image: Option<String>,
 
     /// When the kubelet pulls the sidecar's image: Always, IfNotPresent or Never.
@@ -23,9 +34,20 @@ pub struct Args {
         long = "sidecar.image-pull-policy",
         env = "SIDEGATE_OPERATOR_SIDECAR_IMAGE_PULL_POLICY",
         value_name = "POLICY",
-        default_value = "IfNotPresent"
+        default_value = "IfNotPresent",
+        global = true
     )]
     pub sidecar_image_pull_policy: String,
+
+    /// The user the sidecar runs as, by number; empty where the platform assigns users, as OpenShift does.
+    #[arg(
+        long = "sidecar.run-as-user",
+        env = "SIDEGATE_OPERATOR_SIDECAR_RUN_AS_USER",
+        value_name = "USER",
+        default_value = "65532",
+        global = true
+    )]
+    pub sidecar_run_as_user: String,
 
     /// Where the admission webhook listens; `[::]` falls back to 0.0.0.0 where there is no IPv6.
     #[arg(
@@ -54,7 +76,7 @@ pub struct Args {
     )]
     pub webhook_service: String,
 
-    /// Name of the Secret that keeps the webhook's certificate.
+    /// Name of the Secret that keeps the webhook's certificate and its CA.
     #[arg(
         long = "webhook.secret",
         env = "SIDEGATE_OPERATOR_WEBHOOK_SECRET",
@@ -90,6 +112,35 @@ pub struct Args {
         default_value = "100663296"
     )]
     pub webhook_max_memory_bytes: String,
+
+    /// How long a certificate of the webhook is good for; it is replaced when a third of that is left.
+    #[arg(
+        long = "webhook.certificate-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_LIFETIME",
+        value_name = "DURATION",
+        default_value = "90d"
+    )]
+    pub webhook_certificate_lifetime: String,
+
+    /// How long the CA of these certificates is good for: at least twice as long.
+    #[arg(
+        long = "webhook.ca-lifetime",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CA_LIFETIME",
+        value_name = "DURATION",
+        default_value = "1y"
+    )]
+    pub webhook_ca_lifetime: String,
+
+    /// Folder with `tls.crt`, `tls.key` and perhaps `ca.crt` that others make and renew, in place of certificates of the
+    /// operator's own: it then writes neither a Secret nor a CA bundle.
+    #[arg(
+        long = "webhook.certificate-directory",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_CERTIFICATE_DIRECTORY",
+        value_name = "DIRECTORY",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub webhook_certificate_directory: String,
 
     /// Name of the Secret that keeps the key deletions are signed with.
     #[arg(
@@ -127,6 +178,16 @@ pub struct Args {
         hide_default_value = true
     )]
     pub namespaces: Vec<String>,
+
+    /// Labels for every monitor, as `name=value` with commas between them; those of a PushGroup come first.
+    #[arg(
+        long = "monitor.labels",
+        env = "SIDEGATE_OPERATOR_MONITOR_LABELS",
+        value_name = "LABELS",
+        value_delimiter = ',',
+        hide_default_value = true
+    )]
+    pub monitor_labels: Vec<String>,
 
     /// Name of the Lease by which replicas agree on who leads.
     #[arg(
@@ -182,6 +243,41 @@ pub struct Args {
     pub log_format: String,
 }
 
+/// What the program does without a cluster.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Put sidecars into manifests, as the webhook would into their pods.
+    #[command(after_long_help = INJECT_HELP)]
+    Inject(InjectArgs),
+}
+
+/// `inject`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct InjectArgs {
+    /// Manifests in YAML or JSON, or `-` for standard input. Pods and what makes pods get sidecars, alone or in lists.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub filename: PathBuf,
+
+    /// More manifests, or `-`, which are known and do not come out: PushGroups, Namespaces with their labels, LimitRanges. May be
+    /// given several times; those among the manifests themselves are known as well.
+    #[arg(long = "with", value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+
+    /// The namespace of manifests that do not say one.
+    #[arg(short = 'n', long = "namespace", value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+}
+
+const INJECT_HELP: &str = "\
+The manifests with their sidecars are written to standard output, a line about each workload to standard error. Where \
+anything is wrong nothing is written and the exit code is 1. No cluster is asked.
+
+What does not change is passed on as it came, byte for byte. A document that gets a sidecar is written anew: it means the \
+same to kubectl, but loses its comments, other than those before its first value, its anchors are written out, and words \
+are quoted otherwise. A tag of YAML or a key that is there twice is a mistake in such a document.
+
+The same once more changes nothing, and the webhook leaves pods alone that have the sidecar.";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -199,7 +295,20 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 21, "every flag but --help and --version");
+        assert_eq!(seen, 26, "every flag but --help and --version");
+    }
+
+    #[test]
+    fn inject_takes_the_flags_of_the_sidecar_and_no_others_of_the_operator() {
+        let parse = |flags: &[&str]| Args::try_parse_from(["sidegate-operator"].iter().chain(flags));
+        let args = parse(&["inject", "-f", "-", "--sidecar.image=sidegate:1", "-n", "data"]).unwrap();
+        assert_eq!(args.sidecar_image.as_deref(), Some("sidegate:1"));
+        let Some(Command::Inject(inject)) = args.command else { panic!("expected inject") };
+        assert_eq!((inject.filename.to_str(), inject.namespace.as_str()), (Some("-"), "data"));
+        assert!(parse(&["inject"]).unwrap_err().to_string().contains("--filename <FILE>"));
+        assert!(parse(&["inject", "-f", "-", "--log.level=debug"]).is_err());
+        assert!(parse(&["--log.level=debug", "inject", "-f", "-"]).is_err());
+        assert!(parse(&["--namespace=sidegate"]).unwrap().command.is_none());
     }
 
     #[test]

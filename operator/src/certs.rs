@@ -1,59 +1,76 @@
 //! The webhook's certificate: made by us, kept in a Secret so that replicas agree, trusted by the API server because we
-//! write the CA into the webhook configuration, renewed without a restart.
+//! write the CA into the webhook configuration; or made by others, and mounted. Either is renewed without a restart.
 //!
-//! Order matters: a new CA is trusted, beside the old one, a whole look before anything is served that it signed, since
-//! not every API server learns of it at once. Every replica looks
-//! at the Secret and at the configuration once a minute, so a renewal by one reaches the others, and a configuration
-//! that was made anew gets its bundle back.
+//! | Module | Owns |
+//! | --- | --- |
+//! | `own` | one replica's looks at Secret and configuration: publish first, serve later |
+//! | [`rotation`] | pure: what is kept, and what becomes of it |
+//! | [`issue`] | pure: making a CA and what it signs, and verifying that |
+//! | [`secret`], [`trust`] | reading and writing the two objects |
+//! | `files` | what others made, in a folder |
+//! | [`x509`] | dates and key of a certificate, PEM |
 //!
 //! *Never:* what the webhook answers.
 
+mod files;
 pub mod issue;
+mod own;
+pub mod rotation;
 pub mod secret;
 pub mod trust;
+pub mod x509;
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum_server::tls_rustls::RustlsConfig;
-use k8s_openapi::api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret};
-use kube::{Api, Client};
+use kube::Client;
 
-use self::issue::Identity;
-use crate::{clock::Clock, config::Config, readiness::Readiness, retry, stop::Stop};
-
-/// How often Secret and configuration are looked at.
-const EVERY: Duration = Duration::from_secs(60);
-
-/// How often the trust is tried while it is missing: nothing is injected until it is there.
-const EVERY_UNTIL_TRUSTED: Duration = Duration::from_secs(3);
+use self::{
+    files::Files,
+    issue::Identity,
+    own::{Looked, Own},
+};
+use crate::{
+    clock::Clock,
+    config::{CertificateSource, Config},
+    metrics::Metrics,
+    readiness::Readiness,
+    retry,
+    stop::Stop,
+};
 
 /// Gets and keeps the webhook's certificate.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Certificates {
-    secrets: Api<Secret>,
-    configurations: Api<MutatingWebhookConfiguration>,
-    secret: String,
-    configuration: String,
-    names: Vec<String>,
-    clock: Clock,
+    source: Source,
     readiness: Readiness,
 }
 
-/// Why there is no certificate to serve.
+/// Which of the certificates that are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that is served.
+    Serving,
+    /// The CA that signed it.
+    Authority,
+}
+
+/// Who makes them.
+#[derive(Clone, Debug)]
+enum Source {
+    Own(Box<Own>),
+    Files(Files),
+}
+
+/// Why there is no certificate to serve, or no newer one.
 #[derive(Debug, thiserror::Error)]
 enum CertificatesError {
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
+    #[error("expected a certificate and its key in {}: {cause}", folder.display())]
+    Files { folder: PathBuf, cause: String },
     #[error("cannot serve with the certificate: {0}")]
     Tls(#[from] io::Error),
-}
-
-/// What is served now.
-struct Served {
-    identity: Identity,
-    /// What is served next: its CA was published at the last look.
-    coming: Option<Identity>,
-    tls: RustlsConfig,
 }
 
 // === impl Certificates ===
@@ -61,96 +78,95 @@ struct Served {
 impl Certificates {
     /// For the webhook of a configuration.
     #[must_use]
-    pub fn new(client: &Client, config: &Config, clock: Clock, readiness: Readiness) -> Self {
-        Self {
-            secrets: Api::namespaced(client.clone(), &config.namespace),
-            configurations: Api::all(client.clone()),
-            secret: config.webhook.secret.clone(),
-            configuration: config.webhook.configuration.clone(),
-            names: config.webhook_names(),
-            clock,
-            readiness,
-        }
+    pub fn new(client: &Client, config: &Config, clock: Clock, metrics: Arc<Metrics>, readiness: Readiness) -> Self {
+        let ready = readiness.clone();
+        let source = match &config.webhook.certificates {
+            CertificateSource::Own { secret, lifetimes } => {
+                Source::Own(Box::new(Own::new(client, config, (secret, *lifetimes), clock, metrics, ready)))
+            }
+            CertificateSource::Files(folder) => Source::Files(Files::new(folder, config, clock, metrics, ready)),
+        };
+        Self { source, readiness }
     }
 
     /// Gets a certificate, then hands the TLS configuration out and keeps it current until the end is asked for.
-    pub async fn keep(self, stop: Stop, ready: tokio::sync::oneshot::Sender<RustlsConfig>) {
-        let first = retry::until_it_works("get the webhook's certificate", &stop, || self.first()).await;
-        let Some(mut served) = first else { return };
-        self.readiness.certificate_is_served();
-        // Nobody waits for it any more when the process ends just now.
-        let _ = ready.send(served.tls.clone());
-        loop {
-            let pause = match self.trust(served.newest()).await {
-                Ok(()) => EVERY,
-                Err(()) => EVERY_UNTIL_TRUSTED,
+    pub async fn keep(mut self, stop: Stop, ready: tokio::sync::oneshot::Sender<RustlsConfig>) {
+        let (mut tls, mut ready, mut failures) = (None, Some(ready), 0);
+        while !stop.is_requested() {
+            let pause = match self.look(&mut tls).await {
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
+                Err(error) => {
+                    failures += 1;
+                    let pause = retry::pause(failures).min(self.source.longest_pause());
+                    tracing::warn!(%error, again_in = ?pause, "cannot renew the webhook's certificate");
+                    pause
+                }
             };
+            if let Some(tls) = &tls
+                && let Some(ready) = ready.take()
+            {
+                self.readiness.certificate_is_served();
+                // Nobody waits for it any more when the process ends just now.
+                let _ = ready.send(RustlsConfig::clone(tls));
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = stop.clone().requested() => return,
+                () = stop.clone().requested() => {}
             }
-            self.renew(&mut served).await;
         }
     }
 
-    async fn first(&self) -> Result<Served, CertificatesError> {
-        let identity = secret::ensure(&self.secrets, &self.secret, &self.names, None, self.clock.now()).await?;
-        let (certificate, key) = (identity.certificate.clone(), identity.key.clone());
-        let tls = RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await?;
-        Ok(Served { identity, coming: None, tls })
+    /// Looks once, and serves what there is; how long until the next time.
+    async fn look(&mut self, tls: &mut Option<RustlsConfig>) -> Result<Duration, CertificatesError> {
+        let Looked { serve, pause } = self.source.look().await?;
+        if let Some(identity) = serve {
+            serve_with(tls, identity).await.inspect_err(|_| self.source.not_served())?;
+        }
+        Ok(pause)
     }
+}
 
-    /// Publishes the CA of what the Secret holds by now, and serves it at the look after.
-    async fn renew(&self, served: &mut Served) {
-        let (known, now) = (Some(&served.identity), self.clock.now());
-        let identity = match secret::ensure(&self.secrets, &self.secret, &self.names, known, now).await {
-            Ok(identity) if identity == served.identity => {
-                served.coming = None;
-                return;
-            }
-            Ok(identity) => identity,
-            Err(error) => return tracing::warn!(%error, "cannot check the webhook's certificate"),
-        };
-        if self.trust(&identity).await.is_err() {
-            return;
+async fn serve_with(tls: &mut Option<RustlsConfig>, identity: Identity) -> io::Result<()> {
+    let Identity { certificate, key } = identity;
+    match tls {
+        None => *tls = Some(RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await?),
+        Some(tls) => {
+            tls.reload_from_pem(certificate.into_bytes(), key.into_bytes()).await?;
+            tracing::info!("serving with a new certificate");
         }
-        if served.coming.as_ref() != Some(&identity) {
-            served.coming = Some(identity);
-            return;
-        }
-        let (certificate, key) = (identity.certificate.clone(), identity.key.clone());
-        match served.tls.reload_from_pem(certificate.into_bytes(), key.into_bytes()).await {
-            Ok(()) => {
-                tracing::info!("serving with a new certificate");
-                served.identity = identity;
-                served.coming = None;
-            }
-            Err(error) => tracing::error!(%error, "cannot serve with the new certificate"),
+    }
+    Ok(())
+}
+
+// === impl Source ===
+
+impl Source {
+    async fn look(&mut self) -> Result<Looked, CertificatesError> {
+        match self {
+            Self::Own(own) => own.look().await,
+            Self::Files(files) => files.look().await,
         }
     }
 
-    async fn trust(&self, identity: &Identity) -> Result<(), ()> {
-        match trust::ensure(&self.configurations, &self.configuration, &identity.bundle).await {
-            Ok(()) => {
-                self.readiness.certificate_is_trusted();
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(%error, configuration = self.configuration, "cannot write the CA bundle");
-                Err(())
-            }
+    fn not_served(&mut self) {
+        match self {
+            Self::Own(own) => own.not_served(),
+            Self::Files(files) => files.not_served(),
+        }
+    }
+
+    fn longest_pause(&self) -> Duration {
+        match self {
+            Self::Own(own) => own.pause(),
+            Self::Files(_) => files::LOOK,
         }
     }
 }
 
-// === impl Served ===
-
-impl Served {
-    /// The identity whose bundle has all CAs that are in use.
-    fn newest(&self) -> &Identity {
-        self.coming.as_ref().unwrap_or(&self.identity)
-    }
-}
-
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;

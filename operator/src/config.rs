@@ -2,14 +2,21 @@
 //!
 //! *Never:* clap, sockets, the cluster.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use jiff::SignedDuration;
 
 use crate::{
     args::Args,
+    certs::issue::Lifetimes,
     injection::webhook,
+    labels::labels,
     leader::{LONGEST_WRITE, Timings},
     scope::Scope,
 };
+
+/// The user the sidecar runs as: no name in any image, and not the pod's.
+pub const SIDECAR_USER: i64 = 65532;
 
 /// Everything the operator needs to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct Config {
     pub collection_interval: Duration,
     /// Where it works.
     pub scope: Scope,
+    /// Labels that every monitor has, but where its `PushGroup` has another of the name.
+    pub monitor_labels: BTreeMap<String, String>,
     /// The election.
     pub leader: LeaderConfig,
     /// The log.
@@ -52,6 +61,8 @@ pub struct SidecarImage {
     pub image: String,
     /// When it is pulled.
     pub pull_policy: String,
+    /// The user it runs as; `None` leaves it to the platform.
+    pub run_as_user: Option<i64>,
 }
 
 /// The admission webhook.
@@ -63,8 +74,8 @@ pub struct WebhookConfig {
     pub configuration: String,
     /// Name of the Service in front of it.
     pub service: String,
-    /// Name of the Secret with its certificate.
-    pub secret: String,
+    /// Where its certificate comes from.
+    pub certificates: CertificateSource,
     /// What an admission may take.
     pub limits: WebhookLimits,
 }
@@ -76,6 +87,20 @@ pub struct WebhookLimits {
     pub timeout: Duration,
     /// Of memory.
     pub memory: webhook::Limits,
+}
+
+/// Where the webhook's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// The operator makes it.
+    Own {
+        /// Name of the Secret that keeps it.
+        secret: String,
+        /// How long it is good for.
+        lifetimes: Lifetimes,
+    },
+    /// Others do: a folder with its files.
+    Files(PathBuf),
 }
 
 /// The log.
@@ -123,9 +148,12 @@ impl Config {
     pub fn from_args(args: Args) -> Result<Self, Mistakes> {
         // Taken apart by name, so that a flag nobody reads does not compile unnoticed.
         let Args {
+            // Carried out before anything is made ready for the operator itself.
+            command: _,
             namespace,
             sidecar_image,
             sidecar_image_pull_policy,
+            sidecar_run_as_user,
             webhook_listen_address,
             webhook_configuration,
             webhook_service,
@@ -133,10 +161,14 @@ impl Config {
             webhook_timeout,
             webhook_max_review_bytes,
             webhook_max_memory_bytes,
+            webhook_certificate_lifetime,
+            webhook_ca_lifetime,
+            webhook_certificate_directory,
             signing_secret,
             admin_listen_address,
             collection_interval,
             namespaces,
+            monitor_labels,
             leader_lease,
             leader_identity,
             leader_lease_duration,
@@ -151,18 +183,27 @@ impl Config {
             sidecar: SidecarImage {
                 image: found.required("--sidecar.image", sidecar_image),
                 pull_policy: found.pull_policy(sidecar_image_pull_policy),
+                run_as_user: found.user("--sidecar.run-as-user", &sidecar_run_as_user),
             },
             webhook: WebhookConfig {
                 address: found.address("--webhook.listen-address", &webhook_listen_address),
                 configuration: found.required("--webhook.configuration", Some(webhook_configuration)),
                 service: found.required("--webhook.service", Some(webhook_service)),
-                secret: found.required("--webhook.secret", Some(webhook_secret)),
                 limits: found.webhook_limits(&webhook_timeout, &webhook_max_review_bytes, &webhook_max_memory_bytes),
+                certificates: {
+                    let own = CertificateSource::Own {
+                        secret: found.required("--webhook.secret", Some(webhook_secret)),
+                        lifetimes: found.lifetimes(&webhook_certificate_lifetime, &webhook_ca_lifetime),
+                    };
+                    let directory = Some(webhook_certificate_directory).filter(|path| !path.is_empty());
+                    directory.map_or(own, |path| CertificateSource::Files(path.into()))
+                },
             },
             signing_secret: found.required("--signing.secret", Some(signing_secret)),
             admin_address: found.address("--admin.listen-address", &admin_listen_address),
             collection_interval: found.interval("--collection.interval", &collection_interval),
             scope: found.scope(&namespaces),
+            monitor_labels: found.labels("--monitor.labels", &monitor_labels),
             leader: LeaderConfig {
                 lease: found.required("--leader.lease", Some(leader_lease)),
                 identity: found.required("--leader.identity", Some(leader_identity)),
@@ -178,6 +219,25 @@ impl Config {
     pub fn webhook_names(&self) -> Vec<String> {
         let service = format!("{}.{}.svc", self.webhook.service, self.namespace);
         vec![service.clone(), format!("{service}.cluster.local")]
+    }
+}
+
+// === impl SidecarImage ===
+
+impl SidecarImage {
+    /// Makes the sidecar's flags ready where there is no operator, which would need a namespace.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn from_args(args: Args) -> Result<Self, Mistakes> {
+        let namespace = Some("default".to_owned());
+        Config::from_args(Args { namespace, ..args }).map(|config| config.sidecar)
+    }
+}
+
+impl Default for SidecarImage {
+    fn default() -> Self {
+        Self { image: String::new(), pull_policy: "IfNotPresent".to_owned(), run_as_user: Some(SIDECAR_USER) }
     }
 }
 
@@ -229,6 +289,25 @@ impl Mistakes {
         }
     }
 
+    /// Short enough for a test to see some of them, and never so short that a CA ends with what it signs.
+    fn lifetimes(&mut self, certificate: &str, authority: &str) -> Lifetimes {
+        const SHORTEST: Duration = Duration::from_secs(10);
+        const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+        let length = |text: &str| text.parse::<crds::Duration>().ok().map(|duration| duration.length());
+        let mut check = |flag: &str, text: &str, least: Duration, said: &str| {
+            let found = length(text).filter(|length| (least..=LONGEST).contains(length));
+            if found.is_none() {
+                self.0.push(format!("{flag}: expected a duration of at least {said} and at most 100y, found {text:?}"));
+            }
+            found.and_then(|length| SignedDuration::try_from(length).ok())
+        };
+        let leaf = check("--webhook.certificate-lifetime", certificate, SHORTEST, "10s");
+        let least = leaf.map_or(SHORTEST, |leaf| leaf.unsigned_abs()) * 2;
+        let authority = check("--webhook.ca-lifetime", authority, least, "twice --webhook.certificate-lifetime");
+        let lifetimes = leaf.zip(authority);
+        lifetimes.map_or_else(Lifetimes::default, |(certificate, authority)| Lifetimes { certificate, authority })
+    }
+
     /// Whatever is said: nobody leads at the same time as another, and a leader has the time for a write.
     fn timings(&mut self, lease: &str, renew: &str, retry: &str) -> Timings {
         let before = self.0.len();
@@ -264,12 +343,34 @@ impl Mistakes {
         })
     }
 
+    fn labels(&mut self, flag: &str, pairs: &[String]) -> BTreeMap<String, String> {
+        let pairs = pairs.iter().map(|pair| pair.trim()).filter(|pair| !pair.is_empty());
+        labels(pairs).unwrap_or_else(|pair| {
+            self.0.push(format!(
+                "{flag}: expected labels such as release=stack with commas between them, found {pair:?}"
+            ));
+            BTreeMap::new()
+        })
+    }
+
     fn pull_policy(&mut self, text: String) -> String {
         if !matches!(text.as_str(), "Always" | "IfNotPresent" | "Never") {
             let flag = "--sidecar.image-pull-policy";
             self.0.push(format!("{flag}: expected Always, IfNotPresent or Never, found {text:?}"));
         }
         text
+    }
+
+    fn user(&mut self, flag: &str, text: &str) -> Option<i64> {
+        if text.is_empty() {
+            return None;
+        }
+        let user = text.parse().ok().filter(|user| (1..=i64::from(i32::MAX)).contains(user));
+        if user.is_none() {
+            let expected = "expected a number from 1 to 2147483647, or nothing where the platform assigns users";
+            self.0.push(format!("{flag}: {expected}, found {text:?}"));
+        }
+        user
     }
 
     fn level(&mut self, text: &str) -> LogLevel {
@@ -322,6 +423,7 @@ mod tests {
         assert_eq!(config.webhook.address, "[::]:9443".parse().unwrap());
         assert_eq!(config.collection_interval, Duration::from_secs(10));
         assert_eq!(config.sidecar.pull_policy, "IfNotPresent");
+        assert_eq!(config.sidecar.run_as_user, Some(SIDECAR_USER));
         assert_eq!((&config.scope, config.leader.timings), (&Scope::All, Timings::default()));
         assert_eq!(
             config.webhook_names(),
@@ -333,6 +435,7 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let flags = [
             "--sidecar.image-pull-policy=Sometimes",
+            "--sidecar.run-as-user=root",
             "--webhook.listen-address=9443",
             "--webhook.service=",
             "--webhook.timeout=500ms",
@@ -340,6 +443,7 @@ mod tests {
             "--webhook.max-memory-bytes=3MiB",
             "--collection.interval=0s",
             "--namespaces=data,/etc",
+            "--monitor.labels=release",
             "--leader.lease=",
             "--leader.lease-duration=soon",
             "--log.level=loud",
@@ -350,6 +454,7 @@ mod tests {
             "--namespace: expected a value, found none\n\
              --sidecar.image: expected a value, found none\n\
              --sidecar.image-pull-policy: expected Always, IfNotPresent or Never, found \"Sometimes\"\n\
+             --sidecar.run-as-user: expected a number from 1 to 2147483647, or nothing where the platform assigns users, found \"root\"\n\
              --webhook.listen-address: expected an address such as [::]:9443 or 0.0.0.0:9443, found \"9443\"\n\
              --webhook.service: expected a value, found none\n\
              --webhook.max-review-bytes: expected a number of bytes, at least 65536, found \"1\"\n\
@@ -357,10 +462,49 @@ mod tests {
              --webhook.timeout: expected a duration of at least 1s, such as 10s or 1m, found \"500ms\"\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
              --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
+             --monitor.labels: expected labels such as release=stack with commas between them, found \"release\"\n\
              --leader.lease: expected a value, found none\n\
              --leader.lease-duration: expected a duration of at least 1s, such as 10s or 1m, found \"soon\"\n\
              --log.level: expected debug, info, warn or error, found \"loud\"\n\
              --log.format: expected logfmt or json, found \"xml\""
+        );
+    }
+
+    #[test]
+    fn the_sidecars_user_is_a_number_or_the_platforms() {
+        let user = |text: &str| {
+            let flag = format!("--sidecar.run-as-user={text}");
+            config(&["--namespace=sidegate", "--sidecar.image=sidegate:1", &flag])
+                .map(|config| config.sidecar.run_as_user)
+        };
+        assert_eq!(user("1000650000"), Ok(Some(1_000_650_000)));
+        assert_eq!(user(""), Ok(None));
+        for wrong in ["0", "-1", "2147483648", "65532:65532"] {
+            assert!(user(wrong).unwrap_err().starts_with("--sidecar.run-as-user: expected a number"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_our_own_unless_there_is_a_folder_with_others() {
+        let source = |flags: &[&str]| {
+            let given = ["--namespace=sidegate", "--sidecar.image=sidegate:1"];
+            config(&[&given, flags].concat()).map(|config| config.webhook.certificates)
+        };
+        let own = |secret: &str, lifetimes| CertificateSource::Own { secret: secret.to_owned(), lifetimes };
+        assert_eq!(source(&[]).unwrap(), own("sidegate-webhook-tls", Lifetimes::default()));
+        let seconds = SignedDuration::from_secs;
+        let short = Lifetimes { certificate: seconds(10), authority: seconds(20) };
+        let flags = ["--webhook.secret=tls", "--webhook.certificate-lifetime=10s", "--webhook.ca-lifetime=20s"];
+        assert_eq!(source(&flags).unwrap(), own("tls", short));
+        assert_eq!(source(&["--webhook.certificate-directory=/tls"]).unwrap(), CertificateSource::Files("/tls".into()));
+        assert_eq!(
+            source(&["--webhook.certificate-lifetime=9s", "--webhook.ca-lifetime=101y"]).unwrap_err(),
+            "--webhook.certificate-lifetime: expected a duration of at least 10s and at most 100y, found \"9s\"\n\
+             --webhook.ca-lifetime: expected a duration of at least twice --webhook.certificate-lifetime and at most 100y, found \"101y\""
+        );
+        assert_eq!(
+            source(&["--webhook.ca-lifetime=179d"]).unwrap_err(),
+            "--webhook.ca-lifetime: expected a duration of at least twice --webhook.certificate-lifetime and at most 100y, found \"179d\""
         );
     }
 

@@ -21,7 +21,7 @@ pub mod status;
 pub mod ungrouped;
 pub mod wakes;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crds::PushGroup;
 use futures::{StreamExt as _, stream};
@@ -63,6 +63,7 @@ use crate::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
         monitoring::Monitoring,
+        with_labels,
     },
     retry,
     scope::Scope,
@@ -98,6 +99,8 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// What is known of monitoring in the cluster.
     pub monitoring: Monitoring,
+    /// Labels of every monitor.
+    pub monitor_labels: BTreeMap<String, String>,
     /// What came of labelling pods that were there before their group.
     pub membership: Attempts,
     /// Older groups that have pods which a group matches, too.
@@ -135,6 +138,7 @@ pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<Obj
     let ended = Controller::for_stream(stream::pending(), ctx.groups.store())
         .with_config(controller::Config::default().concurrency(AT_A_TIME))
         .reconcile_on(wakes.listen())
+        .reconcile_on(overlap::from_groups(&ctx))
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, "servicemonitors"))
         .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, "podmonitors"))
@@ -214,6 +218,7 @@ fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
 /// # Cancel safety
 /// Every write is in full or says what it is based on, so that the next reconcile can take up from anywhere.
 async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, ReconcileError> {
+    let group = &with_labels(group, &ctx.monitor_labels);
     let Some(owner) = Owner::of(group) else { return Ok(Action::await_change()) };
     if group.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -246,14 +251,18 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::NotWanted
         | Outcome::ApiAbsent
         | Outcome::ServiceUnfit(_)
-        | Outcome::Foreign(_) => Ok(Action::requeue(outcome.good_for(owner.uid).min(found.0.good_for()))),
+        | Outcome::Foreign(_) => {
+            // Sooner where somebody touched the objects.
+            let fresh_for = ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST);
+            Ok(Action::requeue(fresh_for.min(found.0.good_for())))
+        }
     }
 }
 
 /// Makes the objects what they should be.
 async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, group: &PushGroup) -> Outcome {
     // Before reading: a change that comes meanwhile is then seen as one.
-    ctx.memory.begin(known, owner.uid);
+    ctx.memory.begin(known, owner.uid, ctx.clock.now());
     let outcome = match make(ctx, owner, group).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
@@ -315,6 +324,7 @@ impl Context {
             keys: Vec::new(),
             memory: Arc::default(),
             monitoring: Monitoring::default(),
+            monitor_labels: BTreeMap::new(),
             membership: Attempts::default(),
             overlaps: Overlaps::default(),
             missing: Missing::default(),

@@ -3,8 +3,8 @@
 //!
 //! There is no tick: `agenda` knows who is due when, and this waits for that, for the ends of visits, and for changes of
 //! the objects. Visits are made many at a time, each request has a timeout, each visit a deadline and each page a limit, so
-//! that a slow or lying target costs its own place in the row for that long and nothing else; those that fail wait for
-//! places of their own. A target that fails once, or because its pod is just ending, is no failure. A visit stops before
+//! that a slow or lying target costs its own place in the row for that long and nothing else; those that fail or take long
+//! wait for places of their own. A target that fails once, or because its pod is just ending, is no failure. A visit stops before
 //! its next removal when the process is to end or the `PushGroup` has changed; the counts of such a visit are not told,
 //! only what it removed.
 //!
@@ -14,6 +14,7 @@ mod agenda;
 mod classic;
 mod failing;
 pub mod policy;
+mod portion;
 pub mod report;
 mod schedule;
 mod target_clock;

@@ -5,18 +5,33 @@
 //! (host network, Windows, a Pushgateway of its own, a port that is taken, a value nobody understands) skips the pod with
 //! a reason; a fault of ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
 //!
-//! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`] and [`volumes`], and
-//! [`patch`], and the same pod gives the same bytes.
+//! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`], [`volumes`] and
+//! [`limit_range`], [`environment`], and [`patch`], and the same pod gives the same bytes.
 //!
 //! *Never:* what happens to a pod after admission.
 
 pub mod arguments;
+pub mod bad_value;
 pub mod container;
 pub mod decide;
+pub mod environment;
 pub mod groups;
 pub mod inject;
+pub mod limit_range;
+pub mod malformed;
+pub mod overrides;
 pub mod namespaces;
 pub mod patch;
 pub mod pod;
+pub mod ports;
+pub mod quantity;
+pub mod resources;
 pub mod volumes;
 pub mod webhook;
+
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod raw_json;

@@ -17,6 +17,7 @@
 //! | [`app`] | what is started, in which order, and how it ends |
 //! | [`leader`] | which replica reconciles and collects, and until when it may write |
 //! | [`injection`] | the admission webhook: which pods get a sidecar, and the patch |
+//! | [`offline`] | the same to manifests, without a cluster |
 //! | [`audit`] | pods that ask for a sidecar and have none |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
@@ -28,7 +29,7 @@
 //! | [`signing`] | the key that signs deletions |
 //! | [`discovery`] | sidecars as a plain Prometheus discovers them |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
-//! | [`api_client`], [`scope`] | requests to the API server: counted, fenced; in which namespaces |
+//! | [`api_client`], [`scope`], [`floor`] | requests to the API server: counted, fenced; in which namespaces; how old it may be |
 //! | [`cache`], [`optional`] | watched objects; kinds that may not be there |
 //! | [`clock`], [`listen`], [`retry`], [`stop`] | time, sockets, patience, the end |
 //!
@@ -50,15 +51,18 @@ pub mod config;
 pub mod controller;
 pub mod discovery;
 pub mod events;
+pub mod floor;
 pub mod gateway;
 pub mod gc;
 #[cfg(test)]
 mod golden;
 pub mod injection;
+pub mod labels;
 pub mod leader;
 pub mod listen;
 pub mod metrics;
 pub mod monitors;
+pub mod offline;
 pub mod optional;
 pub mod readiness;
 pub mod retry;

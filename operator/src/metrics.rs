@@ -15,13 +15,17 @@ mod ungrouped;
 
 use std::fmt;
 
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Metric, Registry},
 };
 
-use crate::gc::policy::{Since, Source};
+use crate::{
+    certs::Which,
+    gc::policy::{Since, Source},
+};
 
 pub use missing::MissingSidecars;
 pub use runtime::{Running, Runtime};
@@ -39,6 +43,7 @@ pub struct Metrics {
     unreadable_samples: Counter,
     moved_on_groups: Counter,
     unseen_groups: Counter,
+    certificate_expiry: Family<Certificate, Gauge>,
     /// Pods that no group takes care of.
     pub ungrouped: UngroupedPods,
     /// Pods without a sidecar.
@@ -55,6 +60,11 @@ struct InjectionResult {
 struct Removal {
     limit: &'static str,
     since: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Certificate {
+    certificate: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,6 +111,15 @@ impl Metrics {
         self.unseen_groups.inc_by(u64::from(groups));
     }
 
+    /// A certificate of the webhook is used, and ends then.
+    pub fn certificate_expires(&self, which: Which, at: Timestamp) {
+        let certificate = match which {
+            Which::Serving => "serving",
+            Which::Authority => "ca",
+        };
+        self.certificate_expiry.get_or_create(&Certificate { certificate }).set(at.as_second());
+    }
+
     /// A sidecar could not be read, or did not delete.
     pub fn collection_failed(&self, reason: &'static str) {
         self.collection_failures.get_or_create(&Reason { reason }).inc();
@@ -142,7 +161,7 @@ impl Default for Metrics {
             collection_failures: add(
                 all,
                 "sidegate_operator_collection_failures",
-                "Sidecars that could not be read, or did not delete",
+                "Sidecars and gateways that could not be read, or did not delete",
                 Family::default(),
             ),
             unreadable_samples: add(
@@ -162,6 +181,12 @@ impl Default for Metrics {
                 "sidegate_operator_unseen_groups",
                 "Groups that no scrape had seen when their pod ended",
                 Counter::default(),
+            ),
+            certificate_expiry: add(
+                all,
+                "sidegate_webhook_certificate_expiry_timestamp_seconds",
+                "When the webhook's certificate ends, and the CA that signed it",
+                Family::default(),
             ),
             ungrouped: UngroupedPods::new(all),
             missing: MissingSidecars::new(all),

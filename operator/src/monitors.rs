@@ -16,7 +16,7 @@ pub mod service;
 pub mod service_monitor;
 pub mod undeclared;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{
     PushGroup,
@@ -46,6 +46,19 @@ pub struct Owner<'a> {
     pub scrape: &'a Scrape,
     /// Whether its sidecars expose pushed timestamps.
     pub has_timestamps: bool,
+}
+
+/// A group whose monitor has some labels besides its own.
+#[must_use]
+pub fn with_labels(group: &Arc<PushGroup>, labels: &BTreeMap<String, String>) -> Arc<PushGroup> {
+    let mut group = Arc::clone(group);
+    if !labels.is_empty() {
+        let own = &mut Arc::make_mut(&mut group).spec.scrape.labels;
+        for (name, value) in labels {
+            own.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    group
 }
 
 // === impl Owner ===
@@ -224,6 +237,16 @@ pub(crate) mod tests {
             assert_eq!((last.target_label.as_deref(), last.replacement.as_deref()), (Some("namespace"), Some("data")));
             assert_eq!((last.regex.as_deref(), last.source_labels.as_slice()), (None, &[][..]), "it always matches");
         }
+    }
+
+    #[test]
+    fn labels_of_every_monitor_give_way_to_those_of_the_group() {
+        let group = Arc::new(group());
+        let labels = ["release", "team"].map(|name| (name.to_owned(), "default".to_owned())).into();
+        let labelled = with_labels(&group, &labels);
+        let found = &labelled.spec.scrape.labels;
+        assert_eq!((found["release"].as_str(), found["team"].as_str()), ("stack", "default"));
+        assert!(Arc::ptr_eq(&with_labels(&group, &BTreeMap::new()), &group));
     }
 
     #[test]

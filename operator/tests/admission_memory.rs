@@ -112,7 +112,7 @@ async fn reviews_that_were_answered_leave_nothing_behind() {
         namespaces: Namespaces::new(empty().await, client.clone()),
         limit_ranges: LimitRanges::new(empty().await),
     };
-    let image = SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "Always".to_owned() };
+    let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
     let limits = WebhookLimits {
         timeout: Duration::from_secs(4),
         memory: Limits { review_bytes: 3_670_016, memory_bytes: 96 * 1024 * 1024 },
@@ -155,7 +155,7 @@ async fn of_fifty_thousand_pods_those_that_ask_are_kept() {
     let audit = Audit {
         scope: Scope::All,
         own_namespace: "sidegate".to_owned(),
-        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "Always".to_owned() }),
+        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }),
         namespaces: Namespaces::new(empty().await, client.clone()),
         wakes: Wakes::new(groups.clone()),
         groups,

@@ -73,15 +73,7 @@ const GO_PARTS: [GoPart; 6] = [
         files: None,
     },
     GoPart { name: "pause", version: "v1", packages: &["."], link: "", programs: &["pause"], links: &[], files: None },
-    GoPart {
-        name: "helm",
-        version: "v3.22.0",
-        packages: &["helm.sh/helm/v3/cmd/helm"],
-        link: "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
-        programs: &["helm"],
-        links: &[],
-        files: None,
-    },
+    HELM,
     GoPart {
         name: "prometheus-operator",
         version: "v0.93.0",
@@ -96,6 +88,16 @@ const GO_PARTS: [GoPart; 6] = [
     },
     PROMETHEUS,
 ];
+
+const HELM: GoPart = GoPart {
+    name: "helm",
+    version: "v3.22.0",
+    packages: &["helm.sh/helm/v3/cmd/helm"],
+    link: "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+    programs: &["helm"],
+    links: &[],
+    files: None,
+};
 
 const PROMETHEUS: GoPart = GoPart {
     name: "prometheus",
@@ -158,6 +160,12 @@ pub fn why_no_prometheus() -> Option<String> {
     why_not_built(&[PROMETHEUS])
 }
 
+/// Why helm cannot run here; `None` where it can. It needs no rights either.
+#[must_use]
+pub fn why_no_helm() -> Option<String> {
+    why_not_built(&[HELM])
+}
+
 fn why_not_built(needed: &[GoPart]) -> Option<String> {
     let parts = Parts::locate().ok()?;
     let missing: Vec<&str> = needed.iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
@@ -204,6 +212,16 @@ impl Parts {
     pub fn find_or_build_prometheus() -> anyhow::Result<Self> {
         let parts = Self::locate()?;
         parts.build_missing(&[PROMETHEUS])?;
+        Ok(parts)
+    }
+
+    /// Finds helm, and builds it if it is nowhere.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn find_or_build_helm() -> anyhow::Result<Self> {
+        let parts = Self::locate()?;
+        parts.build_missing(&[HELM])?;
         Ok(parts)
     }
 

@@ -19,3 +19,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "sidegate.image" -}}
 {{ .image.repository }}:{{ .image.tag | default .appVersion }}
 {{- end }}
+
+{{/* The Secret with the webhook's certificate that is mounted; none where the operator makes it. */}}
+{{- define "sidegate.certificateSecret" -}}
+{{- $certificates := .Values.webhook.certificates }}
+{{- if eq $certificates.mode "cert-manager" }}{{ include "sidegate.operator" . }}-cert-manager-tls{{ end }}
+{{- if eq $certificates.mode "secret" }}{{ $certificates.secretName }}{{ end }}
+{{- end }}

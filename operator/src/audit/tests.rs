@@ -108,7 +108,7 @@ fn audit(found: Vec<Value>) -> World {
     let audit = Audit {
         scope: Scope::All,
         own_namespace: "sidegate".to_owned(),
-        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "Always".to_owned() }),
+        image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }),
         namespaces: Namespaces::new(Cache::of(namespaces), client.clone()),
         groups: groups.clone(),
         missing: Missing::default(),

@@ -1,23 +1,27 @@
-//! The webhook's certificate in a Secret: whoever finds none, or one that is not good any more, makes it; everybody
-//! else uses it.
+//! The webhook's certificates in a Secret, so that replicas agree: whoever finds that something is to be replaced writes it
+//! over the version it has read; whoever comes second reads again.
 //!
-//! *Never:* serving it, trusting it.
+//! *Never:* when something is replaced, serving it, publishing it.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
     api::{ObjectMeta, PostParams},
 };
-use rustls::crypto::ring;
 
-use super::issue::{Identity, IssueError, RENEW_BEFORE, issue, verify};
+use super::{
+    issue::{Identity, IssueError},
+    rotation::{Around, Kept, plan},
+    x509::read_pem,
+};
 use crate::signing::secret::owned_labels;
 
 /// The CAs, as cert-manager and the API server call the key.
 const BUNDLE: &str = "ca.crt";
+/// The private key of the CA that signs.
+const AUTHORITY_KEY: &str = "ca.key";
 /// The server's certificate.
 const CERTIFICATE: &str = "tls.crt";
 /// Its private key.
@@ -46,91 +50,106 @@ pub enum SecretError {
     Contended(String),
 }
 
-/// The certificate of a Secret, made anew if it is missing or not good for long enough. The CA of one that is served
-/// stays trusted even if the Secret is gone.
+/// What a Secret keeps, with all replaced that has to be.
 ///
 /// # Errors
 /// When it can neither be read nor made.
-pub async fn ensure(
-    api: &Api<Secret>,
-    name: &str,
-    names: &[String],
-    served: Option<&Identity>,
-    now: Timestamp,
-) -> Result<Identity, SecretError> {
+pub async fn ensure(api: &Api<Secret>, name: &str, around: &Around<'_>) -> Result<Kept, SecretError> {
     let failed = |cause| SecretError::Api { name: name.to_owned(), cause: Box::new(cause) };
     for _ in 0..ATTEMPTS {
-        let known = api.get_opt(name).await.map_err(failed)?;
-        let before = known.as_ref().and_then(read);
-        if let Some(identity) = &before {
-            match verify(identity, names, now.saturating_add(RENEW_BEFORE).unwrap_or(now), &ring::default_provider()) {
-                Ok(()) => return Ok(identity.clone()),
-                Err(reason) => tracing::info!(%reason, secret = name, "making a new certificate"),
-            }
-        }
-        let made = issue(names, before.as_ref().or(served), now)?;
-        let written = match known {
-            None => api.create(&PostParams::default(), &write(name, &made, None)).await,
-            Some(known) => {
-                let secret = write(name, &made, Some(known));
-                api.replace(name, &PostParams::default(), &secret).await
-            }
+        let found = api.get_opt(name).await.map_err(failed)?;
+        let kept = found.as_ref().map(read);
+        let Some(change) = plan(kept.as_ref(), around)? else {
+            return kept.ok_or_else(|| SecretError::Contended(name.to_owned()));
+        };
+        let secret = write(name, &change.kept, found);
+        let written = if secret.metadata.resource_version.is_some() {
+            api.replace(name, &PostParams::default(), &secret).await
+        } else {
+            api.create(&PostParams::default(), &secret).await
         };
         match written {
             Ok(_) => {
-                tracing::info!(secret = name, "made a certificate for the webhook");
-                return Ok(made);
+                tracing::info!(
+                    secret = name,
+                    reasons = change.reasons.join(", "),
+                    "renewed the webhook's certificates"
+                );
+                return Ok(change.kept);
             }
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            // Another replica was faster, or somebody removed it.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(cause) => return Err(failed(cause)),
         }
     }
     Err(SecretError::Contended(name.to_owned()))
 }
 
-fn read(secret: &Secret) -> Option<Identity> {
-    let data = secret.data.as_ref()?;
-    let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-    Some(Identity { bundle: text(BUNDLE)?, certificate: text(CERTIFICATE)?, key: text(KEY)? })
+/// What can be read; the rest is empty, and replaced.
+fn read(secret: &Secret) -> Kept {
+    let text = |key: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key));
+        bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).unwrap_or_default()
+    };
+    Kept {
+        authorities: read_pem(&text(BUNDLE)),
+        authority_key: text(AUTHORITY_KEY),
+        identity: Identity { certificate: text(CERTIFICATE), key: text(KEY) },
+    }
 }
 
-/// The Secret with an identity; what is known of it, its version first, stays.
-fn write(name: &str, identity: &Identity, known: Option<Secret>) -> Secret {
+/// The Secret with what is kept; what else is known of it, its version first, stays.
+fn write(name: &str, kept: &Kept, found: Option<Secret>) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     let data = BTreeMap::from([
-        (BUNDLE.to_owned(), bytes(&identity.bundle)),
-        (CERTIFICATE.to_owned(), bytes(&identity.certificate)),
-        (KEY.to_owned(), bytes(&identity.key)),
+        (BUNDLE.to_owned(), bytes(&kept.bundle())),
+        (AUTHORITY_KEY.to_owned(), bytes(&kept.authority_key)),
+        (CERTIFICATE.to_owned(), bytes(&kept.identity.certificate)),
+        (KEY.to_owned(), bytes(&kept.identity.key)),
     ]);
     let fresh = || Secret {
         metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(owned_labels()), ..ObjectMeta::default() },
         type_: Some("kubernetes.io/tls".to_owned()),
         ..Secret::default()
     };
-    Secret { data: Some(data), ..known.unwrap_or_else(fresh) }
+    Secret { data: Some(data), ..found.unwrap_or_else(fresh) }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
+    fn made() -> Kept {
+        let (names, now) = (["hook.sidegate.svc".to_owned()], Timestamp::constant(1_790_000_000, 0));
+        let lifetimes = crate::certs::issue::Lifetimes::default();
+        let around = Around { names: &names, lifetimes, now, known: &[], published: &[], served: None };
+        plan(None, &around).unwrap().unwrap().kept
+    }
+
     #[test]
-    fn a_written_identity_reads_back_and_keeps_the_version() {
-        let identity = Identity { bundle: "b".to_owned(), certificate: "c".to_owned(), key: "k".to_owned() };
-        let mut secret = write("tls", &identity, None);
-        assert_eq!(read(&secret), Some(identity.clone()));
+    fn what_was_written_reads_back_and_keeps_the_version() {
+        let kept = made();
+        let mut secret = write("tls", &kept, None);
+        assert_eq!(read(&secret), kept);
         secret.metadata.resource_version = Some("7".to_owned());
-        let other = Identity { key: "other".to_owned(), ..identity };
+        let other = Kept { authority_key: "other".to_owned(), ..kept };
         let secret = write("tls", &other, Some(secret));
-        assert_eq!(read(&secret), Some(other));
+        assert_eq!(read(&secret), other);
         assert_eq!(secret.metadata.resource_version.as_deref(), Some("7"));
     }
 
     #[test]
-    fn half_a_secret_is_none() {
-        let mut secret =
-            write("tls", &Identity { bundle: String::new(), certificate: String::new(), key: String::new() }, None);
-        secret.data.as_mut().unwrap().remove(KEY);
-        assert_eq!(read(&secret), None);
+    fn what_cannot_be_read_is_empty_and_the_rest_is_not() {
+        let kept = made();
+        let mut secret = write("tls", &kept, None);
+        let data = secret.data.as_mut().unwrap();
+        data.remove(KEY);
+        data.insert(BUNDLE.to_owned(), ByteString(vec![255]));
+        let found = read(&secret);
+        assert_eq!((found.authorities.len(), found.identity.key.as_str()), (0, ""));
+        assert_eq!(found.identity.certificate, kept.identity.certificate);
+        assert_eq!(read(&Secret::default()).identity, Identity::default());
     }
 }

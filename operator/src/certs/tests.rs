@@ -1,109 +1,122 @@
-//! From nothing to an answer over TLS, against a fake API server that keeps one Secret and one configuration.
+//! From nothing to an answer over TLS, and through rotations, against a fake API server.
 
 use std::{
+    cell::Cell,
+    collections::VecDeque,
+    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, Mutex},
+    os::unix::fs::symlink,
+    path::Path,
 };
 
-use axum::{
-    Router,
-    body::Body as Answered,
-    http::{Method, Request, Response},
-};
+use axum::Router;
 use clap::Parser as _;
-use http_body_util::BodyExt as _;
-use kube::client::Body;
+use jiff::{SignedDuration, Timestamp};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::*;
+use super::{
+    fake::FakeServer,
+    issue::{Lifetimes, issue_authority, issue_identity, verify},
+    x509::{facts, read_pem, write_pem},
+    *,
+};
 use crate::{args::Args, stop};
 
-#[derive(Clone, Default)]
-struct FakeServer {
-    secret: Arc<Mutex<Option<Value>>>,
-    configuration: Arc<Mutex<Value>>,
+const START: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+thread_local! {
+    /// What the clocks of both replicas of this test say.
+    static NOW: [Cell<Timestamp>; 2] = const { [Cell::new(START), Cell::new(START)] };
 }
 
-// === impl FakeServer ===
+fn set_now(now: Timestamp) {
+    NOW.with(|clocks| clocks.iter().for_each(|clock| clock.set(now)));
+}
 
-impl FakeServer {
-    fn new() -> Self {
-        let webhook =
-            |name| json!({"name": name, "clientConfig": {}, "sideEffects": "None", "admissionReviewVersions": ["v1"]});
-        let configuration =
-            json!({"metadata": {"name": "hook"}, "webhooks": [webhook("a.sidegate.dev"), webhook("b.sidegate.dev")]});
-        Self { secret: Arc::default(), configuration: Arc::new(Mutex::new(configuration)) }
+fn config(flags: &[&str]) -> Config {
+    let given = [
+        "sidegate-operator",
+        "--namespace=sidegate",
+        "--sidecar.image=x",
+        "--webhook.configuration=hook",
+        "--webhook.service=hook",
+    ];
+    Config::from_args(Args::parse_from(given.iter().chain(flags))).unwrap()
+}
+
+/// A replica, and what it serves.
+struct Replica {
+    own: Own,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    serving: Option<Identity>,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    fn new(server: &FakeServer, clock: usize, flags: &[&str]) -> Self {
+        let config = config(flags);
+        let CertificateSource::Own { secret, lifetimes } = &config.webhook.certificates else { unreachable!() };
+        let (metrics, readiness) = (Arc::<Metrics>::default(), Readiness::default());
+        let clocks: [fn() -> Timestamp; 2] =
+            [|| NOW.with(|clocks| clocks[0].get()), || NOW.with(|clocks| clocks[1].get())];
+        let clock = Clock::from_fn(clocks[clock]);
+        let (told, ready) = (metrics.clone(), readiness.clone());
+        let own = Own::new(&server.client(), &config, (secret, *lifetimes), clock, told, ready);
+        Self { own, metrics, readiness, serving: None }
     }
 
-    fn client(&self) -> Client {
-        let server = self.clone();
-        Client::new(
-            tower::service_fn(move |request: Request<Body>| {
-                let server = server.clone();
-                async move {
-                    let (parts, body) = request.into_parts();
-                    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-                    let (status, answer) = server.answer(&parts.method, parts.uri.path(), &body);
-                    let answer = Response::builder().status(status).body(Answered::from(answer.to_string()));
-                    answer.map_err(io::Error::other)
-                }
-            }),
-            "default",
-        )
+    async fn look(&mut self) -> Duration {
+        let looked = self.own.look().await.unwrap();
+        self.serving = looked.serve.or(self.serving.take());
+        looked.pause
     }
 
-    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
-        let (mut secret, mut configuration) = (self.secret.lock().unwrap(), self.configuration.lock().unwrap());
-        if path.contains("/mutatingwebhookconfigurations/hook") {
-            if *method == Method::PATCH {
-                let patch: json_patch::Patch = serde_json::from_slice(body).unwrap();
-                json_patch::patch(&mut configuration, &patch).unwrap();
-            }
-            return (200, configuration.clone());
-        }
-        if *method != Method::GET {
-            *secret = serde_json::from_slice(body).unwrap();
-        }
-        let not_found = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
-        secret.clone().map_or((404, not_found), |secret| (200, secret))
-    }
-
-    /// The bundle of an entry of the configuration, as PEM.
-    fn bundle(&self, place: usize) -> Option<String> {
-        let configuration = serde_json::from_value(self.configuration.lock().unwrap().clone()).unwrap();
-        let configuration: MutatingWebhookConfiguration = configuration;
-        let bundle = configuration.webhooks.unwrap()[place].client_config.ca_bundle.clone()?;
-        Some(String::from_utf8(bundle.0).unwrap())
+    /// Whether somebody who trusts a bundle takes what is served.
+    fn is_trusted(&self, bundle: &[CertificateDer<'static>], now: Timestamp) -> Result<(), issue::Unfit> {
+        let names = config(&[]).webhook_names();
+        verify(self.serving.as_ref().unwrap(), bundle, &names, now, &ring::default_provider())
     }
 }
 
-fn certificates(server: &FakeServer, readiness: &Readiness) -> Certificates {
-    let flags = ["--namespace=sidegate", "--sidecar.image=x", "--webhook.configuration=hook", "--webhook.service=hook"];
-    let args = Args::parse_from(std::iter::once("sidegate-operator").chain(flags));
-    Certificates::new(&server.client(), &Config::from_args(args).unwrap(), Clock::system(), readiness.clone())
+fn published(server: &FakeServer) -> Vec<CertificateDer<'static>> {
+    read_pem(&server.bundle(0).unwrap_or_default())
 }
 
 /// Asks as the API server does: by the Service's name, trusting the bundle.
 fn ask(address: SocketAddr, bundle: &str) -> String {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(bundle.as_bytes()).map(Result::unwrap));
+    roots.add_parsable_certificates(read_pem(bundle));
     let config = ClientConfig::builder_with_provider(ring::default_provider().into());
     let config =
         config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from("hook.sidegate.svc").unwrap();
     let connection = ClientConnection::new(config.into(), name).unwrap();
     let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: hook\r\nconnection: close\r\n\r\n").unwrap();
+    if let Err(error) = stream.write_all(b"GET / HTTP/1.1\r\nhost: hook\r\nconnection: close\r\n\r\n") {
+        return error.to_string();
+    }
     let mut answer = String::new();
     // The server may close without a goodbye of TLS.
     let _ = stream.read_to_string(&mut answer);
     answer
+}
+
+/// A server that says hello, with a TLS configuration.
+fn hello(tls: RustlsConfig) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().fallback(async || "hello");
+    tokio::spawn(axum_server::from_tcp_rustls(listener, tls).unwrap().serve(app.into_make_service()));
+    address
 }
 
 #[tokio::test]
@@ -112,22 +125,13 @@ async fn the_api_server_can_trust_what_is_served() {
     let (server, readiness) = (FakeServer::new(), Readiness::default());
     let (sender, stop) = stop::channel();
     let (ready, tls) = tokio::sync::oneshot::channel();
-    let keeping = tokio::spawn(certificates(&server, &readiness).keep(stop, ready));
-    let tls = tls.await.unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = Router::new().fallback(async || "hello");
-    tokio::spawn(axum_server::from_tcp_rustls(listener, tls).unwrap().serve(app.into_make_service()));
-
-    let written = async {
-        while server.bundle(1).is_none() || readiness.missing().len() != 1 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), written).await.unwrap();
+    let (config, metrics) = (config(&[]), Arc::<Metrics>::default());
+    let certificates = Certificates::new(&server.client(), &config, Clock::system(), metrics, readiness.clone());
+    let keeping = tokio::spawn(certificates.keep(stop, ready));
+    let address = hello(tls.await.unwrap());
     let bundle = server.bundle(0).unwrap();
     assert_eq!(server.bundle(1).as_ref(), Some(&bundle));
+    assert_eq!(readiness.missing(), ["the PushGroups are not known yet"]);
     let answer = tokio::task::spawn_blocking(move || ask(address, &bundle)).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
     sender.request();
@@ -135,47 +139,248 @@ async fn the_api_server_can_trust_what_is_served() {
 }
 
 #[tokio::test]
-async fn a_second_replica_uses_what_the_first_made() {
-    let (server, readiness) = (FakeServer::new(), Readiness::default());
-    let certificates = certificates(&server, &readiness);
-    let ensure = async || {
-        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, None, certificates.clock.now())
-            .await
-    };
-    let first = ensure().await.unwrap();
-    assert_eq!(ensure().await.unwrap(), first);
+async fn replicas_that_make_or_renew_at_the_same_time_end_with_the_same() {
+    set_now(START);
+    let server = FakeServer::new();
+    let (mut one, mut other) = (Replica::new(&server, 0, &[]), Replica::new(&server, 1, &[]));
+    tokio::join!(one.look(), other.look());
+    assert_eq!(server.with(|state| state.secret_writes), (1, 1), "one was faster");
+    let first = one.serving.clone();
+    assert!(first.is_some() && first == other.serving);
+    set_now(START + SignedDuration::from_hours(24 * 61));
+    tokio::join!(one.look(), other.look());
+    assert_eq!(server.with(|state| state.secret_writes), (2, 2));
+    assert!(one.serving != first && one.serving == other.serving);
 }
 
 #[tokio::test]
-async fn a_certificate_near_its_end_is_replaced_and_its_ca_stays() {
-    let (server, readiness) = (FakeServer::new(), Readiness::default());
-    let certificates = certificates(&server, &readiness);
-    let ensure = async |days: i64| {
-        let now = certificates.clock.now() + jiff::SignedDuration::from_hours(24 * days);
-        secret::ensure(&certificates.secrets, &certificates.secret, &certificates.names, None, now).await.unwrap()
-    };
-    let first = ensure(0).await;
-    assert_eq!(ensure(58).await, first);
-    let second = ensure(61).await;
-    assert_ne!(second, first);
-    assert!(second.bundle.ends_with(&first.bundle));
+async fn a_replica_is_not_ready_before_the_bundle_was_seen_in_the_configuration() {
+    set_now(START);
+    let server = FakeServer::new();
+    server.with(|state| state.refuses = true);
+    let mut one = Replica::new(&server, 0, &[]);
+    assert_eq!(one.look().await, Duration::from_secs(3));
+    let missing = "the webhook configuration does not have the CA bundle yet";
+    assert!(one.serving.is_some() && one.readiness.missing().contains(&missing));
+    server.with(|state| state.refuses = false);
+    assert_eq!(one.look().await, Duration::from_secs(10));
+    assert!(!one.readiness.missing().contains(&missing));
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_served_a_look_after_its_ca_was_published() {
+async fn a_bundle_that_was_taken_out_is_back_after_a_look_and_no_older_one_gets_in() {
+    set_now(START);
+    let server = FakeServer::new();
+    let mut one = Replica::new(&server, 0, &[]);
+    one.look().await;
+    let (bundle, api) = (server.bundle(0).unwrap(), kube::Api::all(server.client()));
+    let stale = trust::read(&api, "hook").await.unwrap();
+    server.with(|state| state.configuration["webhooks"][1]["clientConfig"] = json!({}));
+    one.look().await;
+    assert_eq!(server.bundle(1), Some(bundle.clone()));
+    let error = trust::write(&api, "hook", &stale, "an older one").await.unwrap_err();
+    assert_eq!(error.to_string(), "expected the configuration as it was read, found a newer one");
+    assert_eq!(server.bundle(0), Some(bundle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_ca_is_published_for_a_minute_before_it_signs_what_is_served() {
+    set_now(START);
+    let server = FakeServer::new();
+    let (mut one, mut other) = (Replica::new(&server, 0, &[]), Replica::new(&server, 1, &[]));
+    one.look().await;
+    other.look().await;
+    let (first, old) = (one.serving.clone(), published(&server));
+    server.damage("ca.key", "");
+    for _ in 0..6 {
+        one.look().await;
+        other.look().await;
+        assert_eq!(published(&server).len(), 2, "both CAs are trusted");
+        assert_eq!((&one.serving, &other.serving), (&first, &first));
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    one.look().await;
+    other.look().await;
+    assert!(one.serving != first && one.serving == other.serving);
+    assert!(one.is_trusted(&old, START).is_err() && one.is_trusted(&published(&server), START).is_ok());
+}
+
+/// A pod's end in the middle, a Secret that is gone or damaged, a clock that is ahead: by a number, so that it can be repeated.
+struct Disturbances {
+    state: u64,
+}
+
+// === impl Disturbances ===
+
+impl Disturbances {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % limit
+    }
+
+    fn disturb(&mut self, server: &FakeServer, replicas: &mut [Replica; 2]) -> String {
+        let which = self.below(6);
+        match which {
+            0 => server.with(|state| state.secret = None),
+            1 => server.damage("tls.crt", ""),
+            2 => server.damage("tls.key", "no key"),
+            3 => server.damage("ca.key", ""),
+            4 => server.damage("ca.crt", "no CA"),
+            _ => {
+                let place = usize::from(self.below(2) == 1);
+                replicas[place] = Replica::new(server, place, SHORT);
+            }
+        }
+        format!("disturbance {which}")
+    }
+}
+
+/// Lifetimes of seconds: two seconds between looks, six until a CA is used.
+const SHORT: &[&str] = &["--webhook.certificate-lifetime=60s", "--webhook.ca-lifetime=150s"];
+
+/// Whoever has not heard of the configuration for so many seconds still trusts what is served.
+const BEHIND: usize = 5;
+
+/// Rotates for a while, and checks every pair of an API server and a replica at every second.
+async fn rotate(seed: u64, disturbed: bool, ahead: i64) {
+    set_now(START);
+    let server = FakeServer::new();
+    let mut replicas = [Replica::new(&server, 0, SHORT), Replica::new(&server, 1, SHORT)];
+    let mut due = [0, 1];
+    let mut bundles = VecDeque::new();
+    let (mut disturbances, mut story) = (Disturbances { state: seed }, vec![format!("seed {seed}")]);
+    let (mut authorities, mut identities) = (Vec::new(), Vec::new());
+    for second in 0..900_i64 {
+        let now = START + SignedDuration::from_secs(second);
+        NOW.with(|clocks| {
+            clocks[0].set(now);
+            clocks[1].set(now + SignedDuration::from_secs(ahead));
+        });
+        tokio::time::advance(Duration::from_secs(1)).await;
+        if disturbed && 10 < second && disturbances.below(25) == 0 {
+            story.push(format!("{second}: {}", disturbances.disturb(&server, &mut replicas)));
+        }
+        let [one, other] = &mut replicas;
+        let looks = [one, other].into_iter().zip(&mut due).map(async |(replica, due)| {
+            if *due <= second || replica.serving.is_none() {
+                *due = second + i64::try_from(replica.look().await.as_secs()).unwrap();
+            }
+        });
+        futures::future::join_all(looks).await;
+
+        let bundle = published(&server);
+        authorities.extend(bundle.iter().filter(|ca| !authorities.contains(*ca)).cloned().collect::<Vec<_>>());
+        bundles.push_front(bundle);
+        bundles.truncate(BEHIND + 1);
+        for replica in &replicas {
+            let serving = replica.serving.clone().unwrap();
+            if !identities.contains(&serving) {
+                identities.push(serving);
+            }
+            let heard: &[_] = if second < 10 { &[] } else { bundles.make_contiguous() };
+            for (behind, bundle) in heard.iter().enumerate() {
+                if 0 < behind && heard[behind - 1] == *bundle {
+                    continue;
+                }
+                let trusted = replica.is_trusted(bundle, now);
+                assert_eq!(trusted, Ok(()), "{second} s, {behind} s behind; {}", story.join(", "));
+            }
+        }
+    }
+    assert!(8 < authorities.len(), "expected many CAs, found {}", authorities.len());
+    assert!(15 < identities.len(), "expected many certificates, found {}", identities.len());
+    assert!(bundles[0].len() <= 5, "{} CAs are left", bundles[0].len());
+    let page = replicas[0].metrics.page().unwrap();
+    let serving = read_pem(&replicas[0].serving.as_ref().unwrap().certificate);
+    let until = facts(&serving[0]).unwrap().not_after.as_second();
+    let line = format!("sidegate_webhook_certificate_expiry_timestamp_seconds{{certificate=\"serving\"}} {until}\n");
+    assert!(page.contains(&line), "{line} is not in\n{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn through_rotations_every_api_server_trusts_every_replica() {
+    rotate(0, false, 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_clock_is_ahead_does_no_harm() {
+    rotate(0, false, 20).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_and_damaged_or_lost_secrets_cost_no_trust() {
+    for seed in 1..7 {
+        rotate(seed, true, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_is_followed_and_back_again() {
+    let server = FakeServer::new();
+    let mut one = Replica::new(&server, 0, &[]);
+    let days = |days: i64| START + SignedDuration::from_hours(24 * days);
+    for at in [days(0), days(80), days(0), days(2000), days(0), days(-500), days(0)] {
+        set_now(at);
+        one.look().await;
+        assert_eq!(one.is_trusted(&published(&server), at), Ok(()), "at {at}");
+    }
+}
+
+/// Files as the kubelet writes them: beside the others, then one link is swapped.
+fn mount(folder: &Path, version: &str, files: &[(&str, &str)]) {
+    fs::create_dir_all(folder.join(version)).unwrap();
+    for (name, text) in files {
+        fs::write(folder.join(version).join(name), text).unwrap();
+        if !folder.join(name).exists() {
+            symlink(Path::new("..data").join(name), folder.join(name)).unwrap();
+        }
+    }
+    symlink(version, folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+}
+
+#[tokio::test]
+async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     let _ = ring::default_provider().install_default();
-    let (server, readiness) = (FakeServer::new(), Readiness::default());
-    let certificates = certificates(&server, &readiness);
-    let mut served = certificates.first().await.unwrap();
-    let first = served.identity.clone();
-    // Another identity, as after a renewal; the Secret is gone, which is no reason to forget what is served.
-    *server.secret.lock().unwrap() = None;
-    certificates.renew(&mut served).await;
-    assert!(served.identity == first, "still the old one");
-    let bundle = server.bundle(0).unwrap();
-    assert!(bundle.ends_with(&first.bundle) && bundle != first.bundle, "both CAs are trusted");
-    certificates.trust(served.newest()).await.unwrap();
-    assert_eq!(server.bundle(0).unwrap(), bundle, "and stay so");
-    certificates.renew(&mut served).await;
-    assert!(served.identity != first && served.identity.bundle == bundle);
+    let folder = std::env::temp_dir().join(format!("sidegate-certs-{}", std::process::id()));
+    let made = |names: &[String]| {
+        let authority = issue_authority(Lifetimes::default(), START).unwrap();
+        let identity = issue_identity(&authority, names, Lifetimes::default(), START).unwrap();
+        (write_pem(&[authority.certificate.clone()]), identity)
+    };
+    let flag = format!("--webhook.certificate-directory={}", folder.display());
+    let (config, metrics, readiness) = (config(&[&flag]), Arc::<Metrics>::default(), Readiness::default());
+    let clock = Clock::from_fn(|| START);
+    let server = FakeServer::new();
+    let mut certificates = Certificates::new(&server.client(), &config, clock, metrics.clone(), readiness.clone());
+    let mut tls = None;
+    let error = certificates.look(&mut tls).await.unwrap_err().to_string();
+    let expected = format!("expected a certificate and its key in {}: tls.crt: ", folder.display());
+    assert!(error.starts_with(&expected), "{error}");
+
+    let ((one_ca, one), (other_ca, other)) = (made(&config.webhook_names()), made(&config.webhook_names()));
+    mount(&folder, "..1", &[("ca.crt", &one_ca), ("tls.crt", &one.certificate), ("tls.key", &one.key)]);
+    certificates.look(&mut tls).await.unwrap();
+    assert_eq!(readiness.missing().len(), 2, "nobody has to publish anything: {:?}", readiness.missing());
+    let address = hello(tls.clone().unwrap());
+    let ask = async |bundle: &str| {
+        let bundle = bundle.to_owned();
+        tokio::task::spawn_blocking(move || ask(address, &bundle)).await.unwrap()
+    };
+    assert!(ask(&one_ca).await.ends_with("hello"));
+
+    mount(&folder, "..2", &[("ca.crt", &other_ca), ("tls.crt", &other.certificate), ("tls.key", &one.key)]);
+    let error = certificates.look(&mut tls).await.unwrap_err().to_string();
+    assert!(error.contains("expected a certificate for its key: "), "{error}");
+    assert!(ask(&one_ca).await.ends_with("hello"));
+
+    mount(&folder, "..3", &[("ca.crt", &other_ca), ("tls.crt", &other.certificate), ("tls.key", &other.key)]);
+    certificates.look(&mut tls).await.unwrap();
+    assert!(ask(&other_ca).await.ends_with("hello"));
+    assert!(ask(&one_ca).await.contains("UnknownIssuer"), "{}", ask(&one_ca).await);
+    let until = (START + Lifetimes::default().certificate).as_second();
+    let page = metrics.page().unwrap();
+    assert!(page.contains(&format!("_expiry_timestamp_seconds{{certificate=\"serving\"}} {until}\n")), "{page}");
+    assert!(server.with(|state| state.secret.is_none()) && server.bundle(0).is_none(), "nothing is written");
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -1,8 +1,9 @@
 //! Server-side apply of a plan; one field manager for each concern.
 //!
-//! What is there already is applied by its UID and by force, so that drift is repaired; what is not is applied without
-//! force, so that an object which somebody makes at the same moment is not overwritten. Fields of a monitor's spec that
-//! others added are taken out: an apply leaves them alone, and each of them changes what is scraped.
+//! What is there is applied by its UID and by force, so that drift is repaired. What is not there is created first, which
+//! an apply would do as well, but also merge what we want into an object that somebody made at the same moment: whose
+//! that is is looked at then. What others added is taken out, for an apply leaves it alone: fields of a monitor's spec,
+//! labels, ports of the Service, each of which changes what is scraped, and what the ConfigMap holds besides.
 //!
 //! *Never:* why.
 
@@ -13,24 +14,42 @@ use crds::{
     scrape::DiscoveryRole,
 };
 use jiff::Timestamp;
-use json_patch::{PatchOperation, RemoveOperation, jsonptr::PointerBuf};
+use json_patch::{PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Service},
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::plan::{Desired, Kind, Plan};
+use super::{
+    observe::{Found, Whose, find, whose, whose_trust},
+    plan::{Desired, Kind, Plan},
+};
 use crate::monitors::{
     Owner,
     api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
     undeclared::Undeclared,
 };
+
+/// Labels, by which Prometheuses and monitors choose.
+const LABELS: &[&str] = &["metadata", "labels"];
+
+/// What a monitor says.
+const SPEC: &[&str] = &["spec"];
+
+/// What a ConfigMap holds.
+const DATA: &[&str] = &["data"];
+
+/// What else it holds.
+const BINARY_DATA: &[&str] = &["binaryData"];
+
+/// The ports of a Service.
+const PORTS: &str = "/spec/ports";
 
 /// What applying needs.
 #[derive(Clone, Copy)]
@@ -62,26 +81,40 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// How one object went.
+enum Placed<K> {
+    /// As it was applied.
+    Applied(K),
+    /// It is somebody else's.
+    Foreign,
+}
+
 /// Applies a plan, as much of it as can be.
 pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome {
     let (mut failed, mut absent, mut by_endpoints, mut is_wanted) = (Vec::new(), false, false, false);
+    let mut foreign = plan.foreign;
     for desired in &plan.apply {
         is_wanted |= desired.kind() != Kind::ConfigMap;
-        let applied = match desired {
+        let placed = match desired {
             Desired::ConfigMap(object) => {
                 let manager = format!("{TRUST_MANAGER}/{}", owner.name);
-                apply_one::<ConfigMap>(with.client, owner, &manager, object).await
+                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust).await
             }
-            Desired::Service(object) => apply_one::<Service>(with.client, owner, MONITORS_MANAGER, object).await,
+            Desired::Service(object) => place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await,
             Desired::ServiceMonitor(object) => {
-                apply_monitor::<ServiceMonitor>(with, owner, object).await.map(|applied| {
+                let placed = place_monitor::<ServiceMonitor>(with, owner, object).await;
+                if let Ok(Placed::Applied(applied)) = &placed {
                     by_endpoints = applied.spec.service_discovery_role != Some(DiscoveryRole::EndpointSlice);
-                })
+                }
+                placed.map(Placed::of_any_kind)
             }
-            Desired::PodMonitor(object) => apply_monitor::<PodMonitor>(with, owner, object).await.map(drop),
+            Desired::PodMonitor(object) => {
+                place_monitor::<PodMonitor>(with, owner, object).await.map(Placed::of_any_kind)
+            }
         };
-        match (desired.kind(), applied) {
-            (_, Ok(())) => {}
+        match (desired.kind(), placed) {
+            (_, Ok(Placed::Applied(()))) => {}
+            (kind, Ok(Placed::Foreign)) => foreign.push(kind),
             (Kind::ServiceMonitor | Kind::PodMonitor, Err(error)) if is_unknown_kind(&error) => absent = true,
             (kind, Err(error)) => failed.push(format!("{}: {error}", kind.as_str())),
         }
@@ -102,8 +135,8 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
     if !failed.is_empty() {
         return Outcome::Failed(failed.join("; "));
     }
-    if !plan.foreign.is_empty() {
-        let objects = plan.foreign.iter().map(|kind| format!("{} {}", kind.as_str(), kind.name(owner)));
+    if !foreign.is_empty() {
+        let objects = foreign.iter().map(|kind| format!("{} {}", kind.as_str(), kind.name(owner)));
         return Outcome::Foreign(objects.collect::<Vec<_>>().join(" and "));
     }
     match (absent, is_wanted, by_endpoints) {
@@ -114,32 +147,50 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
     }
 }
 
-async fn apply_one<K>(client: &Client, owner: &Owner<'_>, manager: &str, object: &K) -> Result<(), kube::Error>
+async fn place<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    object: &K,
+    whose: Whose,
+) -> Result<Placed<()>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
 {
-    let api = Api::<K>::namespaced(client.clone(), owner.namespace);
-    let name = object.meta().name.clone().unwrap_or_default();
-    api.patch(&name, &params(manager, object), &Patch::Apply(object)).await?;
-    Ok(())
+    let Some(uid) = make(client, owner, manager, object, whose).await? else { return Ok(Placed::Foreign) };
+    let wanted = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+    let live = match patch(client, owner, manager, object, &uid).await {
+        // The name of a port is taken by another: somebody gave ours another number.
+        Err(kube::Error::Api(status)) if status.code == 422 && wanted.pointer(PORTS).is_some() => {
+            change::<K>(client, owner, manager, &wanted, replace_ports(wanted.pointer(PORTS))).await?;
+            patch(client, owner, manager, object, &uid).await?
+        }
+        live => live?,
+    };
+    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
+    change::<K>(client, owner, manager, &live, additions(&wanted, &live, &[LABELS, DATA, BINARY_DATA])).await?;
+    Ok(Placed::Applied(()))
 }
 
-/// Applies as much of a monitor as its CRD has; what was applied.
-async fn apply_monitor<K>(with: Applying<'_>, owner: &Owner<'_>, monitor: &K) -> Result<K, kube::Error>
+/// Applies as much of a monitor as its CRD has.
+async fn place_monitor<K>(with: Applying<'_>, owner: &Owner<'_>, monitor: &K) -> Result<Placed<K>, kube::Error>
 where
-    K: Monitor + Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Serialize + Debug,
+    K: Monitor
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + Debug,
 {
     let (kind, mut monitor) = (K::kind(&()), monitor.clone());
     for field in NEWER_FIELDS.into_iter().filter(|field| with.undeclared.has(&kind, *field, with.now)) {
         monitor.leave_out(field);
     }
-    // The answer is wanted as it is, with fields that our own types do not have.
-    let resource = ApiResource::erase::<K>(&());
-    let api = Api::<DynamicObject>::namespaced_with(with.client.clone(), owner.namespace, &resource);
-    let name = monitor.meta().name.clone().unwrap_or_default();
+    let made = make(with.client, owner, MONITORS_MANAGER, &monitor, whose).await?;
+    let Some(uid) = made else { return Ok(Placed::Foreign) };
     let mut refusals = NEWER_FIELDS.len();
     let live = loop {
-        match api.patch(&name, &params(MONITORS_MANAGER, &monitor), &Patch::Apply(&monitor)).await {
+        match patch(with.client, owner, MONITORS_MANAGER, &monitor, &uid).await {
             Ok(live) => break live,
             Err(kube::Error::Api(status)) if 0 < refusals => {
                 let Some(field) = with.undeclared.learn(&kind, &status.message, with.now) else {
@@ -152,28 +203,121 @@ where
         }
     };
     let wanted = serde_json::to_value(&monitor).map_err(kube::Error::SerdeError)?;
-    let added = fields_added(&wanted, &live.data);
-    if !added.0.is_empty() {
-        tracing::info!(kind = %kind, namespace = owner.namespace, name, %added, "takes out what others added to a monitor");
-        let params = PatchParams { field_manager: Some(MONITORS_MANAGER.to_owned()), ..PatchParams::default() };
-        api.patch(&name, &params, &Patch::<()>::Json(added)).await?;
+    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
+    let additions = additions(&wanted, &live, &[LABELS, SPEC]);
+    change::<K>(with.client, owner, MONITORS_MANAGER, &live, additions).await?;
+    Ok(Placed::Applied(monitor))
+}
+
+/// The UID of the object that is to be applied, which is made if it is not there; `None` if somebody else made it
+/// meanwhile.
+async fn make<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    object: &K,
+    whose: Whose,
+) -> Result<Option<String>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
+{
+    if let Some(uid) = &object.meta().uid {
+        return Ok(Some(uid.clone()));
     }
-    Ok(monitor)
+    let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+    let created = Api::<K>::namespaced(client.clone(), owner.namespace).create(&params, object).await;
+    match created {
+        Ok(created) => Ok(Some(created.meta().uid.clone().unwrap_or_default())),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            match find::<K>(client, owner, object.meta().name.as_deref().unwrap_or_default(), whose).await? {
+                Found::Ours { uid, .. } => Ok(Some(uid)),
+                Found::Foreign => Ok(None),
+                // It is gone already.
+                Found::Absent => Err(kube::Error::Api(status)),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// By force where the object is known to be ours.
-fn params<K: Resource>(manager: &str, object: &K) -> PatchParams {
-    let params = PatchParams::apply(manager);
-    if object.meta().uid.is_some() { params.force() } else { params }
+/// Applies an object that is there and ours; it as it is then.
+async fn patch<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    object: &K,
+    uid: &str,
+) -> Result<DynamicObject, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Serialize + Debug,
+{
+    let mut object = object.clone();
+    object.meta_mut().uid = Some(uid.to_owned());
+    let name = object.meta().name.clone().unwrap_or_default();
+    let params = PatchParams::apply(manager).force();
+    objects::<K>(client, owner).patch(&name, &params, &Patch::Apply(&object)).await
 }
 
-/// What takes out of a spec the fields that are not wanted.
-fn fields_added(wanted: &Value, live: &Value) -> json_patch::Patch {
-    let spec = |object: &Value| object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
-    let wanted = spec(wanted);
-    let added = spec(live).into_iter().map(|(field, _)| field).filter(|field| !wanted.contains_key(field));
-    let remove = |field: String| RemoveOperation { path: PointerBuf::from_tokens(["spec", field.as_str()]) };
-    json_patch::Patch(added.map(|field| PatchOperation::Remove(remove(field))).collect())
+/// Changes an object that was just applied, if there is anything to change.
+async fn change<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    object: &Value,
+    changes: Vec<PatchOperation>,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let changes = json_patch::Patch(changes);
+    let kind = K::kind(&());
+    tracing::info!(kind = %kind, namespace = owner.namespace, name, %changes, "takes out what others added to an object");
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    objects::<K>(client, owner).patch(name, &params, &Patch::<()>::Json(changes)).await.map(drop)
+}
+
+/// The objects of a kind as they are, with fields that our own types do not have.
+fn objects<K>(client: &Client, owner: &Owner<'_>) -> Api<DynamicObject>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced_with(client.clone(), owner.namespace, &ApiResource::erase::<K>(&()))
+}
+
+/// What takes out of an object what is not wanted: members of some of its maps, and ports.
+fn additions(wanted: &Value, live: &Value, maps: &[&[&str]]) -> Vec<PatchOperation> {
+    let mut changes = Vec::new();
+    for map in maps {
+        let members = |object: &Value| {
+            let map = map.iter().try_fold(object, |inner, member| inner.get(member));
+            map.and_then(Value::as_object).cloned().unwrap_or_default()
+        };
+        let wanted = members(wanted);
+        let added = members(live).into_iter().map(|(member, _)| member).filter(|member| !wanted.contains_key(member));
+        changes.extend(added.map(|member| {
+            let path = PointerBuf::from_tokens(map.iter().copied().chain([member.as_str()]));
+            PatchOperation::Remove(RemoveOperation { path })
+        }));
+    }
+    let number = |port: &Value| (port.get("port").cloned(), port.get("protocol").cloned());
+    if let (Some(Value::Array(wanted)), Some(Value::Array(live))) = (wanted.pointer(PORTS), live.pointer(PORTS)) {
+        let is_wanted = |port: &&Value| wanted.iter().any(|one| number(one) == number(port));
+        let kept: Vec<_> = live.iter().filter(is_wanted).cloned().collect();
+        if kept.len() < live.len() {
+            changes.extend(replace_ports(Some(&Value::Array(kept))));
+        }
+    }
+    changes
+}
+
+fn replace_ports(ports: Option<&Value>) -> Vec<PatchOperation> {
+    let value = ports.cloned().unwrap_or_default();
+    let path = PointerBuf::from_tokens(["spec", "ports"]);
+    vec![PatchOperation::Replace(ReplaceOperation { path, value })]
 }
 
 async fn remove<K>(client: &Client, owner: &Owner<'_>, name: &str, uid: String) -> Result<(), kube::Error>
@@ -196,6 +340,17 @@ fn is_unknown_kind(error: &kube::Error) -> bool {
     status.code == 404 && about != "namespaces"
 }
 
+// === impl Placed ===
+
+impl<K> Placed<K> {
+    fn of_any_kind(self) -> Placed<()> {
+        match self {
+            Self::Applied(_) => Placed::Applied(()),
+            Self::Foreign => Placed::Foreign,
+        }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
@@ -208,7 +363,7 @@ impl Outcome {
             // The watch of the kind tells when it appears.
             Self::ApiAbsent => Duration::from_secs(60),
             // The Service of somebody else, which is not watched.
-            Self::ServiceUnfit(_) => Duration::from_secs(8),
+            Self::ServiceUnfit(_) => Duration::from_secs(20),
             // Of others' objects no watch tells that they are gone.
             Self::Foreign(_) => Duration::from_secs(15),
             // When it is tried again is for the failures in a row to say.

@@ -86,8 +86,22 @@ impl Ledger {
         }
         // Nobody takes them while another process leads, which counts them.
         if MOST_PODS < self.noted.len() {
-            let earliest = self.noted.values().min_by_key(|ending| ending.finished).map(|ending| ending.uid.clone());
-            earliest.and_then(|uid| self.noted.remove(&uid));
+            self.drop_the_earliest();
+        }
+    }
+
+    /// How many pods are remembered one by one.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.noted.len() + self.counted.len()
+    }
+
+    /// Remembers fewer pods: of those that are counted or are to be, whichever are more, and of these the earliest.
+    pub fn give_way(&mut self) {
+        if self.noted.len() < self.counted.len() {
+            self.forget_the_older_half();
+        } else {
+            self.drop_the_earliest();
         }
     }
 
@@ -150,6 +164,11 @@ impl Ledger {
             self.forget_the_older_half();
         }
         due.endings
+    }
+
+    fn drop_the_earliest(&mut self) {
+        let earliest = self.noted.values().min_by_key(|ending| ending.finished).map(|ending| ending.uid.clone());
+        earliest.and_then(|uid| self.noted.remove(&uid));
     }
 
     /// From then on they count as counted by their time.

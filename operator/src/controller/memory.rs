@@ -16,8 +16,21 @@ use crds::PushGroup;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{apply::Outcome, ledger::Ledger};
+use super::{
+    apply::Outcome,
+    ledger::{Ending, Ledger},
+};
 use crate::retry;
+
+/// How many applies in a row that a touch brought about come a second apart; from then on the pause between them grows.
+/// A person who tries something makes fewer, even though each takes one more, since our own apply is a touch, too.
+const QUICK: u32 = 30;
+
+/// Without an apply for so long, a touch is the first of a row. Longer than any pause in a row.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// How many pods that ended are remembered one by one, of all groups together: as many as there may be, and some.
+const MOST_PODS: usize = 16_384;
 
 /// What is remembered of all groups.
 #[derive(Debug, Default)]
@@ -30,6 +43,8 @@ struct Entry {
     uid: String,
     synced: Option<Synced>,
     touched: bool,
+    /// The applies in a row that a touch brought about.
+    repairs: u32,
     failures: u32,
     failed_applies: u32,
     ledger: Ledger,
@@ -45,8 +60,9 @@ struct Synced {
 // === impl Memory ===
 
 impl Memory {
-    /// The outcome of the last apply, if it is of this generation, nothing touched the objects since, and it is not too
-    /// long ago. A failure stands for its pause even if objects were touched, or every wake would repeat it.
+    /// The outcome of the last apply, if it is of this generation and not too long ago. A touch since then leaves it a
+    /// pause that grows with each in a row, or another that writes the same fields would have us write as fast as it
+    /// does; a failure stands for a pause of its own, or every wake would repeat it.
     #[must_use]
     pub fn fresh_outcome(
         &self,
@@ -74,7 +90,7 @@ impl Memory {
     }
 
     /// Objects are about to be read and applied. What is known of a group of the same name that is gone is dropped.
-    pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str) {
+    pub fn begin(&self, group: &ObjectRef<PushGroup>, uid: &str, now: Timestamp) {
         let mut entries = self.entries();
         let entry = entries.entry(group.clone()).or_default();
         if entry.uid.is_empty() {
@@ -84,7 +100,12 @@ impl Memory {
         if entry.uid != uid {
             *entry = Entry { uid: uid.to_owned(), ..Entry::default() };
         }
-        entry.touched = false;
+        let in_a_row = entry.age(now).is_some_and(|age| age < QUIET);
+        entry.repairs = match (in_a_row, std::mem::take(&mut entry.touched)) {
+            (false, _) => 0,
+            (true, false) => entry.repairs,
+            (true, true) => entry.repairs.saturating_add(1),
+        };
     }
 
     /// Objects were applied.
@@ -132,6 +153,22 @@ impl Memory {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
     }
 
+    /// A pod of a group shows its last word. Every replica hears it, and only the one that leads is told that a group is
+    /// gone: so a group that is new here takes the place of those that `exists` does not know, and of all pods that are
+    /// remembered there is a limit, at which the group with the most gives way.
+    pub fn ended(&self, group: &ObjectRef<PushGroup>, ending: Ending, exists: impl Fn(&ObjectRef<PushGroup>) -> bool) {
+        let mut entries = self.entries();
+        if !entries.contains_key(group) {
+            entries.retain(|known, _| exists(known));
+        }
+        entries.entry(group.clone()).or_default().ledger.ended(ending);
+        if MOST_PODS < entries.values().map(|entry| entry.ledger.remembered()).sum()
+            && let Some(most) = entries.values_mut().max_by_key(|entry| entry.ledger.remembered())
+        {
+            most.ledger.give_way();
+        }
+    }
+
     /// Another may have reconciled since: all is applied again, and only what is not written yet stays.
     pub fn forget_outcomes(&self) {
         for entry in self.entries().values_mut() {
@@ -155,29 +192,26 @@ impl Memory {
 
 impl Entry {
     fn fresh_for(&self, now: Timestamp) -> Duration {
-        let Some(synced) = &self.synced else { return Duration::ZERO };
+        let (Some(synced), Some(age)) = (&self.synced, self.age(now)) else { return Duration::ZERO };
         let good_for = match &synced.outcome {
             Outcome::Failed(_) => retry::pause(self.failed_applies),
-            Outcome::Applied
-            | Outcome::AppliedByEndpoints
-            | Outcome::NotWanted
-            | Outcome::ApiAbsent
-            | Outcome::ServiceUnfit(_)
-            | Outcome::Foreign(_)
-                if self.touched =>
-            {
-                Duration::ZERO
-            }
             outcome @ (Outcome::Applied
             | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
             | Outcome::ServiceUnfit(_)
-            | Outcome::Foreign(_)) => outcome.good_for(&self.uid),
+            | Outcome::Foreign(_)) => {
+                let untouched = outcome.good_for(&self.uid);
+                let touched = retry::pause(self.repairs.saturating_sub(QUICK));
+                if self.touched { touched.min(untouched) } else { untouched }
+            }
         };
-        // A clock that was set back makes all of it old.
-        let age = Duration::try_from(now.duration_since(synced.at));
-        age.map(|age| good_for.saturating_sub(age)).unwrap_or_default()
+        good_for.saturating_sub(age)
+    }
+
+    /// How long ago the last apply was. A clock that was set back makes all of it old, which is none.
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.synced.as_ref().and_then(|synced| Duration::try_from(now.duration_since(synced.at)).ok())
     }
 }
 
@@ -195,7 +229,7 @@ mod tests {
 
     fn synced() -> Memory {
         let memory = Memory::default();
-        memory.begin(&group(), "uid");
+        memory.begin(&group(), "uid", at(100));
         memory.synced(&group(), Some(1), at(100), Outcome::Applied);
         memory
     }
@@ -217,15 +251,33 @@ mod tests {
         let memory = synced();
         memory.touch(&group());
         assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), None);
-        memory.begin(&group(), "uid");
+        memory.begin(&group(), "uid", at(101));
         assert_eq!(memory.fresh_outcome(&group(), "uid", Some(1), at(101)), Some(Outcome::Applied));
+    }
+
+    #[test]
+    fn who_touches_objects_again_and_again_has_them_applied_ever_more_seldom_until_it_is_quiet() {
+        let (memory, mut now) = (synced(), 100);
+        let mut repair = |quiet: i64| {
+            now += quiet;
+            memory.touch(&group());
+            let pause = memory.fresh_for(&group(), at(now));
+            now += i64::try_from(pause.as_secs()).unwrap();
+            memory.begin(&group(), "uid", at(now));
+            memory.synced(&group(), Some(1), at(now), Outcome::Applied);
+            pause.as_secs()
+        };
+        let quick: Vec<_> = (0..=QUICK).map(|_| repair(0)).collect();
+        assert!(quick.iter().all(|pause| *pause == 1), "{quick:?}");
+        assert_eq!([(); 8].map(|()| repair(0)), [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!([repair(60), repair(0)], [0, 1]);
     }
 
     #[test]
     fn a_failed_apply_stands_for_its_pause_whatever_wakes_and_is_tried_again_at_a_new_generation() {
         let memory = Memory::default();
         let fail = |second| {
-            memory.begin(&group(), "uid");
+            memory.begin(&group(), "uid", at(second));
             memory.synced(&group(), Some(1), at(second), Outcome::Failed("Service: no".to_owned()));
             memory.touch(&group());
         };
@@ -236,7 +288,7 @@ mod tests {
         fail(103);
         assert!(fresh(1, 106) && !fresh(1, 107), "four seconds after the third");
         assert_eq!(memory.fresh_for(&group(), at(104)), Duration::from_secs(3));
-        memory.begin(&group(), "uid");
+        memory.begin(&group(), "uid", at(107));
         memory.synced(&group(), Some(1), at(107), Outcome::Applied);
         fail(200);
         assert!(!fresh(1, 201), "the count starts anew");
@@ -246,9 +298,39 @@ mod tests {
     fn a_new_object_of_the_same_name_starts_afresh() {
         let memory = synced();
         memory.ledger(&group(), |ledger| ledger.add(3));
-        memory.begin(&group(), "other");
+        memory.begin(&group(), "other", at(101));
         assert!(!memory.ledger(&group(), |ledger| ledger.has_unwritten()));
         assert_eq!(memory.last_outcome(&group()), None);
+    }
+
+    fn ending(n: usize) -> Ending {
+        Ending { pod: n.to_string(), uid: n.to_string(), groups: 1, finished: at(i64::try_from(n).unwrap()) }
+    }
+
+    #[test]
+    fn pods_that_ended_are_remembered_up_to_a_limit_for_all_groups_together() {
+        let memory = Memory::default();
+        let group = |n: usize| ObjectRef::new(&format!("group-{n}")).within("data");
+        memory.ended(&group(100), ending(0), |_| true);
+        for n in 0..2 * MOST_PODS {
+            memory.ended(&group(n % 10), ending(n), |_| true);
+        }
+        let remembered = |n| memory.ledger(&group(n), |ledger| ledger.remembered());
+        assert_eq!((0..10).map(remembered).sum::<usize>() + remembered(100), MOST_PODS);
+        assert_eq!(remembered(100), 1, "it has the fewest");
+    }
+
+    #[test]
+    fn what_pods_say_of_groups_that_are_gone_is_dropped() {
+        let memory = Memory::default();
+        let absent = |n: usize| ObjectRef::new(&format!("absent-{n}")).within("data");
+        memory.ended(&group(), ending(1), |known| *known == group());
+        for n in 0..100 {
+            memory.ended(&absent(n), ending(n), |known| *known == group());
+        }
+        let known: Vec<_> = memory.entries().keys().map(|known| known.name.clone()).collect();
+        assert_eq!(known.len(), 2, "{known:?}");
+        assert_eq!(memory.ledger(&group(), |ledger| ledger.remembered()), 1);
     }
 
     #[test]

@@ -15,13 +15,13 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod, Service},
 };
-use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
+use kube::{Api, Client, Resource, api::ObjectMeta};
 use protocol::trust::CONFIG_MAP_NAME;
 use serde::de::DeserializeOwned;
 
 use crate::{
     cache::Cache,
-    gc::targets::{group_of, target},
+    gc::targets::{is_in, target},
     monitors::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
@@ -57,6 +57,9 @@ pub enum Found {
     Foreign,
 }
 
+/// Tells whose an object is.
+pub type Whose = fn(&ObjectMeta, &Owner<'_>) -> Found;
+
 /// Reads the metadata of the objects there may be.
 ///
 /// # Errors
@@ -76,16 +79,14 @@ pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup) -> Option<u64> {
     if !pods.is_known() {
         return None;
     }
-    let name = group.namespace().map(|namespace| (namespace, group.name_any()));
-    Some(pods.all().iter().filter(|pod| group_of(pod) == name && target(pod).is_some()).count() as u64)
+    Some(pods.filter(|pod| is_in(pod, group) && target(pod).is_some()).len() as u64)
 }
 
-async fn find<K>(
-    client: &Client,
-    owner: &Owner<'_>,
-    name: &str,
-    whose: fn(&ObjectMeta, &Owner<'_>) -> Found,
-) -> Result<Found, kube::Error>
+/// Reads the metadata of one object.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn find<K>(client: &Client, owner: &Owner<'_>, name: &str, whose: Whose) -> Result<Found, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
@@ -98,7 +99,9 @@ where
     }
 }
 
-fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
+/// An object is its owner's.
+#[must_use]
+pub fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
     let mut owners = object.owner_references.iter().flatten();
     if !owners.any(|reference| reference.uid == owner.uid) {
         return Found::Foreign;
@@ -106,7 +109,9 @@ fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
     Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed: is_managed(object) }
 }
 
-fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
+/// The ConfigMap is all groups'.
+#[must_use]
+pub fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
     let mut owners = object.owner_references.iter().flatten();
     let managed = is_managed(object);
     if !managed

@@ -101,7 +101,6 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
         collected_total: Some(previous.collected_total.unwrap_or_default().saturating_add(facts.due.collected)),
         unseen_total: Some(previous.unseen_total.unwrap_or_default().saturating_add(facts.due.unseen())),
         last_unseen_time: all_seen::last_time(previous, &facts.due.endings),
-        refused_total: previous.refused_total,
         ..PushGroupStatus::default()
     };
     match facts.mode {

@@ -21,7 +21,11 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     core::{DeserializeGuard, PartialObjectMeta},
-    runtime::{WatchStreamExt as _, reflector::ObjectRef, watcher},
+    runtime::{
+        WatchStreamExt as _,
+        reflector::ObjectRef,
+        watcher::{self, Event, watcher},
+    },
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -46,14 +50,16 @@ pub struct Wakes {
 fn from_groups(
     client: &Client,
     scope: &Scope,
+    known: &Cache<PushGroup>,
     groups: CacheWriter<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
     let events = watch_scope(scope, client, groups.store(), |api: Api<DeserializeGuard<PushGroup>>| {
         let events = watcher(api, watcher::Config::default()).default_backoff();
         events.filter_map(|event| future::ready(event.map(readable_event).transpose()))
     });
-    let touched = groups.fill(events).touched_objects();
-    touched.filter_map(|group| future::ready(told("pushgroups", group).map(|group| ObjectRef::from_obj(&group))))
+    let known = known.clone();
+    let seen = groups.fill(events).filter_map(|event| future::ready(told("pushgroups", event)));
+    seen.flat_map(move |event| stream::iter(touched(event, &known, |group| Some(ObjectRef::from_obj(group)))))
 }
 
 /// Watches injected pods, keeps them in a store, and names the group of each that changes, or the one that it ought to
@@ -69,16 +75,15 @@ pub fn from_pods(
     let config = watcher::Config::default().labels(&format!("{INJECTED_LABEL}=true"));
     let events =
         watch_scope(scope, client, pods.store(), |api| watcher(api, config.clone()).default_backoff().modify(trim));
-    let touched = pods.fill(events).touched_objects();
-    touched.filter_map(move |pod| {
-        let pod = told("pods", pod);
+    let seen = pods.fill(events).filter_map(|event| future::ready(told("pods", event)));
+    seen.flat_map(move |event| {
         // Right now: a pod that is deleted is gone a moment after its last word.
-        if let Some(pod) = &pod
+        if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = &event
             && let (Some(group), Some(ending)) = (labelled_group(pod), Ending::of(pod))
         {
-            memory.ledger(&group, |ledger| ledger.ended(ending));
+            memory.ended(&group, ending, |one| !groups.is_known() || groups.get(one).is_some());
         }
-        future::ready(pod.and_then(|pod| group_of_pod(&pod, &groups)))
+        stream::iter(touched(event, &groups, |pod| group_of_pod(pod, &groups)))
     })
 }
 
@@ -116,7 +121,7 @@ impl Wakes {
         pods: CacheWriter<Pod>,
     ) {
         let pods = from_pods(client, scope, memory, &self.groups, pods);
-        let touched = stream::select(from_groups(client, scope, groups), pods);
+        let touched = stream::select(from_groups(client, scope, &self.groups, groups), pods);
         touched
             .for_each(|group| {
                 // An error means that nobody listens.
@@ -151,6 +156,20 @@ impl Wakes {
             }
         })
         .boxed()
+    }
+}
+
+/// The groups that something watched is about. A listing is in the store only once it is done, and does not say what is
+/// gone: then it may be any.
+fn touched<K>(
+    event: Event<K>,
+    groups: &Cache<PushGroup>,
+    group_of: impl Fn(&K) -> Option<ObjectRef<PushGroup>>,
+) -> Vec<ObjectRef<PushGroup>> {
+    match event {
+        Event::Apply(object) | Event::Delete(object) => group_of(&object).into_iter().collect(),
+        Event::Init | Event::InitApply(_) => Vec::new(),
+        Event::InitDone => groups.all().iter().map(|group| ObjectRef::from_obj(&**group)).collect(),
     }
 }
 
@@ -216,7 +235,7 @@ fn trim(pod: &mut Pod) {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{collections::BTreeSet, pin::pin, time::Duration};
 
     use kube::client::Body;
     use serde_json::{Value, json};
@@ -297,6 +316,29 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(owner_of(&service), Some(ObjectRef::new("nightly").within("data")));
+    }
+
+    #[tokio::test]
+    async fn a_listing_wakes_once_all_of_it_is_known() {
+        let group = |name: &str, stale_after: &str| serde_json::from_value(group(name, stale_after)).unwrap();
+        let (groups, writer) = cache::<PushGroup>();
+        let listing = |all: Vec<PushGroup>| {
+            let all = all.into_iter().map(Event::InitApply);
+            [Event::Init].into_iter().chain(all).chain([Event::InitDone]).map(Ok).collect::<Vec<_>>()
+        };
+        let first = listing(vec![group("gone", "1h"), group("changed", "1h")]);
+        let second = listing(vec![group("new", "1h"), group("changed", "2h")]);
+        let mut filling = pin!(writer.fill(stream::iter(first.into_iter().chain(second))));
+        let mut woken = Vec::new();
+        while let Some(event) = filling.next().await {
+            for name in touched(event.unwrap(), &groups, |group| Some(ObjectRef::from_obj(group))) {
+                let stale_after = groups.get(&name).unwrap().spec.stale_after.as_ref().unwrap().to_string();
+                woken.push(format!("{} {stale_after}", name.name));
+            }
+        }
+        woken[..2].sort();
+        woken[2..].sort();
+        assert_eq!(woken, ["changed 1h", "gone 1h", "changed 2h", "new 1h"]);
     }
 
     fn group(name: &str, stale_after: &str) -> Value {

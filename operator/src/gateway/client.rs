@@ -37,6 +37,9 @@ use crate::sidecar::client::{Removal, parse_date};
 /// How long one request may take, its answer included: a gateway with very many series takes seconds for its page.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a removal may take, a connection for it included: it is begun only with so much of the leader's term left.
+pub const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The longest answer of the JSON API that is read. Beyond it, keys are found out without.
 const LONGEST_ANSWER: usize = 16 << 20;
 
@@ -85,10 +88,12 @@ pub enum GatewayError {
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// No answer in time.
-    #[error("expected an answer of {address} within {TIMEOUT:?}, found none")]
+    #[error("expected an answer of {address} within {limit:?}, found none")]
     TooSlow {
         /// Whose.
         address: GatewayAddress,
+        /// The time.
+        limit: Duration,
     },
     /// The connection broke.
     #[error("the connection to {address} broke: {cause}")]
@@ -154,7 +159,7 @@ impl GatewaySession {
             "{METRICS_PATH}?{NAME_PARAMETER}={PUSH_TIME_SECONDS}&{NAME_PARAMETER}={PUSH_FAILURE_TIME_SECONDS}&\
              {NAME_PARAMETER}={OWN}"
         );
-        self.within_the_timeout(async {
+        self.within(TIMEOUT, async {
             let request = self.request(Method::GET, &path)?.header(ACCEPT, TEXT_FORMAT);
             // Ours then shows keys as they were pushed, and does not take us for Prometheus.
             let request = request.header(OPERATOR_READ_HEADER, "1").body(Empty::new())?;
@@ -179,7 +184,7 @@ impl GatewaySession {
     /// # Errors
     /// When there is no answer within the timeout.
     pub async fn true_keys(&self) -> Result<Option<TrueKeys>, GatewayError> {
-        self.within_the_timeout(async {
+        self.within(TIMEOUT, async {
             let path = format!("{API_PATH}/metrics");
             let request = self.request(Method::GET, &path)?.body(Empty::new())?;
             let mut connection = self.connect().await?;
@@ -208,7 +213,7 @@ impl GatewaySession {
         if self.ready.as_ref().is_some_and(Connection::is_ready) {
             return Ok(());
         }
-        let connection = self.within_the_timeout(self.connect()).await?;
+        let connection = self.within(TIMEOUT, self.connect()).await?;
         self.ready = Some(connection);
         Ok(())
     }
@@ -235,7 +240,7 @@ impl GatewaySession {
             let is_empty = hyper::body::Body::is_end_stream(answer.body());
             Ok((Removal::Removed, is_empty.then_some(connection)))
         };
-        let (removal, connection) = self.within_the_timeout(removing).await?;
+        let (removal, connection) = self.within(REMOVAL_TIMEOUT, removing).await?;
         self.ready = connection;
         Ok(removal)
     }
@@ -288,12 +293,13 @@ impl GatewaySession {
         GatewayError::Broken { address: self.address.clone(), cause }
     }
 
-    async fn within_the_timeout<T>(
+    async fn within<T>(
         &self,
+        limit: Duration,
         request: impl Future<Output = Result<T, GatewayError>>,
     ) -> Result<T, GatewayError> {
-        let answered = tokio::time::timeout(TIMEOUT, request).await;
-        answered.unwrap_or_else(|_| Err(GatewayError::TooSlow { address: self.address.clone() }))
+        let answered = tokio::time::timeout(limit, request).await;
+        answered.unwrap_or_else(|_| Err(GatewayError::TooSlow { address: self.address.clone(), limit }))
     }
 }
 

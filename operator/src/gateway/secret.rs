@@ -167,6 +167,10 @@ mod tests {
     use k8s_openapi::ByteString;
 
     use super::*;
+    use crate::certs::{
+        issue::{Lifetimes, issue_authority},
+        x509::write_pem,
+    };
 
     fn secret(data: &[(&str, &str)]) -> Secret {
         let data = data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
@@ -216,8 +220,8 @@ mod tests {
 
     #[test]
     fn a_ca_is_read_and_may_stand_alone() {
-        let ca = crate::certs::issue::issue(&["pg".to_owned()], None, jiff::Timestamp::constant(1_790_000_000, 0));
-        let ca = ca.unwrap().bundle;
+        let ca = issue_authority(Lifetimes::default(), jiff::Timestamp::constant(1_790_000_000, 0)).unwrap();
+        let ca = write_pem(&[ca.certificate]);
         let credentials = Credentials::of(&secret(&[("ca.crt", &ca)])).unwrap_or_else(|error| panic!("{error}"));
         assert!(credentials.authorization.is_none());
         assert_eq!(credentials.roots.as_ref().map(|roots| roots.len()), Some(1));

@@ -1,9 +1,10 @@
 //! Who is to be visited when, and what is known of everybody. Pure: the objects there are, the ends of visits and the
 //! moment in; due visits and reports out.
 //!
-//! Targets that failed at their last visit stand in a row of their own with few places, so that many of them cost the
-//! others nothing. What is known of the targets of a `PushGroup` is told together: first when each was looked at, then
-//! at most once an interval and only if it changed.
+//! Targets whose last visit failed or took long stand in a row of their own with few places, so that many of them cost
+//! the others nothing. A visit keeps its place until it ends, even if its target has gone meanwhile or has moved to
+//! another `PushGroup`; what it found is then nobody's. What is known of the targets of a `PushGroup` is told together:
+//! first when each was looked at, then at most once an interval and only if it changed.
 //!
 //! *Never:* how a visit is made, the API server, the clock.
 
@@ -30,8 +31,11 @@ use super::{
 /// How many targets are visited at a time.
 const PLACES: usize = 32;
 
-/// How many of those that failed the last time are visited at a time, beside the others.
-const PLACES_OF_FAILING: usize = 8;
+/// How many of those that failed or took long the last time are visited at a time, beside the others.
+const PLACES_OF_COSTLY: usize = 8;
+
+/// From when on a visit took long, whatever came of it: a target may be slow on purpose, and never fail.
+const LONG: Duration = Duration::from_secs(1);
 
 /// How soon a target is visited that is new or has changed: one that ends at once needs no visit.
 const SOON: Duration = Duration::from_secs(1);
@@ -50,7 +54,9 @@ pub(super) struct Agenda {
     groups: HashMap<String, Group>,
     entries: HashMap<String, Entry>,
     answering: Row,
-    failing: Row,
+    costly: Row,
+    /// Of the visit that has begun last.
+    serial: usize,
 }
 
 /// A `PushGroup`.
@@ -77,6 +83,8 @@ struct Entry {
     group_uid: String,
     target: CollectionTarget,
     failures: Failures,
+    /// Whether its last visit took long.
+    is_slow: bool,
     /// What its last visits told.
     known: Option<PassReport>,
     looks: u32,
@@ -85,8 +93,8 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Waits { until: Instant, is_failing: bool },
-    IsVisited { is_failing: bool, again: bool },
+    Waits { until: Instant, is_costly: bool },
+    IsVisited { serial: usize, again: bool },
 }
 
 /// Targets that wait for the same places.
@@ -131,7 +139,8 @@ impl Agenda {
             groups: HashMap::new(),
             entries: HashMap::new(),
             answering: Row::of(PLACES),
-            failing: Row::of(PLACES_OF_FAILING),
+            costly: Row::of(PLACES_OF_COSTLY),
+            serial: 0,
         }
     }
 
@@ -205,6 +214,7 @@ impl Agenda {
             Some(entry) => {
                 entry.target = target;
                 entry.failures = Failures::default();
+                entry.is_slow = false;
                 self.bring_forward(&id, due);
             }
             None => {
@@ -212,9 +222,10 @@ impl Agenda {
                     group_uid: uid.to_owned(),
                     target,
                     failures: Failures::default(),
+                    is_slow: false,
                     known: None,
                     looks: 0,
-                    state: State::Waits { until: due, is_failing: false },
+                    state: State::Waits { until: due, is_costly: false },
                 };
                 if let Some(group) = self.groups.get_mut(uid) {
                     group.ids.insert(id.clone());
@@ -231,13 +242,13 @@ impl Agenda {
         let Some(entry) = self.entries.get_mut(id) else { return };
         match &mut entry.state {
             State::IsVisited { again, .. } => *again = true,
-            State::Waits { until, is_failing } => {
+            State::Waits { until, is_costly } => {
                 let due = due.min(*until);
-                let row = if *is_failing { &mut self.failing } else { &mut self.answering };
+                let row = if *is_costly { &mut self.costly } else { &mut self.answering };
                 row.waiting.remove(&(*until, id.to_owned()));
-                *is_failing = entry.failures.is_failing();
+                *is_costly = entry.failures.is_failing() || entry.is_slow;
                 *until = due;
-                let row = if *is_failing { &mut self.failing } else { &mut self.answering };
+                let row = if *is_costly { &mut self.costly } else { &mut self.answering };
                 row.waiting.insert((due, id.to_owned()));
             }
         }
@@ -246,10 +257,11 @@ impl Agenda {
     fn remove(&mut self, id: &str) {
         let Some(entry) = self.entries.remove(id) else { return };
         match entry.state {
-            State::Waits { until, is_failing } => {
-                self.row(is_failing).waiting.remove(&(until, id.to_owned()));
+            State::Waits { until, is_costly } => {
+                self.row(is_costly).waiting.remove(&(until, id.to_owned()));
             }
-            State::IsVisited { is_failing, .. } => self.row(is_failing).leave(),
+            // The visit keeps its place until it ends.
+            State::IsVisited { .. } => {}
         }
         if let Some(group) = self.groups.get_mut(&entry.group_uid) {
             group.ids.remove(id);
@@ -261,21 +273,26 @@ impl Agenda {
     /// The visits that are due and have a place.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Visit> {
         let mut visits = Vec::new();
-        for is_failing in [false, true] {
-            while let Some(id) = self.row(is_failing).next(now) {
-                visits.extend(self.begin(&id, is_failing));
+        for is_costly in [false, true] {
+            while let Some(id) = self.row(is_costly).next(now) {
+                visits.extend(self.begin(&id, is_costly, now));
             }
         }
         visits
     }
 
-    fn begin(&mut self, id: &str, is_failing: bool) -> Option<Visit> {
+    fn begin(&mut self, id: &str, is_costly: bool, now: Instant) -> Option<Visit> {
         let entry = self.entries.get_mut(id)?;
         let group = self.groups.get(&entry.group_uid)?;
-        entry.state = State::IsVisited { is_failing, again: false };
-        let row = if is_failing { &mut self.failing } else { &mut self.answering };
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        entry.state = State::IsVisited { serial, again: false };
+        let row = if is_costly { &mut self.costly } else { &mut self.answering };
         row.taken += 1;
         Some(Visit {
+            serial,
+            began: now,
+            is_costly,
             uid: entry.group_uid.clone(),
             group: Arc::clone(&group.group),
             policy: group.policy.as_ref().ok().cloned(),
@@ -292,6 +309,7 @@ impl Agenda {
         went: Went,
         now: Instant,
     ) -> u32 {
+        self.row(visit.is_costly).leave();
         if let Some(group) = self.groups.get_mut(&visit.uid) {
             group.removed.add(&report.removals());
             group.has_news |= 0 < report.collected;
@@ -299,7 +317,12 @@ impl Agenda {
         let freshness = Freshness::of(self.interval, self.entries.len());
         let id = visit.target.id();
         let Some(entry) = self.entries.get_mut(id) else { return 0 };
-        let State::IsVisited { is_failing: was_failing, again } = entry.state else { return 0 };
+        let State::IsVisited { serial, again } = entry.state else { return 0 };
+        if serial != visit.serial {
+            // The target went and came back, and this is not the visit it gets now.
+            return 0;
+        }
+        entry.is_slow = LONG < now.saturating_duration_since(visit.began);
         let mut in_a_row = 0;
         let pause = match went {
             Went::Well => {
@@ -329,10 +352,10 @@ impl Agenda {
             Went::CutShort => entry.known.take(),
         };
         entry.known = known;
-        let (until, is_failing) = (if again { now } else { now + pause }, entry.failures.is_failing());
-        entry.state = State::Waits { until, is_failing };
-        self.row(was_failing).leave();
-        self.row(is_failing).waiting.insert((until, id.to_owned()));
+        let until = if again { now } else { now + pause };
+        let is_costly = entry.failures.is_failing() || entry.is_slow;
+        entry.state = State::Waits { until, is_costly };
+        self.row(is_costly).waiting.insert((until, id.to_owned()));
         if let Some(group) = self.groups.get_mut(&visit.uid) {
             group.unlooked = group.unlooked.saturating_sub(usize::from(is_first));
             group.has_news = true;
@@ -387,7 +410,7 @@ impl Agenda {
 
     /// When something is to be done next, if nothing happens until then.
     pub(super) fn next(&self) -> Option<Instant> {
-        let visits = [&self.answering, &self.failing].into_iter().filter_map(Row::next_due);
+        let visits = [&self.answering, &self.costly].into_iter().filter_map(Row::next_due);
         let news = self.groups.values().filter(|group| group.has_news).map(|group| group.next_thought);
         visits.chain(news).min()
     }
@@ -397,8 +420,8 @@ impl Agenda {
         self.groups.keys().cloned().collect()
     }
 
-    fn row(&mut self, is_failing: bool) -> &mut Row {
-        if is_failing { &mut self.failing } else { &mut self.answering }
+    fn row(&mut self, is_costly: bool) -> &mut Row {
+        if is_costly { &mut self.costly } else { &mut self.answering }
     }
 }
 

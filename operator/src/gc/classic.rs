@@ -140,7 +140,9 @@ impl Collector {
             if !is_unchanged(seen, &again, |group| {
                 !expired(std::slice::from_ref(group), policy, clock.shows(Instant::now())).is_empty()
             }) {
-                break;
+                // A removal that hits nothing is answered like one that does: what is still there was not removed.
+                let is_there = again.groups.iter().any(|group| group.key == seen.key);
+                return Ok(Some(if is_there { Removal::MovedOn } else { removal }));
             }
             if !still() {
                 return Ok(None);
@@ -174,6 +176,7 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
         VisitError::GatewayKeeps { .. }
         | VisitError::NotRemoved { .. }
         | VisitError::MoreToDo(_)
+        | VisitError::Rest(_)
         | VisitError::Clock(_)
         | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
     })

@@ -59,6 +59,13 @@ pub fn group_of(pod: &Pod) -> Option<GroupName> {
     Some((pod.namespace()?, pod.labels().get(PUSH_GROUP_LABEL)?.clone()))
 }
 
+/// Whether a pod belongs to a `PushGroup`; what is asked of ten thousand pods at each reconcile makes no new text.
+#[must_use]
+pub fn is_in(pod: &Pod, group: &PushGroup) -> bool {
+    let named = pod.labels().get(PUSH_GROUP_LABEL);
+    named.is_some() && named == group.metadata.name.as_ref() && pod.metadata.namespace == group.metadata.namespace
+}
+
 /// The sidecar of a pod, if it runs and can be reached.
 #[must_use]
 pub fn target(pod: &Pod) -> Option<Target> {
@@ -207,6 +214,23 @@ mod tests {
         let [CollectionTarget::Gateway(target)] = &targets[..] else { panic!("expected a gateway, found {targets:?}") };
         assert_eq!((target.secret.as_deref(), target.id.as_str()), (Some("s"), "gateway uid-7 3"));
         assert_eq!(targets[0].to_string(), "gateway at http://pg");
+    }
+
+    #[test]
+    fn a_pod_is_in_the_group_that_its_label_names_in_its_namespace() {
+        let group = |namespace: &str, name: &str| -> PushGroup {
+            let metadata = json!({"namespace": namespace, "name": name});
+            serde_json::from_value(json!({
+                "apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup", "metadata": metadata, "spec": {"selector": {}},
+            }))
+            .unwrap()
+        };
+        let pod = pod(running("Running", "10.0.0.7"));
+        let check = |namespace, name| is_in(&pod, &group(namespace, name));
+        assert_eq!([check("data", "nightly"), check("web", "nightly"), check("data", "daily")], [true, false, false]);
+        let mut none = pod.clone();
+        none.metadata.labels = None;
+        assert!(!is_in(&none, &group("data", "nightly")));
     }
 
     #[test]

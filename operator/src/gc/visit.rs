@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Collector, classic,
     policy::{Expired, Policy, expired, first_staleness},
+    portion::portion,
     report::PassReport,
     target_clock::{TargetClock, WrongClock},
     targets::{CollectionTarget, Target},
@@ -42,6 +43,11 @@ pub(super) const FEW: usize = 5;
 /// What is to be done at one target.
 #[derive(Debug)]
 pub(super) struct Visit {
+    /// Another one for each visit.
+    pub(super) serial: usize,
+    pub(super) began: Instant,
+    /// Whether it has a place of those that failed or took long the last time.
+    pub(super) is_costly: bool,
     /// The UID of the `PushGroup`.
     pub(super) uid: String,
     pub(super) group: Arc<PushGroup>,
@@ -89,6 +95,8 @@ pub(super) enum VisitError {
     GatewayKeeps { groups: u64, last: GatewayError },
     #[error("{0} stale groups are left for the next look: here each is read again before it is removed")]
     MoreToDo(u64),
+    #[error("{0} stale groups are left for the next look: there are more than are removed from a sidecar at a time")]
+    Rest(u64),
     #[error(transparent)]
     Clock(#[from] WrongClock),
     #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
@@ -144,7 +152,7 @@ impl Collector {
     ) -> Result<End, VisitError> {
         let address = SocketAddr::new(target.address, self.port);
         let page = tokio::select! {
-            page = self.client.read(address) => page?,
+            page = self.client.read(address, visit.is_costly) => page?,
             () = stop.clone().requested() => return Ok(End::CutShort),
         };
         let clock = TargetClock::of(page.date, self.clock.now(), page.at)?;
@@ -156,9 +164,18 @@ impl Collector {
         let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
         *look = Some(Look { at: clock.read_at(), first_staleness: first });
 
-        let end = self.remove_stale(visit, target, &reading.groups, &clock, stop, report).await?;
-        drop(room);
-        if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
+        let (stale, left_out) = (to_be_removed(visit, &reading.groups, &clock, report), reading.left_out);
+        let is_all = visit.group.spec.dry_run || report.stale <= stale.len() as u64;
+        // Removals may take their time, and nobody is to wait for them: what is kept until then needs no room.
+        drop((reading, room));
+        let end = self.remove_stale(visit, target, &stale, &clock, stop, report).await?;
+        if 0 < left_out {
+            return Err(VisitError::LeftOut(left_out));
+        }
+        match end {
+            End::Whole if !is_all => Err(VisitError::Rest(report.stale)),
+            End::Whole | End::CutShort | End::Failed(_) => Ok(end),
+        }
     }
 
     async fn remove_stale(
@@ -170,16 +187,10 @@ impl Collector {
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
-        let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
+        let Some(policy) = &visit.policy else { return Ok(End::Whole) };
         let address = SocketAddr::new(target.address, self.port);
-        let stale = expired(groups, policy, clock.shows(Instant::now()));
-        report.stale = stale.len() as u64;
-        if group.spec.dry_run {
-            report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
-            return Ok(End::Whole);
-        }
         let mut not_removed = None;
-        for expired in stale {
+        for expired in expired(groups, policy, clock.shows(Instant::now())) {
             if !self.may_go_on(visit, stop) {
                 return Ok(End::CutShort);
             }
@@ -250,7 +261,7 @@ impl VisitError {
         match self {
             Self::Sidecar(error) | Self::NotRemoved { last: error, .. } => error.reason(),
             Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
-            Self::MoreToDo(_) => "more_to_do",
+            Self::MoreToDo(_) | Self::Rest(_) => "more_to_do",
             Self::Clock(_) => "clock",
             Self::TooLong => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
@@ -258,20 +269,33 @@ impl VisitError {
         }
     }
 
-    /// Whether it cost so little that the target may be asked again soon.
+    /// Whether it cost so little, or was so little the target's doing, that it may be asked again soon.
     pub(super) fn is_cheap(&self) -> bool {
         match self {
             Self::Gateway(error) => error.is_about_the_secret(),
-            Self::Sidecar(_)
-            | Self::NotRemoved { .. }
+            Self::Sidecar(error) => error.is_about_others(),
+            Self::NotRemoved { .. }
             | Self::GatewayKeeps { .. }
             | Self::MoreToDo(_)
+            | Self::Rest(_)
             | Self::Clock(_)
             | Self::TooLong
             | Self::LeftOut(_)
             | Self::Reader(_) => false,
         }
     }
+}
+
+/// The stale groups that are to be removed at this visit; how many there are goes into the report.
+fn to_be_removed(visit: &Visit, groups: &[GroupAge], clock: &TargetClock, report: &mut PassReport) -> Vec<GroupAge> {
+    let Visit { policy: Some(policy), group, .. } = visit else { return Vec::new() };
+    let stale = expired(groups, policy, clock.shows(Instant::now()));
+    report.stale = stale.len() as u64;
+    if group.spec.dry_run {
+        report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
+        return Vec::new();
+    }
+    portion(&stale, visit.serial)
 }
 
 /// The newest push, if there was any.

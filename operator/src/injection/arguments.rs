@@ -89,7 +89,7 @@ pub fn arguments(sidecar: &Sidecar, hold_open_seconds: u64, pod: Circumstances) 
     if storage_medium(sidecar).is_some() {
         arguments.set(flags::STORAGE_DIR, STORAGE_DIR);
     }
-    arguments.addresses(sidecar);
+    arguments.addresses(sidecar, pod.push_port);
     arguments.given(flags::ROUTE_PREFIX, sidecar.route_prefix.as_ref());
     if let Some(auth) = &sidecar.auth {
         arguments.set(flags::TOKEN_FILE, TOKEN_FILE);
@@ -137,10 +137,11 @@ impl Arguments {
         }
     }
 
-    /// Giving any address replaces the defaults, so they are given too, but where one of the group's stands for them.
-    fn addresses(&mut self, sidecar: &Sidecar) {
+    /// Giving any address replaces the defaults, so they are given too, but where one of the group's stands for them. Both
+    /// families: a client may try either for `localhost`.
+    fn addresses(&mut self, sidecar: &Sidecar, push_port: u16) {
         let more = listen_addresses(sidecar).good;
-        if more.is_empty() {
+        if more.is_empty() && push_port == PUSH_PORT {
             return;
         }
         let sockets: Vec<_> = more.iter().filter_map(|(address, _)| socket(address)).collect();
@@ -148,8 +149,8 @@ impl Arguments {
             let stands_for = |ip: IpAddr| {
                 ip == usual || ip == Ipv6Addr::UNSPECIFIED || (usual.is_ipv4() && ip == Ipv4Addr::UNSPECIFIED)
             };
-            if !sockets.iter().any(|socket| socket.port() == PUSH_PORT && stands_for(socket.ip())) {
-                self.set(flags::PUSH_LISTEN_ADDRESS, &SocketAddr::new(usual, PUSH_PORT).to_string());
+            if !sockets.iter().any(|socket| socket.port() == push_port && stands_for(socket.ip())) {
+                self.set(flags::PUSH_LISTEN_ADDRESS, &SocketAddr::new(usual, push_port).to_string());
             }
         }
         for (address, _) in more {
@@ -289,6 +290,21 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(String::as_str).collect();
             check(json!({"listenAddresses": [address]}), &expected);
         }
+    }
+
+    #[test]
+    fn another_port_is_listened_at_in_both_families() {
+        let pod = Circumstances { push_port: 9092, ..Circumstances::default() };
+        let addresses = |fields: serde_json::Value| -> Vec<String> {
+            let all = arguments(&sidecar(fields), 30, pod).into_iter();
+            all.filter_map(|flag| flag.strip_prefix("--push.listen-address=").map(str::to_owned)).collect()
+        };
+        assert_eq!(addresses(json!({})), ["127.0.0.1:9092", "[::1]:9092"]);
+        assert_eq!(addresses(json!({"listenAddresses": [":9092"]})), [":9092"]);
+        assert_eq!(
+            addresses(json!({"listenAddresses": ["127.0.0.1:4318"]})),
+            ["127.0.0.1:9092", "[::1]:9092", "127.0.0.1:4318"]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! It meets the restricted Pod Security standard by itself, has no probe (a native sidecar's probes gate the whole pod)
 //! and no CPU limit, except in a pod whose other containers all have one: there its class `Guaranteed` would be lost, or
-//! a quota of CPU limits would refuse the pod.
+//! a quota of CPU limits would refuse the pod. What it asks for is not yet what the namespace's bounds allow.
 //!
 //! *Never:* the pod beyond [`Circumstances`], patches.
 
@@ -20,19 +20,27 @@ use protocol::{
     endpoints::{PUSH_PORT, SCRAPE_PORT, SCRAPE_PORT_NAME},
     flags,
 };
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::{arguments::arguments, volumes::volumes};
-use crate::config::SidecarImage;
+use super::{
+    arguments::arguments,
+    pod::RawPod,
+    volumes::{mounts, volumes},
+};
+use crate::config::{SIDECAR_USER, SidecarImage};
 
-/// The user the sidecar runs as: no name in any image, and not the pod's.
-const USER: i64 = 65532;
+/// As much of a hash as it takes to tell some thousand renderings apart.
+const HASH_BYTES: usize = 8;
 
 /// Where the kubelet reads a container's last words.
 pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
 
 /// Of the pod, what its sidecar depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
+    /// Where the containers of the pod push.
+    pub push_port: u16,
     /// How long the pod may run, in seconds.
     pub active_deadline_seconds: Option<i64>,
     /// Whether every other container asks for exactly what it may use.
@@ -41,6 +49,8 @@ pub struct Circumstances {
     pub cpu_limited: bool,
     /// Whether resources are given for the pod as a whole.
     pub pod_level_resources: bool,
+    /// Whether its containers run as root unless they say otherwise.
+    pub root: bool,
 }
 
 /// The container.
@@ -64,20 +74,18 @@ pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, po
             ..ContainerPort::default()
         }]),
         resources: resources(sidecar, pod),
-        security_context: Some(security_context()),
+        security_context: Some(security_context(image, pod)),
         termination_message_path: Some(TERMINATION_MESSAGE_PATH.to_owned()),
         termination_message_policy: Some("File".to_owned()),
-        volume_mounts: Some(volumes(sidecar).into_iter().map(|mounted| mounted.mount).collect()),
+        volume_mounts: Some(mounts(&volumes(sidecar))),
         ..Container::default()
     }
 }
 
-/// What the pod's other containers are told.
+/// A short name for what was rendered, the same for the same.
 #[must_use]
-pub fn environment(sidecar: &Sidecar) -> [(&'static str, String); 2] {
-    let address = format!("127.0.0.1:{PUSH_PORT}");
-    let prefix = sidecar.route_prefix.as_deref().unwrap_or_default();
-    [("PUSHGATEWAY_URL", format!("http://{address}{prefix}")), ("PUSHGATEWAY_ADDRESS", address)]
+pub fn hash(rendered: &Value) -> String {
+    Sha256::digest(rendered.to_string()).iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_the_pod(flag: &str, field: &str) -> EnvVar {
@@ -91,7 +99,9 @@ fn from_the_pod(flag: &str, field: &str) -> EnvVar {
     }
 }
 
-fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
+/// Requests and limits as the group or else the pod wants them; none in a pod with resources for the pod as a whole.
+#[must_use]
+pub fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
     // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
     if pod.pod_level_resources {
         return None;
@@ -114,16 +124,49 @@ fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
     pairs.iter().map(|(name, quantity)| ((*name).to_owned(), Quantity((*quantity).to_owned()))).collect()
 }
 
-fn security_context() -> SecurityContext {
+/// A platform that gives each namespace its users does so where none is named. It leaves root to a pod that names it, and
+/// there the sidecar would not start.
+fn security_context(image: &SidecarImage, pod: Circumstances) -> SecurityContext {
+    let user = image.run_as_user.or_else(|| pod.root.then_some(SIDECAR_USER));
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
         read_only_root_filesystem: Some(true),
-        run_as_group: Some(USER),
+        run_as_group: user,
         run_as_non_root: Some(true),
-        run_as_user: Some(USER),
+        run_as_user: user,
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
         ..SecurityContext::default()
+    }
+}
+
+// === impl Circumstances ===
+
+impl Circumstances {
+    /// Those of a pod whose containers push to some port.
+    #[must_use]
+    pub fn of(pod: RawPod<'_>, push_port: u16) -> Self {
+        Self {
+            push_port,
+            active_deadline_seconds: pod.active_deadline_seconds(),
+            guaranteed: pod.is_guaranteed(),
+            cpu_limited: pod.is_cpu_limited(),
+            pod_level_resources: pod.has_pod_level_resources(),
+            root: pod.at("/spec/securityContext/runAsUser").and_then(Value::as_i64) == Some(0),
+        }
+    }
+}
+
+impl Default for Circumstances {
+    fn default() -> Self {
+        Self {
+            push_port: PUSH_PORT,
+            active_deadline_seconds: None,
+            guaranteed: false,
+            cpu_limited: false,
+            pod_level_resources: false,
+            root: false,
+        }
     }
 }
 
@@ -138,7 +181,7 @@ mod tests {
     }
 
     fn image() -> SidecarImage {
-        SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() }
+        SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }
     }
 
     #[test]
@@ -184,9 +227,38 @@ mod tests {
     }
 
     #[test]
-    fn the_route_prefix_is_part_of_the_url() {
-        let [url, address] = environment(&sidecar(json!({"routePrefix": "/v1/pushgateway"})));
-        assert_eq!(url, ("PUSHGATEWAY_URL", "http://127.0.0.1:9091/v1/pushgateway".to_owned()));
-        assert_eq!(address, ("PUSHGATEWAY_ADDRESS", "127.0.0.1:9091".to_owned()));
+    fn the_user_is_the_sidecars_own_unless_the_platform_assigns_one() {
+        let check = |own: Option<i64>, root: bool, expected: Option<i64>| {
+            let image = SidecarImage { run_as_user: own, ..image() };
+            let pod = Circumstances { root, ..Circumstances::default() };
+            let context = build(&image, &sidecar(json!({})), 30, pod).security_context.unwrap();
+            assert_eq!((context.run_as_user, context.run_as_group), (expected, expected));
+            assert_eq!(context.run_as_non_root, Some(true));
+        };
+        check(Some(1000), false, Some(1000));
+        check(Some(1000), true, Some(1000));
+        check(None, false, None);
+        // It would inherit root, and the kubelet would never start it.
+        check(None, true, Some(SIDECAR_USER));
+    }
+
+    #[test]
+    fn what_a_sidecar_depends_on_is_read_from_the_pod() {
+        let raw = json!({"spec": {
+            "securityContext": {"runAsUser": 0},
+            "activeDeadlineSeconds": 20,
+            "resources": {"limits": {"cpu": "1"}},
+            "containers": [{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}],
+        }});
+        let expected = Circumstances {
+            push_port: 9092,
+            active_deadline_seconds: Some(20),
+            guaranteed: true,
+            cpu_limited: true,
+            pod_level_resources: true,
+            root: true,
+        };
+        assert_eq!(Circumstances::of(RawPod::new(&raw), 9092), expected);
+        assert_eq!(Circumstances::of(RawPod::new(&json!({})), 9091), Circumstances::default());
     }
 }

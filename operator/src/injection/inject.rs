@@ -1,23 +1,34 @@
 //! The one way from a pod to its patch, for the webhook and the command line. Pure.
 //!
-//! [`decide`](super::decide) says whether and of which group, [`container`](super::container) and
+//! [`decide`](super::decide) says whether and of which group, [`overrides`] and [`ports`] what the pod has to say to it, [`container`](super::container) and
 //! [`volumes`](super::volumes) what is put in, and [`patch`](super::patch) where.
 //!
 //! *Never:* HTTP, reviews, where groups and limits come from, metrics.
 
 use std::sync::Arc;
 
-use crds::{PushGroup, PushGroupSpec};
+use crds::{
+    PushGroup, PushGroupSpec,
+    names::{PUSH_GROUP_LABEL, SIDECAR_HASH},
+    scrape::Scrape,
+    sidecar::Sidecar,
+};
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::ResourceExt;
+
+use serde_json::json;
 
 use super::{
     arguments,
     container::{self, Circumstances},
     decide::{self, Pick, Reason, Skip, Wish},
+    environment::{AppSide, Environment},
+    limit_range::{self, PodSum},
+    overrides::{self, Wanted},
     patch::{self, Insertion},
     pod::RawPod,
+    ports::{self, PushPort},
     volumes,
 };
 use crate::config::SidecarImage;
@@ -66,72 +77,120 @@ pub struct Injected {
 /// # Errors
 /// When the sidecar cannot be written as JSON, which is a fault of ours.
 pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, serde_json::Error> {
-    let pick = match decide::wish(pod) {
+    let pick = match decide::wish(pod, around.namespace_value, around.groups) {
         Wish::Nothing(reason) => return Ok(Outcome::Untouched(reason)),
         Wish::Skip(skip) => return Ok(Outcome::Skipped(skip)),
         Wish::Sidecar(pick) => pick,
     };
     let group = decide::choose(&pick, pod, around.groups);
-    let mut warnings = Vec::new();
-    if let Some(group) = &group {
-        let addresses = arguments::listen_addresses(&group.spec.sidecar);
-        let ports: Vec<_> = addresses.good.iter().map(|(_, port)| *port).collect();
-        if let Some(skip) = decide::taken(pod, &ports) {
-            return Ok(Outcome::Skipped(skip));
-        }
-        for address in addresses.bad {
-            let name = group.name_any();
-            warnings.push(format!(
-                "sidegate: PushGroup {name}: listenAddresses: {address:?} is no address to take pushes at: left out"
-            ));
-        }
-    } else if pick == Pick::Matching {
-        let warning = "sidegate: no PushGroup of the namespace selects this pod: nobody scrapes its sidecar";
-        warnings.push(warning.to_owned());
-    }
+    let unknown = PushGroupSpec::default();
+    let spec = group.as_ref().map_or(&unknown, |group| &group.spec);
+    let (wanted, push_port, lowered) = match wanted(pod, &spec.sidecar, around.limit_ranges) {
+        Ok(wanted) => wanted,
+        Err(skip) => return Ok(Outcome::Skipped(skip)),
+    };
+    let mut warnings: Vec<_> = push_port.warning().into_iter().chain(lowered).collect();
+    warnings.extend(match &group {
+        Some(group) => addresses_left_out(group, &wanted),
+        None => vec![no_group(&pick, around.groups)],
+    });
+    warnings.extend(overrides::unread(pod));
     let reason = match (&pick, &group) {
         (Pick::Named(_), _) => "named",
         (Pick::Matching, Some(_)) => "selected",
         (Pick::Matching, None) => "no_group",
     };
-    let insertion = insertion(around.image, pick, group.as_deref(), pod)?;
-    Ok(Outcome::Injected(Injected {
-        patch: patch::build(pod, &insertion),
-        group: insertion.group,
-        group_is_known: group.is_some(),
-        reason,
-        warnings,
-    }))
+    let name = match pick {
+        Pick::Named(name) => Some(name),
+        Pick::Matching => group.as_deref().map(ResourceExt::name_any),
+    };
+    warnings.extend(name.as_deref().and_then(|name| other_label(pod, name)));
+    let insertion = insertion(around, &wanted, &spec.scrape, name, push_port.number, pod)?;
+    let patch = match patch::build(pod, &insertion) {
+        Ok(patch) => patch,
+        Err(malformed) => return Ok(Outcome::Skipped(Skip::Malformed(malformed))),
+    };
+    Ok(Outcome::Injected(Injected { patch, group: insertion.group, group_is_known: group.is_some(), reason, warnings }))
+}
+
+/// What is wanted of the sidecar, where it takes pushes, and sentences about what it is not given.
+fn wanted(
+    pod: RawPod<'_>,
+    group: &Sidecar,
+    limit_ranges: &[LimitRange],
+) -> Result<(Wanted, PushPort, Vec<String>), Skip> {
+    let mut wanted = Wanted::of(pod, group).map_err(Skip::BadValue)?;
+    let push_port = ports::choose(pod, &wanted.sidecar)?;
+    let circumstances = Circumstances::of(pod, push_port.number);
+    let Some(usual) = container::resources(&wanted.sidecar, circumstances) else {
+        return Ok((wanted, push_port, Vec::new()));
+    };
+    let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;
+    let sum_of = |resource: &str| PodSum::of(pod, patch::place(pod), resource);
+    let fitted = limit_range::fit(&own, sum_of, limit_ranges).map_err(Skip::NoRoom)?;
+    wanted.sidecar.resources = Some(fitted.resources);
+    Ok((wanted, push_port, fitted.warnings))
+}
+
+/// What to say about addresses of a group that only look like some.
+fn addresses_left_out(group: &PushGroup, wanted: &Wanted) -> Vec<String> {
+    let bad = if wanted.has_own_addresses { Vec::new() } else { arguments::listen_addresses(&wanted.sidecar).bad };
+    let name = group.name_any();
+    let warning = |address| format!("sidegate: PushGroup {name}: no address to take pushes at, left out: {address:?}");
+    bad.into_iter().map(warning).collect()
+}
+
+/// What to say where the pod has another group's label itself: it is scraped as one of that group.
+fn other_label(pod: RawPod<'_>, name: &str) -> Option<String> {
+    let labels = pod.labels();
+    let own = labels.get(PUSH_GROUP_LABEL).filter(|own| *own != name)?;
+    Some(format!("sidegate: expected {PUSH_GROUP_LABEL} to be {name}, found {own}, which the pod keeps"))
+}
+
+/// What to say where no group is known, which may come later; a name may be mistaken for another.
+fn no_group(pick: &Pick, groups: &[Arc<PushGroup>]) -> String {
+    match (pick, decide::listed(groups)) {
+        (Pick::Matching, _) => {
+            "sidegate: no PushGroup of the namespace selects this pod: nobody scrapes its sidecar".to_owned()
+        }
+        (Pick::Named(name), None) => format!("sidegate: no PushGroup {name} in the namespace yet, nor any other"),
+        (Pick::Named(name), Some(others)) => {
+            format!("sidegate: no PushGroup {name} in the namespace yet; there is {others}")
+        }
+    }
 }
 
 fn insertion(
-    image: &SidecarImage,
-    pick: Pick,
-    group: Option<&PushGroup>,
+    around: &Surroundings<'_>,
+    wanted: &Wanted,
+    scrape: &Scrape,
+    group: Option<String>,
+    push_port: u16,
     pod: RawPod<'_>,
 ) -> Result<Insertion, serde_json::Error> {
-    let unknown = PushGroupSpec::default();
-    let spec = group.map_or(&unknown, |group| &group.spec);
-    let circumstances = Circumstances {
-        active_deadline_seconds: pod.active_deadline_seconds(),
-        guaranteed: pod.is_guaranteed(),
-        cpu_limited: pod.is_cpu_limited(),
-        pod_level_resources: pod.has_pod_level_resources(),
-    };
-    let hold_open = arguments::hold_open_seconds(&spec.sidecar, &spec.scrape);
-    let mounted = volumes::volumes(&spec.sidecar);
-    let storage = volumes::storage_medium(&spec.sidecar).is_some();
-    let raised = 0 < hold_open && (spec.sidecar.raise_grace_period || pod.is_owned_by_a_job());
+    let sidecar = &wanted.sidecar;
+    let mut image = around.image.clone();
+    if let Some(own) = &sidecar.image {
+        image.image.clone_from(own);
+    }
+    let hold_open = arguments::hold_open_seconds(sidecar, scrape);
+    let raises = wanted.raise_grace_period.unwrap_or(sidecar.raise_grace_period || pod.is_owned_by_a_job());
+    let circumstances = Circumstances::of(pod, push_port);
+    let container = serde_json::to_value(container::build(&image, sidecar, hold_open, circumstances))?;
+    let mounted = volumes::volumes(sidecar);
+    let volumes = mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<Vec<_>, _>>()?;
+    let mut annotations = vec![(SIDECAR_HASH, container::hash(&json!([container, volumes])))];
+    if volumes::storage_medium(sidecar).is_some() {
+        annotations.push((volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME.to_owned()));
+    }
+    let told = AppSide { address: !wanted.leaves_variables, no_proxy: wanted.no_proxy() };
     Ok(Insertion {
-        container: serde_json::to_value(container::build(image, &spec.sidecar, hold_open, circumstances))?,
-        volumes: mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<_, _>>()?,
-        annotations: if storage { vec![(volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME)] } else { Vec::new() },
-        group: match pick {
-            Pick::Named(name) => Some(name),
-            Pick::Matching => group.map(ResourceExt::name_any),
-        },
-        environment: container::environment(&spec.sidecar).into(),
-        grace_period_seconds: raised.then(|| arguments::grace_period_for(hold_open)),
+        container,
+        volumes,
+        annotations,
+        group,
+        environment: Environment::new(told, sidecar, push_port),
+        grace_period_seconds: (raises && 0 < hold_open).then(|| arguments::grace_period_for(hold_open)),
     })
 }
 
@@ -168,3 +227,7 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
+mod tests;

@@ -62,6 +62,24 @@ impl<'a> RawPod<'a> {
         CONTAINER_LISTS.into_iter().flat_map(move |list| self.containers(list))
     }
 
+    /// Whether it stands for a file on a node, which the kubelet runs as it is.
+    #[must_use]
+    pub fn is_a_mirror(self) -> bool {
+        self.at("/metadata/annotations/kubernetes.io~1config.mirror").is_some()
+    }
+
+    /// An annotation.
+    #[must_use]
+    pub fn annotation(self, name: &str) -> Option<&'a str> {
+        self.at("/metadata/annotations").and_then(|map| map.get(name)).and_then(Value::as_str)
+    }
+
+    /// The names of all labels or annotations that begin in some way; `field` is `labels` or `annotations`.
+    pub fn names_under(self, field: &str, prefix: &str) -> impl Iterator<Item = &'a str> {
+        let map = self.at("/metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object);
+        map.into_iter().flat_map(Map::keys).map(String::as_str).filter(move |name| name.starts_with(prefix))
+    }
+
     /// Whether it shares the node's network.
     #[must_use]
     pub fn uses_host_network(self) -> bool {

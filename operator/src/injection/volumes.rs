@@ -4,6 +4,9 @@
 //! when they come. What is kept has no size limit: a kubelet evicts the whole pod for that, and the sidecar's own limits
 //! say how much it may be.
 //!
+//! The pod's service account is not the sidecar's: Kubernetes mounts its token into every container that has nothing in
+//! that place, so there is something in it.
+//!
 //! *Never:* the pod's other volumes.
 
 use crds::sidecar::{Sidecar, Storage};
@@ -28,6 +31,9 @@ pub const STORAGE_VOLUME: &str = "sidegate-storage";
 pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
 const STORAGE_MOUNT: &str = "/var/lib/sidegate";
+
+/// Where Kubernetes puts the token of the pod's service account.
+const SERVICE_ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const TOKENS_VOLUME: &str = "sidegate-tokens";
 
@@ -56,6 +62,13 @@ pub fn volumes(sidecar: &Sidecar) -> Vec<Mounted> {
         volumes.push(tokens(&auth.secret_name));
     }
     volumes
+}
+
+/// Where a sidecar finds its volumes, and what keeps the service account's token out.
+#[must_use]
+pub fn mounts(volumes: &[Mounted]) -> Vec<VolumeMount> {
+    let instead_of_token = mount(CONFIG_MAP_NAME, SERVICE_ACCOUNT_MOUNT, true);
+    volumes.iter().map(|mounted| mounted.mount.clone()).chain([instead_of_token]).collect()
 }
 
 /// What the storage is on, as Kubernetes spells it; `None` where there is none.
@@ -131,6 +144,16 @@ mod tests {
             "secretName": "push-tokens", "optional": true, "items": [{"key": "tokens", "path": "tokens"}],
         }});
         assert_eq!(found(json!({"storage": "None", "auth": {"secretName": "push-tokens"}}))[1], secret);
+    }
+
+    #[test]
+    fn the_token_of_the_service_account_finds_its_place_taken() {
+        let all = volumes(&Sidecar::default());
+        let mounts = mounts(&all);
+        let last = mounts.last().unwrap();
+        assert_eq!(last.mount_path, "/var/run/secrets/kubernetes.io/serviceaccount");
+        assert!(all.iter().any(|mounted| mounted.volume.name == last.name));
+        assert_eq!(last.read_only, Some(true));
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
 
+use crds::names::PUSH_GROUP_LABEL;
+use serde_json::json;
+
 use super::*;
-use crate::audit::missing::Missing;
+use crate::{audit::missing::Missing, cache::Cache};
 
 const HEADING: &str = "## The operator's metrics\n";
 
@@ -28,7 +31,15 @@ fn counted() -> Metrics {
     metrics.unseen(3);
     metrics.collection_failed("timeout");
     metrics.unreadable(1);
+    let pod = |name: &str, labels: &[(&str, &str)]| {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        serde_json::from_value(json!({"metadata": {"namespace": "data", "name": name, "labels": labels}})).unwrap()
+    };
+    let pods = vec![pod("unassigned", &[]), pod("orphaned", &[(PUSH_GROUP_LABEL, "gone")])];
+    metrics.ungrouped.watch(Cache::of(pods), Cache::of(Vec::new()));
     metrics.missing.watch(Missing::of_test("data"));
+    metrics.certificate_expires(Which::Serving, Timestamp::constant(1_790_000_000, 0));
+    metrics.certificate_expires(Which::Authority, Timestamp::constant(1_800_000_000, 0));
     metrics
 }
 
@@ -59,6 +70,10 @@ fn names_are_those_of_controller_runtime() {
         "sidegate_operator_unseen_groups_total 3",
         "sidegate_operator_collection_failures_total{reason=\"timeout\"} 1",
         "sidegate_operator_unreadable_samples_total 1",
+        "sidegate_operator_unassigned_pods{namespace=\"data\"} 1",
+        "sidegate_operator_orphaned_pods{namespace=\"data\"} 1",
+        "sidegate_webhook_certificate_expiry_timestamp_seconds{certificate=\"serving\"} 1790000000",
+        "sidegate_webhook_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1800000000",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
@@ -66,11 +81,23 @@ fn names_are_those_of_controller_runtime() {
 
 #[test]
 fn every_metric_that_is_named_was_counted_by_the_test() {
-    let sources = [include_str!("../metrics.rs"), include_str!("missing.rs"), include_str!("runtime.rs")];
+    let sources = [
+        include_str!("../metrics.rs"),
+        include_str!("missing.rs"),
+        include_str!("runtime.rs"),
+        include_str!("ungrouped.rs"),
+    ];
     let page = counted().page().unwrap();
     let mut seen = 0;
     for name in sources.iter().flat_map(|source| source.split('"')) {
-        let is_name = ["controller_runtime_", "workqueue_", "leader_election_", "rest_client_", "sidegate_operator_"];
+        let is_name = [
+            "controller_runtime_",
+            "workqueue_",
+            "leader_election_",
+            "rest_client_",
+            "sidegate_operator_",
+            "sidegate_webhook_",
+        ];
         if is_name.iter().any(|start| name.starts_with(start)) {
             assert!(page.contains(&format!("# TYPE {name} ")), "`counted` leaves {name} out");
             seen += 1;

@@ -79,7 +79,8 @@ pub fn build(
     Ok(ServiceMonitor {
         metadata: owner.metadata(&owner.scrape.labels),
         spec: ServiceMonitorSpec {
-            selector: LabelSelector { match_labels: service.metadata.labels.clone(), ..LabelSelector::default() },
+            // All of the namespace: labels of a Service change with each release of its chart, its name does not.
+            selector: LabelSelector::default(),
             endpoints: vec![endpoint],
             service_discovery_role: Some(owner.scrape.service_discovery_role),
             limits: owner.limits(),
@@ -98,7 +99,7 @@ fn port_name(wanted: &GatewayService, service: &Service) -> Result<String, Unfit
     name.ok_or_else(|| Unfit::NoName { service: wanted.name.clone(), port: wanted.port })
 }
 
-/// Others may have the same labels.
+/// Of all Services of the namespace.
 fn only(service: &str) -> Relabeling {
     Relabeling {
         action: Some("keep".to_owned()),

@@ -44,10 +44,14 @@ const LONGEST_PAGE: usize = 4 * 1024 * 1024;
 
 /// The longest page that anybody may have at any time: that of a thousand groups. What is longer needs one of few
 /// places, since it may take ten times its length while it is worked on.
-const SHORT_PAGE: usize = 128 * 1024;
+pub(crate) const SHORT_PAGE: usize = 128 * 1024;
 
 /// How many longer pages are worked on at a time.
 const LONG_PAGES: usize = 2;
+
+/// How many longer pages of those whose last visit failed or took long are worked on at a time, beside the others: a
+/// sidecar may send its page as slowly as a request may take.
+const LONG_PAGES_OF_COSTLY: usize = 1;
 
 /// How much of an answer's head is kept.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -61,6 +65,7 @@ pub struct SidecarClient {
     http: Client<HttpConnector, Empty<Bytes>>,
     key: OperatorKey,
     long_pages: Arc<Semaphore>,
+    long_pages_of_costly: Arc<Semaphore>,
 }
 
 /// What a sidecar says.
@@ -72,7 +77,7 @@ pub struct Page {
     pub date: Option<Timestamp>,
     /// When its head was here.
     pub at: Instant,
-    /// What a long page has to hold on to while it, or what was made of it, is there.
+    /// What a long page has to hold on to while it, or all that was made of it, is there.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
@@ -112,8 +117,8 @@ pub enum SidecarError {
         found: u16,
     },
     /// A long page found no place in time.
-    #[error("expected a place for a page of more than {SHORT_PAGE} bytes, others had all {LONG_PAGES}")]
-    NoRoom,
+    #[error("expected a place for a page of more than {SHORT_PAGE} bytes, others had all {0}")]
+    NoRoom(usize),
     /// The answer broke off, was too long, or was no text.
     #[error("expected a page of at most {LONGEST_PAGE} bytes of text: {0}")]
     Body(String),
@@ -135,14 +140,17 @@ impl SidecarClient {
         connector.set_connect_timeout(Some(TIMEOUT));
         let mut builder = Client::builder(TokioExecutor::new());
         let http = builder.pool_max_idle_per_host(0).http1_max_buf_size(LONGEST_HEAD).build(connector);
-        Self { http, key, long_pages: Arc::new(Semaphore::new(LONG_PAGES)) }
+        let [long_pages, long_pages_of_costly] =
+            [LONG_PAGES, LONG_PAGES_OF_COSTLY].map(|places| Arc::new(Semaphore::new(places)));
+        Self { http, key, long_pages, long_pages_of_costly }
     }
 
-    /// Reads the push times, as the operator sees them: grouping keys as they were pushed, and no scrape.
+    /// Reads the push times, as the operator sees them: grouping keys as they were pushed, and no scrape. A costly
+    /// sidecar is one whose last visit failed or took long: its long page waits for places of its own.
     ///
     /// # Errors
     /// When there is no page within the timeout.
-    pub async fn read(&self, address: SocketAddr) -> Result<Page, SidecarError> {
+    pub async fn read(&self, address: SocketAddr, is_costly: bool) -> Result<Page, SidecarError> {
         let uri = format!(
             "http://{address}{METRICS_PATH}?{NAME_PARAMETER}={PUSH_TIME_SECONDS}&\
              {NAME_PARAMETER}={PUSH_FAILURE_TIME_SECONDS}"
@@ -157,14 +165,18 @@ impl SidecarClient {
             expect_status(&answer, StatusCode::OK)?;
             let at = Instant::now();
             let date = answer.headers().get(DATE).and_then(|date| parse_date(date.to_str().ok()?));
-            let (text, room) = self.text(answer.into_body()).await?;
+            let (text, room) = self.text(answer.into_body(), is_costly).await?;
             Ok(Page { text, date, at, room })
         })
         .await
     }
 
     /// Collects a body that is no longer than it may be.
-    async fn text(&self, mut body: Incoming) -> Result<(String, Option<OwnedSemaphorePermit>), SidecarError> {
+    async fn text(
+        &self,
+        mut body: Incoming,
+        is_costly: bool,
+    ) -> Result<(String, Option<OwnedSemaphorePermit>), SidecarError> {
         let too_long = || SidecarError::Body("it is longer".to_owned());
         let (mut text, mut room) = (Vec::new(), None);
         if (LONGEST_PAGE as u64) < body.size_hint().lower() {
@@ -178,9 +190,13 @@ impl SidecarClient {
                 return Err(too_long());
             }
             if SHORT_PAGE < length && room.is_none() {
-                let long_pages = Arc::clone(&self.long_pages);
-                let found = tokio::time::timeout(TIMEOUT / 2, long_pages.acquire_owned()).await;
-                room = Some(found.ok().and_then(Result::ok).ok_or(SidecarError::NoRoom)?);
+                let (long_pages, places) = if is_costly {
+                    (&self.long_pages_of_costly, LONG_PAGES_OF_COSTLY)
+                } else {
+                    (&self.long_pages, LONG_PAGES)
+                };
+                let found = tokio::time::timeout(TIMEOUT / 2, Arc::clone(long_pages).acquire_owned()).await;
+                room = Some(found.ok().and_then(Result::ok).ok_or(SidecarError::NoRoom(places))?);
             }
             text.extend_from_slice(&data);
         }
@@ -266,7 +282,7 @@ impl SidecarError {
             Self::Connect(_) => "connect",
             Self::TooSlow => "timeout",
             Self::Status { .. } => "status",
-            Self::NoRoom => "no_room",
+            Self::NoRoom(_) => "no_room",
             Self::Body(_) => "body",
             Self::Request(_) | Self::NoRandomness(_) => "request",
         }
@@ -277,8 +293,14 @@ impl SidecarError {
     pub fn is_of_one_request(&self) -> bool {
         match self {
             Self::Status { .. } | Self::Request(_) => true,
-            Self::Connect(_) | Self::TooSlow | Self::NoRoom | Self::Body(_) | Self::NoRandomness(_) => false,
+            Self::Connect(_) | Self::TooSlow | Self::NoRoom(_) | Self::Body(_) | Self::NoRandomness(_) => false,
         }
+    }
+
+    /// Whether it is no fault of the sidecar: others were in its way.
+    #[must_use]
+    pub fn is_about_others(&self) -> bool {
+        matches!(self, Self::NoRoom(_))
     }
 }
 

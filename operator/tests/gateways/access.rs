@@ -4,7 +4,14 @@ use std::path::Path;
 
 use anyhow::ensure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use operator::{certs::issue::issue, clock::Clock, gc::report::GatewayState};
+use operator::{
+    certs::{
+        issue::{Lifetimes, issue_authority, issue_identity},
+        x509::write_pem,
+    },
+    clock::Clock,
+    gc::report::GatewayState,
+};
 use serde_json::json;
 
 use crate::world::{Collecting, Folder, Gateway, key};
@@ -50,7 +57,10 @@ pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: &Pa
     plain.push(&key(&[("job", "old")])?)?;
     plain.end()?;
 
-    let identity = issue(&["localhost".to_owned(), "127.0.0.1".to_owned()], None, Clock::system().now())?;
+    let (lifetimes, now) = (Lifetimes::default(), Clock::system().now());
+    let authority = issue_authority(lifetimes, now)?;
+    let identity = issue_identity(&authority, &["localhost".to_owned(), "127.0.0.1".to_owned()], lifetimes, now)?;
+    let bundle = write_pem(&[authority.certificate]);
     folder.file("tls.crt", &identity.certificate)?;
     folder.file("tls.key", &identity.key)?;
     let config = folder.file("web.yaml", "tls_server_config: {cert_file: tls.crt, key_file: tls.key}\n")?;
@@ -61,7 +71,7 @@ pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: &Pa
         let spec = json!({"gateway": gateway_spec, "staleAfter": "1s", "dryRun": host == "127.0.0.1"});
 
         // Nobody signed it whom the system trusts, nor did another CA of ours.
-        let other = issue(&["localhost".to_owned()], None, Clock::system().now())?.bundle;
+        let other = write_pem(&[issue_authority(lifetimes, now)?.certificate]);
         for data in [json!({"token": "eA=="}), json!({"ca.crt": STANDARD.encode(other)})] {
             let collecting = Collecting::start(spec.clone(), &data)?;
             let message = collecting.until("no trust", |report| match &report.gateway {
@@ -70,7 +80,7 @@ pub(crate) fn a_gateway_over_tls_is_trusted_by_the_secrets_ca_alone(program: &Pa
             })?;
             ensure!(message.contains("TLS: invalid peer certificate"), "{message}");
         }
-        let collecting = Collecting::start(spec, &json!({"ca.crt": STANDARD.encode(&identity.bundle)}))?;
+        let collecting = Collecting::start(spec, &json!({"ca.crt": STANDARD.encode(&bundle)}))?;
         let left = u64::from(host == "127.0.0.1");
         collecting.until("the group to be seen, and then gone", |report| {
             (report.gateway == Some(GatewayState::Done) && report.groups == left).then_some(())

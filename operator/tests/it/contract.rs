@@ -65,7 +65,7 @@ impl Sidecar {
     }
 
     async fn read(&self) -> push_times::Reading {
-        let page = SidecarClient::new(OperatorKey::from_seed(&[1; 32])).read(self.scrape).await.unwrap();
+        let page = SidecarClient::new(OperatorKey::from_seed(&[1; 32])).read(self.scrape, false).await.unwrap();
         assert!(page.date.is_some(), "a sidecar tells its time");
         push_times::read(&page.text)
     }

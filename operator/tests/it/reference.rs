@@ -1,6 +1,8 @@
-//! The committed references of fields and flags are what the code says: `cargo reference` makes them anew.
+//! The committed references of fields, flags and annotations are what the code says: `cargo reference` makes them anew.
 
 use std::{fs, path::Path};
+
+use operator::injection::overrides::ANNOTATIONS;
 
 mod tables;
 
@@ -27,6 +29,9 @@ fn the_references_have_every_field_and_flag() {
     }
     for flag in protocol::flags::ALL {
         has("flags.md", &format!("| `{flag}="));
+    }
+    for annotation in ANNOTATIONS {
+        has("README.md", &format!("| `{}` | ", annotation.name));
     }
     has("flags.md", "## sidegate-operator");
     has("flags.md", "| `--sidecar.image=IMAGE` | `SIDEGATE_OPERATOR_SIDECAR_IMAGE` |");

@@ -5,12 +5,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use crds::status::condition;
+use crds::status::{condition, reason};
 use e2e::{
-    cluster::Cluster,
-    install::{self, SIDEGATE_NAMESPACE},
-    kubectl::Kubectl,
-    parts::Parts,
+    install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
     wait,
 };
@@ -20,9 +17,9 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 
-use crate::{workload, world};
+use crate::{own_cluster::OwnCluster, workload, world};
 
-crate::world::tests![through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes];
+crate::world::tests![through_lost_leaders_a_restarted_api_server_and_a_slow_and_a_silent_etcd_only_what_is_stale_goes];
 
 const OPERATOR: &str = "sidegate-operator";
 const LEASE: &str = "sidegate-operator";
@@ -32,12 +29,11 @@ const MANY: usize = 200;
 
 /// The cluster and what is in it.
 struct Disturbed {
-    cluster: Cluster,
-    parts: Parts,
+    own: OwnCluster,
     sandbox: Sandbox,
 }
 
-async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what_is_stale_goes(
+async fn through_lost_leaders_a_restarted_api_server_and_a_slow_and_a_silent_etcd_only_what_is_stale_goes(
     _: Sandbox,
 ) -> anyhow::Result<()> {
     let world = Disturbed::start().await?;
@@ -45,6 +41,8 @@ async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what
         world.a_leader_that_is_asked_to_end_releases_the_lease().await.context("a leader that ends")?;
         world.a_leader_killed_in_a_pass_is_followed().await.context("a leader killed in a pass")?;
         world.an_api_server_that_restarts_is_found_again().await.context("a restarted API server")?;
+        world.a_sidecar_that_hangs_is_told_and_looked_at_again().await.context("a sidecar that hangs")?;
+        world.a_slow_etcd_is_borne().await.context("a slow etcd")?;
         world.a_leader_that_cannot_renew_deletes_nothing().await.context("a silent etcd")
     };
     if let Err(error) = outcome.await {
@@ -59,13 +57,10 @@ async fn through_lost_leaders_a_restarted_api_server_and_a_silent_etcd_only_what
 impl Disturbed {
     /// Two replicas, one of which leads, and a pod with a sidecar that has a fresh group.
     async fn start() -> anyhow::Result<Self> {
-        let parts = Parts::find_or_build()?;
-        let cluster = Cluster::start(&parts).await?;
-        let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
-        install::import_images(&cluster, &parts)?;
-        world::install_sidegate(&kubectl, &client).await?;
-        let sandbox = Sandbox::create("disturbed", kubectl, client).await?;
-        let world = Self { cluster, parts, sandbox };
+        let own = OwnCluster::start().await?;
+        world::install_sidegate(&own.kubectl, &own.client).await?;
+        let sandbox = Sandbox::create("disturbed", own.kubectl.clone(), own.client.clone()).await?;
+        let world = Self { own, sandbox };
         world.two_replicas().await?;
         world.limits("2s", true)?;
         world.sandbox.group_ready("all").await?;
@@ -174,7 +169,7 @@ impl Disturbed {
             if left == MANY {
                 return Ok(None);
             }
-            self.cluster.signal_in_pod(&pod, OPERATOR, "KILL").map(Some)
+            self.own.cluster.signal_in_pod(&pod, OPERATOR, "KILL").map(Some)
         })
         .await?;
         let left = stale_groups(&self.sandbox.page("app").await?);
@@ -189,7 +184,7 @@ impl Disturbed {
 
     async fn an_api_server_that_restarts_is_found_again(&self) -> anyhow::Result<()> {
         let before = self.restarts().await?;
-        self.cluster.signal("kube-apiserver", "KILL")?;
+        self.own.cluster.signal("kube-apiserver", "KILL")?;
         wait::until("the API server to answer again", STEP, || async { self.restarts().await.map(Some) }).await?;
         wait::until("a push", STEP, || async {
             workload::push(&self.sandbox, "app", "job/old-restart", "some_metric 1").map(Some)
@@ -203,6 +198,46 @@ impl Disturbed {
         self.sandbox.group_ready("new").await
     }
 
+    async fn a_sidecar_that_hangs_is_told_and_looked_at_again(&self) -> anyhow::Result<()> {
+        let pod = self.sandbox.api::<Pod>().get("app").await?;
+        self.own.cluster.signal_in_pod(&pod, "sidegate", "STOP")?;
+        let told = self.sandbox.condition("all", condition::COLLECTED, "False").await;
+        self.own.cluster.signal_in_pod(&pod, "sidegate", "CONT")?;
+        let told = told?;
+        ensure!(told.reason == reason::PASS_INCOMPLETE, "{told:?}");
+        self.sandbox.condition("all", condition::COLLECTED, "True").await?;
+        self.collects("old-hung").await
+    }
+
+    /// One that answers nothing for two seconds of three, which is well within the times of the election.
+    async fn a_slow_etcd_is_borne(&self) -> anyhow::Result<()> {
+        let (before, _) = self.leader().await?;
+        let (restarts, replicas) = (self.restarts().await?, self.two_replicas().await?);
+        let sidecar = address(&self.sandbox.api::<Pod>().get("app").await?)?;
+        let sidecar = format!("http://{sidecar}:19091/metrics");
+        workload::push(&self.sandbox, "app", "job/old-slow", "some_metric 1")?;
+        let leads = async || {
+            let leading = self.leading(&replicas)?;
+            ensure!(leading == 1, "expected one leader, found {leading}");
+            Ok(())
+        };
+        for _ in 0..8 {
+            self.own.cluster.signal("etcd", "STOP")?;
+            let silent = wait::throughout(Duration::from_secs(2), leads).await;
+            self.own.cluster.signal("etcd", "CONT")?;
+            silent?;
+            wait::throughout(Duration::from_secs(1), leads).await?;
+        }
+        let page = self.own.cluster.page(&self.own.parts, &sidecar)?;
+        ensure!(!page.contains("job=\"old-slow\""), "nothing was collected meanwhile: {page}");
+        ensure!(page.contains("job=\"young\""), "the fresh group is gone: {page}");
+        let (after, _) = self.leader().await?;
+        ensure!(holder(&after) == holder(&before), "expected the leader to stay, found {after:?}");
+        let restarted = self.restarts().await?;
+        ensure!(restarted == restarts, "expected no restart of an operator, found {restarts:?} and {restarted:?}");
+        Ok(())
+    }
+
     async fn a_leader_that_cannot_renew_deletes_nothing(&self) -> anyhow::Result<()> {
         let before = self.restarts().await?;
         let replicas = self.two_replicas().await?;
@@ -212,7 +247,7 @@ impl Disturbed {
         self.limits("13s", false)?;
         self.sandbox.condition("all", condition::COLLECTED, "True").await?;
         workload::push(&self.sandbox, "app", "job/old-silence", "some_metric 1")?;
-        self.cluster.signal("etcd", "STOP")?;
+        self.own.cluster.signal("etcd", "STOP")?;
         let silence = async {
             wait::until("nobody to lead", STEP, || async {
                 let leading = self.leading(&replicas)?;
@@ -221,7 +256,7 @@ impl Disturbed {
             .await?;
             // It becomes stale in this time, and nobody deletes it.
             wait::throughout(Duration::from_secs(18), || async {
-                let page = self.cluster.page(&self.parts, &sidecar)?;
+                let page = self.own.cluster.page(&self.own.parts, &sidecar)?;
                 ensure!(page.contains("job=\"old-silence\""), "a group was deleted while nobody led: {page}");
                 let leading = self.leading(&replicas)?;
                 ensure!(leading == 0, "{leading} lead while nobody can renew");
@@ -230,7 +265,7 @@ impl Disturbed {
             .await
         };
         let silence = silence.await;
-        self.cluster.signal("etcd", "CONT")?;
+        self.own.cluster.signal("etcd", "CONT")?;
         silence?;
         self.until_gone("old-silence").await?;
         ensure!(self.leading(&replicas)? == 1, "expected one leader");
@@ -245,7 +280,7 @@ impl Disturbed {
     fn leading(&self, replicas: &[Pod]) -> anyhow::Result<usize> {
         let mut leading = 0;
         for pod in replicas {
-            let page = self.cluster.page(&self.parts, &format!("http://{}:8080/metrics", address(pod)?))?;
+            let page = self.own.cluster.page(&self.own.parts, &format!("http://{}:8080/metrics", address(pod)?))?;
             let line = format!("leader_election_master_status{{name=\"{LEASE}\"}} ");
             let status = page.lines().find_map(|found| found.strip_prefix(&line));
             leading += status.context("expected a page with who leads")?.parse::<usize>()?;

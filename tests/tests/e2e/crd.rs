@@ -63,6 +63,16 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",
     },
     Wrong {
+        name: "service-elsewhere",
+        spec: "selector: null\n  gateway: {service: {name: ../../other/services/pushgateway}}",
+        sentence: "spec.gateway.service.name: Invalid value: expected the name of a Service",
+    },
+    Wrong {
+        name: "secret-elsewhere",
+        spec: "selector: null\n  gateway: {service: {name: pushgateway}, auth: {secretName: ../other/secrets/pg}}",
+        sentence: "spec.gateway.auth.secretName: Invalid value: expected the name of a Secret, such as push-tokens",
+    },
+    Wrong {
         name: "url-with-step-up",
         spec: "selector: null\n  gateway: {url: \"http://pushgateway:9091/a/../b\"}",
         sentence: "spec.gateway.url: Invalid value: expected an http or https URL of a host",

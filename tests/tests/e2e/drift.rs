@@ -35,7 +35,8 @@ fn monitors(sandbox: &Sandbox, kind: &str) -> Api<DynamicObject> {
 /// What of the objects is ours to say.
 async fn objects(sandbox: &Sandbox) -> anyhow::Result<Value> {
     let monitor = monitors(sandbox, "ServiceMonitor").get(NAME).await?;
-    let service = sandbox.api::<Service>().get(NAME).await?.spec.unwrap_or_default();
+    let service = sandbox.api::<Service>().get(NAME).await?;
+    let (service_labels, service) = (service.metadata.labels, service.spec.unwrap_or_default());
     let trust = sandbox.api::<ConfigMap>().get("sidegate-trust").await?;
     Ok(json!({
         "labels": monitor.metadata.labels,
@@ -43,7 +44,10 @@ async fn objects(sandbox: &Sandbox) -> anyhow::Result<Value> {
         "monitor": monitor.data["spec"],
         "selector": service.selector,
         "not ready": service.publish_not_ready_addresses,
+        "ports": service.ports,
+        "labels of the Service": service_labels,
         "trust": trust.data,
+        "labels of the trust": trust.metadata.labels,
     }))
 }
 
@@ -64,20 +68,25 @@ async fn what_others_change_in_our_objects_is_repaired(sandbox: Sandbox) -> anyh
     sandbox.apply(&workload::push_group("all", ""))?;
     sandbox.group_ready("all").await?;
     let before = objects(&sandbox).await?;
-    let monitor = format!("servicemonitor/{NAME}");
+    let (monitor, service) = (format!("servicemonitor/{NAME}"), format!("service/{NAME}"));
+    let scrape = before["ports"][0]["name"].clone();
+    let more_labels = json!({"metadata": {"labels": {"prometheus": "another"}}});
     for (what, change) in [
         (monitor.as_str(), json!({"spec": {"endpoints": [{"port": "other", "honorLabels": false}]}})),
         // An apply leaves alone what it does not name.
         (&monitor, json!({"spec": {"sampleLimit": 1, "namespaceSelector": {"any": true}, "jobLabel": "app"}})),
         (&monitor, json!({"metadata": {"ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null}}})),
-        (
-            &format!("service/{NAME}"),
-            json!({"spec": {"selector": {"app": "other"}, "publishNotReadyAddresses": false}}),
-        ),
-        ("configmap/sidegate-trust", json!({"data": {"operator-keys": "stolen"}})),
+        (&service, json!({"spec": {"selector": {"app": "other"}, "publishNotReadyAddresses": false}})),
+        // Another port besides ours, which has another number there; then ours only, with another number.
+        (&service, json!({"spec": {"ports": [{"name": "other", "port": 80}, {"name": scrape, "port": 9092}]}})),
+        (&service, json!({"spec": {"ports": [{"name": scrape, "port": 80}]}})),
+        ("configmap/sidegate-trust", json!({"data": {"operator-keys": "stolen", "more": "keys"}})),
+        (&monitor, more_labels.clone()),
+        (&service, more_labels.clone()),
+        ("configmap/sidegate-trust", more_labels),
     ] {
         patch(&sandbox, what, &change)?;
-        if change.get("metadata").is_some() {
+        if change.pointer("/metadata/ownerReferences").is_some() {
             // Nothing says any more that it is ours: it is somebody's now.
             let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
             ensure!(found.reason == reason::FOREIGN_OBJECT && found.message.contains(NAME), "{found:?}");

@@ -9,8 +9,6 @@ use e2e::{
     wait,
 };
 
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
-
 use crate::workload;
 
 crate::world::tests![
@@ -128,17 +126,10 @@ async fn a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after(sandbox:
     // A scrape has just been: the next one is far.
     workload::push(&sandbox, "app", "job/backup", "some_metric 2")?;
     sandbox.kubectl.run(&["--namespace", &namespace, "delete", "pod", "app", "--wait=false"])?;
-    let pods = sandbox.api::<Pod>();
-    wait::until("the app to end before its sidecar", STEP, || async {
-        let status = pods.get("app").await?.status.unwrap_or_default();
-        let mut containers =
-            status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
-        let mut has = |name: &str, is: fn(&ContainerState) -> bool| {
-            containers.any(|status| status.name == name && status.state.as_ref().is_some_and(is))
-        };
-        let lingers =
-            has("app", |state| state.terminated.is_some()) && has("sidegate", |state| state.running.is_some());
-        Ok(lingers.then_some(()))
+    // The kubelet tells a sidecar to end once the other containers have ended; it writes no status meanwhile.
+    let logs = ["--namespace", &namespace, "logs", "app", "--container", "sidegate"];
+    wait::until("the sidecar to linger", STEP, || async {
+        Ok(sandbox.kubectl.run(&logs)?.contains("holding open for a scrape").then_some(()))
     })
     .await?;
     let now = one(&prometheus.query("vector(time())").await?).context("a time")?.value;

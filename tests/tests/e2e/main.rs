@@ -7,6 +7,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test that panics has failed, which is right")]
 
+mod availability;
 mod cluster;
 mod collection;
 mod conduct;
@@ -16,9 +17,11 @@ mod drift;
 mod fields;
 mod gateways;
 mod injection;
+mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
+mod own_cluster;
 mod rights;
 mod workload;
 mod world;
@@ -53,11 +56,13 @@ fn run(arguments: &Arguments) -> Conclusion {
         discovery::TESTS,
         drift::TESTS,
         gateways::TESTS,
+        availability::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,
         fields::TESTS,
         injection::TESTS,
+        injection_kinds::TESTS,
         rights::TESTS,
     ]
     .concat();

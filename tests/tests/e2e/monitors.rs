@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use crds::status::{condition, reason};
 use e2e::{
-    cluster::Cluster,
     install,
-    kubectl::Kubectl,
     parts::Parts,
     prometheus::Prometheus,
     sandbox::{STEP, Sandbox},
@@ -19,7 +17,7 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 
-use crate::{workload, world};
+use crate::{own_cluster::OwnCluster, workload, world};
 
 crate::world::tests![
     a_jobs_push_reaches_prometheus_with_its_job_label_intact,
@@ -85,7 +83,8 @@ async fn job_is_seen(sandbox: &Sandbox, pool: &str) -> anyhow::Result<()> {
     // The pod is gone from discovery by now: what is there was scraped while it was held open.
     let namespace = &sandbox.namespace;
     let expression = format!("last_over_time(backup_rows{{namespace=\"{namespace}\"}}[10m])");
-    let series = prometheus.query(&expression).await?;
+    let series =
+        wait::until("Prometheus to answer", STEP, || async { Ok(Some(prometheus.query(&expression).await?)) }).await?;
     let [series] = series.as_slice() else { anyhow::bail!("expected one series, found {series:?}") };
     ensure!(series.value == 42.0 && series.label("job") == "nightly", "{series:?}");
     ensure!(series.label("pod").starts_with("backup-") && series.label("exported_job").is_empty(), "{series:?}");
@@ -95,6 +94,9 @@ async fn job_is_seen(sandbox: &Sandbox, pool: &str) -> anyhow::Result<()> {
 async fn a_jobs_push_reaches_prometheus_with_its_job_label_intact(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::push_group("all", ""))?;
     sandbox.group_ready("all").await?;
+    let monitor = monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
+    let everywhere = monitor.metadata.labels.as_ref().and_then(|labels| labels.get("everywhere"));
+    ensure!(everywhere.is_some_and(|value| value == "yes"), "the chart's value is not on {monitor:?}");
     job_is_seen(&sandbox, &format!("serviceMonitor/{}/", sandbox.namespace)).await
 }
 
@@ -144,12 +146,9 @@ async fn a_foreign_object_of_the_same_name_is_not_overwritten(sandbox: Sandbox) 
 
 /// In a cluster of its own: the shared one has the CRDs.
 async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_come(_: Sandbox) -> anyhow::Result<()> {
-    let parts = Parts::find_or_build()?;
-    let cluster = Cluster::start(&parts).await?;
-    let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
-    install::import_images(&cluster, &parts)?;
-    world::install_sidegate(&kubectl, &client).await?;
-    let sandbox = Sandbox::create("absent", kubectl, client).await?;
+    let own = OwnCluster::start().await?;
+    world::install_sidegate(&own.kubectl, &own.client).await?;
+    let sandbox = Sandbox::create("absent", own.kubectl.clone(), own.client.clone()).await?;
     sandbox.apply(&workload::push_group("all", ""))?;
     let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
     ensure!(found.reason == reason::MONITORING_API_ABSENT, "{found:?}");
@@ -165,13 +164,13 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
         .group_until("all", "one group counted", |group| (group.status.as_ref()?.groups == Some(1)).then_some(()))
         .await?;
 
-    install::monitoring_crds(&sandbox.kubectl, &parts)?;
+    install::monitoring_crds(&sandbox.kubectl, &own.parts)?;
     sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
     sandbox.group_ready("all").await?;
     let monitor = monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
     ensure!(monitor.data["spec"]["serviceDiscoveryRole"] == "EndpointSlice", "{:?}", monitor.data);
     who_takes_the_monitor_is_told(&sandbox).await?;
-    a_crd_without_the_newer_fields_is_enough(&sandbox, &parts).await?;
+    a_crd_without_the_newer_fields_is_enough(&sandbox, &own.parts).await?;
     let restarts = sandbox.kubectl.run(&[
         "--namespace",
         install::SIDEGATE_NAMESPACE,

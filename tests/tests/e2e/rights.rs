@@ -6,10 +6,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::{Context as _, ensure};
 use crds::PushGroup;
 use e2e::{
-    cluster::Cluster,
     install::{self, SIDEGATE_NAMESPACE},
     kubectl::Kubectl,
-    parts::Parts,
     sandbox::{STEP, Sandbox},
     wait,
 };
@@ -17,7 +15,7 @@ use k8s_openapi::api::{core::v1::Pod, rbac::v1::PolicyRule};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use crate::{workload, world};
+use crate::{own_cluster::OwnCluster, workload, world};
 
 crate::world::tests![
     the_operator_has_only_the_rights_of_the_chart,
@@ -79,22 +77,20 @@ async fn each_right_of_the_chart_is_used_and_no_other_is_missed(sandbox: Sandbox
 
 /// In a cluster of its own, in which another namespace has a group and a pod as well.
 async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone(_: Sandbox) -> anyhow::Result<()> {
-    let parts = Parts::find_or_build()?;
-    let cluster = Cluster::start(&parts).await?;
-    let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
-    install::import_images(&cluster, &parts)?;
-    install::monitoring_crds(&kubectl, &parts)?;
+    let own = OwnCluster::start().await?;
+    let (kubectl, client) = (&own.kubectl, &own.client);
+    install::monitoring_crds(kubectl, &own.parts)?;
     let listed = Sandbox::create("listed", kubectl.clone(), client.clone()).await?;
     let also_listed = Sandbox::create("also-listed", kubectl.clone(), client.clone()).await?;
     let other = Sandbox::create("other", kubectl.clone(), client.clone()).await?;
-    world::install_sidegate_with(&kubectl, &client, &["namespaces={listed,also-listed}"]).await?;
+    world::install_sidegate_with(kubectl, client, &["namespaces={listed,also-listed}"]).await?;
 
     let (get_role, namespace) = (["get", "role"], "--namespace");
     let groups = format!("{OPERATOR}-groups");
     let rights = [
-        rules(&kubectl, &["get", "clusterrole", OPERATOR])?,
-        rules(&kubectl, &[namespace, SIDEGATE_NAMESPACE, get_role[0], get_role[1], OPERATOR])?,
-        rules(&kubectl, &[namespace, "listed", get_role[0], get_role[1], &groups])?,
+        rules(kubectl, &["get", "clusterrole", OPERATOR])?,
+        rules(kubectl, &[namespace, SIDEGATE_NAMESPACE, get_role[0], get_role[1], OPERATOR])?,
+        rules(kubectl, &[namespace, "listed", get_role[0], get_role[1], &groups])?,
     ];
     let not_of_namespaces = [
         &format!("get mutatingwebhookconfigurations/{OPERATOR}"),
@@ -108,7 +104,7 @@ async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone
     ];
     let of_cluster: BTreeSet<_> = rights[0].iter().map(String::as_str).collect();
     ensure!(of_cluster == BTreeSet::from(not_of_namespaces), "the rights for the whole cluster are {of_cluster:?}");
-    ensure!(!may(&kubectl, "list", "pods", "other") && may(&kubectl, "list", "pods", "also-listed"));
+    ensure!(!may(kubectl, "list", "pods", "other") && may(kubectl, "list", "pods", "also-listed"));
 
     for sandbox in [&other, &also_listed] {
         sandbox.apply(&workload::push_group(
@@ -128,7 +124,7 @@ async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone
     also_listed.group_until("all", "one group collected", collected).await?;
     let status = other.api::<PushGroup>().get("all").await?.status;
     ensure!(status.is_none(), "a group of another namespace has the status {status:?}");
-    all_used(&listed, &rights.concat(), &cluster.audit_log()).await
+    all_used(&listed, &rights.concat(), &own.cluster.audit_log()).await
 }
 
 /// Whether the operator may do something.

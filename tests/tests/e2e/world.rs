@@ -104,7 +104,7 @@ pub(crate) async fn install_sidegate(kubectl: &Kubectl, client: &Client) -> anyh
 pub(crate) async fn install_sidegate_with(kubectl: &Kubectl, client: &Client, more: &[&str]) -> anyhow::Result<()> {
     let images = install::own_images();
     let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
-    values.extend(["collection.interval=2s", "log.level=debug"]);
+    values.extend(["collection.interval=2s", "log.level=debug", "monitor.labels.everywhere=yes"]);
     values.extend(more);
     install::sidegate(kubectl, client, &values).await
 }

@@ -1,8 +1,11 @@
 //! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use axum::{
@@ -11,8 +14,11 @@ use axum::{
 };
 use crds::{PushGroup, PushGroupStatus};
 use http_body_util::BodyExt as _;
-use jiff::Timestamp;
-use kube::{client::Body, runtime::reflector::ObjectRef};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    client::Body,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,6 +45,8 @@ struct Insides {
     /// A field that the CRDs do not have.
     lacks: Option<&'static str>,
     refuses_objects: bool,
+    /// What somebody makes right before the next object is created, and where.
+    made_before: Option<(&'static str, Value)>,
     /// Answers that are lost after the work is done.
     lose: usize,
     version: u64,
@@ -82,6 +90,11 @@ impl FakeServer {
         if path.contains("monitoring.coreos.com") && !api.knows_monitors {
             return (404, json!("404 page not found"));
         }
+        let mut body = body;
+        if let Some(field) = api.lacks.filter(|_| *method == Method::POST) {
+            // It leaves out what it does not know.
+            body.get_mut("spec").and_then(Value::as_object_mut).map(|spec| spec.remove(field));
+        }
         if let Some(field) = api.lacks.filter(|field| body.to_string().contains(field)) {
             let message = format!("failed to create typed patch object: .spec.{field}: field not declared in schema");
             return (500, json!({"kind": "Status", "status": "Failure", "message": message, "code": 500}));
@@ -95,6 +108,19 @@ impl FakeServer {
             let gone = api.objects.remove(&key);
             return gone.map_or((404, not_found), |_| (200, json!({"kind": "Status", "status": "Success"})));
         }
+        let key = if *method == Method::POST && !path.contains("events.k8s.io") {
+            let key = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            if let Some((path, object)) = api.made_before.take_if(|(path, _)| key == *path) {
+                api.objects.insert(path.to_owned(), object);
+            }
+            if api.objects.contains_key(&key) {
+                return (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409}));
+            }
+            key
+        } else {
+            key
+        };
+        let is_new = !api.objects.contains_key(&key);
         let known = api.objects.get(&key).cloned().unwrap_or_else(|| json!({"metadata": {}}));
         let based_on = body.pointer("/metadata/resourceVersion");
         if based_on.is_some() && based_on != known.pointer("/metadata/resourceVersion") {
@@ -102,8 +128,20 @@ impl FakeServer {
         }
         api.version += 1;
         let mut object = known;
-        merge(&mut object, body);
+        if body.is_array() {
+            json_patch::patch(&mut object, &serde_json::from_value::<json_patch::Patch>(body).unwrap()).unwrap();
+        } else {
+            merge(&mut object, body);
+        }
+        let ports = object["spec"]["ports"].as_array().cloned().unwrap_or_default();
+        let names: BTreeSet<_> = ports.iter().map(|port| port["name"].as_str()).collect();
+        if names.len() < ports.len() {
+            return (422, json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422}));
+        }
         object["metadata"]["resourceVersion"] = json!(api.version.to_string());
+        if is_new {
+            object["metadata"]["uid"] = json!(format!("made-{}", api.version));
+        }
         api.objects.insert(key, object.clone());
         if 0 < api.lose {
             api.lose -= 1;
@@ -127,6 +165,11 @@ impl FakeServer {
 
 fn merge(object: &mut Value, patch: Value) {
     match (object, patch) {
+        // Of all lists, that of ports is one that an apply merges.
+        (Value::Array(ports), Value::Array(patch)) if ports.iter().chain(&patch).all(|port| port["port"].is_u64()) => {
+            ports.retain(|port| patch.iter().all(|one| one["port"] != port["port"]));
+            ports.extend(patch);
+        }
         (Value::Object(object), Value::Object(patch)) => {
             for (member, value) in patch {
                 merge(object.entry(member).or_insert(Value::Null), value);
@@ -141,6 +184,11 @@ const SERVICE: &str = "/api/v1/namespaces/data/services/sidegate-nightly";
 const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/servicemonitors/sidegate-nightly";
 const POD_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/podmonitors/sidegate-nightly";
 const TRUST: &str = "/api/v1/namespaces/data/configmaps/sidegate-trust";
+
+/// The path of the kind of an object, where one is made.
+fn kind(path: &str) -> &str {
+    path.rsplit_once('/').unwrap().0
+}
 
 async fn sync(server: &FakeServer, group: &PushGroup) -> Outcome {
     let (client, owner) = (server.client(), Owner::of(group).unwrap());
@@ -162,9 +210,12 @@ async fn a_plan_is_applied_in_order_each_by_its_manager() {
             format!("GET {SERVICE} -"),
             format!("GET {SERVICE_MONITOR} -"),
             format!("GET {POD_MONITOR} -"),
-            format!("PATCH {TRUST} sidegate-trust%2Fnightly"),
-            format!("PATCH {SERVICE} sidegate-monitors"),
-            format!("PATCH {SERVICE_MONITOR} sidegate-monitors"),
+            format!("POST {} sidegate-trust%2Fnightly", kind(TRUST)),
+            format!("PATCH {TRUST} sidegate-trust%2Fnightly force"),
+            format!("POST {} sidegate-monitors", kind(SERVICE)),
+            format!("PATCH {SERVICE} sidegate-monitors force"),
+            format!("POST {} sidegate-monitors", kind(SERVICE_MONITOR)),
+            format!("PATCH {SERVICE_MONITOR} sidegate-monitors force"),
         ]
     );
     let monitor = server.object(SERVICE_MONITOR).unwrap();
@@ -207,20 +258,42 @@ async fn a_foreign_config_map_is_not_overwritten_and_hinders_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_what_is_ours_already_is_applied_by_force() {
+async fn what_somebody_makes_at_the_same_moment_is_left_alone() {
+    for (path, name) in [(TRUST, "ConfigMap sidegate-trust"), (SERVICE, "Service sidegate-nightly")] {
+        let server = FakeServer::default();
+        server.0.lock().unwrap().knows_monitors = true;
+        // Nothing of it is what we want otherwise.
+        let theirs = json!({"metadata": {"name": "theirs", "uid": "1"}, "data": {"mine": "yes"}});
+        server.0.lock().unwrap().made_before = Some((path, theirs.clone()));
+        assert_eq!(sync(&server, &group()).await, Outcome::Foreign(name.to_owned()));
+        assert_eq!(server.object(path), Some(theirs));
+    }
+}
+
+#[tokio::test]
+async fn a_config_map_that_another_group_makes_at_the_same_moment_is_taken_over() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    let labels = json!({"app.kubernetes.io/managed-by": "sidegate-operator"});
+    let of_another = json!({"metadata": {"name": "sidegate-trust", "uid": "1", "labels": labels}});
+    server.0.lock().unwrap().made_before = Some((TRUST, of_another));
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    let owners = &server.object(TRUST).unwrap()["metadata"]["ownerReferences"];
+    assert_eq!(owners[0]["name"], "nightly");
+}
+
+#[tokio::test]
+async fn what_is_there_is_applied_by_its_uid_and_by_force_and_not_made_again() {
     let server = FakeServer::default();
     server.0.lock().unwrap().knows_monitors = true;
     sync(&server, &group()).await;
-    let forced = || server.calls().into_iter().filter(|call| call.contains("force")).count();
-    assert_eq!(forced(), 0);
-    for path in [TRUST, SERVICE, SERVICE_MONITOR] {
-        let mut object = server.object(path).unwrap();
-        object["metadata"]["uid"] = json!("7");
-        server.put(path, object);
-    }
+    let uid = server.object(SERVICE).unwrap()["metadata"]["uid"].clone();
+    server.calls();
     sync(&server, &group()).await;
-    assert_eq!(forced(), 3);
-    assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], "7");
+    let calls = server.calls();
+    assert_eq!(calls.iter().filter(|call| call.contains("force")).count(), 3);
+    assert!(!calls.iter().any(|call| call.starts_with("POST")), "{calls:?}");
+    assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], uid);
 }
 
 #[tokio::test]
@@ -248,9 +321,49 @@ async fn what_the_crd_does_not_have_is_left_out_and_remembered() {
 fn what_others_added_to_a_spec_is_taken_out() {
     let wanted = json!({"spec": {"endpoints": [], "sampleLimit": 5}});
     let live = json!({"spec": {"endpoints": [1], "sampleLimit": 6, "jobLabel": "x", "a/b": 1}});
-    let patch = serde_json::to_value(fields_added(&wanted, &live)).unwrap();
+    let patch = serde_json::to_value(additions(&wanted, &live, &[LABELS, SPEC])).unwrap();
     assert_eq!(patch, json!([{"op": "remove", "path": "/spec/a~1b"}, {"op": "remove", "path": "/spec/jobLabel"}]));
-    assert!(fields_added(&wanted, &wanted).0.is_empty());
+    assert!(additions(&wanted, &wanted, &[LABELS, SPEC]).is_empty());
+}
+
+#[tokio::test]
+async fn what_others_added_to_an_object_is_taken_out() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    sync(&server, &group()).await;
+    let objects = || {
+        [TRUST, SERVICE, SERVICE_MONITOR].map(|path| {
+            let mut object = server.object(path).unwrap();
+            object["metadata"]["resourceVersion"] = Value::Null;
+            // Empty is as good as none.
+            object["binaryData"] = json!(object["binaryData"].as_object().is_some_and(|data| !data.is_empty()));
+            object
+        })
+    };
+    let before = objects();
+    let port = |name: &str, port: u16| json!({"name": name, "port": port, "protocol": "TCP"});
+    let name = before[1]["spec"]["ports"][0]["name"].as_str().unwrap().to_owned();
+    for (path, change) in [
+        (TRUST, json!({"data": {"more": "keys"}})),
+        (TRUST, json!({"binaryData": {"other": "AA=="}})),
+        (TRUST, json!({"metadata": {"labels": {"their/own": "label"}}})),
+        (SERVICE, json!({"spec": {"ports": [port("other", 80)]}})),
+        (SERVICE, json!({"metadata": {"labels": {"job": "nightly"}}})),
+        (SERVICE_MONITOR, json!({"metadata": {"labels": {"prometheus": "other"}}})),
+    ] {
+        let mut object = server.object(path).unwrap();
+        merge(&mut object, change.clone());
+        server.put(path, object);
+        assert_ne!(objects(), before, "{change}");
+        assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+        assert_eq!(objects(), before, "{change}");
+    }
+    // Our port has another number, and its name.
+    let mut object = server.object(SERVICE).unwrap();
+    object["spec"]["ports"] = json!([port(&name, 80)]);
+    server.put(SERVICE, object);
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    assert_eq!(objects(), before);
 }
 
 #[tokio::test]
@@ -408,12 +521,16 @@ async fn a_group_that_lost_its_selector_loses_its_monitor() {
 
 #[tokio::test]
 async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
+    static LOOKS: AtomicI64 = AtomicI64::new(0);
     let (server, group) = with_group(json!({}));
     server.0.lock().unwrap().knows_monitors = true;
-    let ctx = context(&server);
-    let writes = || server.calls().iter().filter(|call| call.starts_with(&format!("PATCH {GROUP}/status "))).count();
+    // Each look at it is five seconds on.
+    let clock = Clock::from_fn(|| NOW + SignedDuration::from_secs(5 * LOOKS.fetch_add(1, Ordering::Relaxed)));
+    let ctx = Context { clock, ..Context::of_test(&server.client()) };
+    let count = |calls: &[String], what: &str| calls.iter().filter(|call| call.starts_with(what)).count();
+    let write = format!("PATCH {GROUP}/status ");
     crate::controller::reconcile_now(&Arc::new(group), &ctx).await.unwrap();
-    assert_eq!(writes(), 1);
+    assert_eq!(count(&server.calls(), &write), 1);
     let group: PushGroup = serde_json::from_value(server.object(GROUP).unwrap()).unwrap();
     let group = Arc::new(group);
     for _ in 0..3 {
@@ -421,7 +538,21 @@ async fn a_reconcile_that_finds_nothing_new_writes_no_status() {
         ctx.memory.touch(&ObjectRef::from_obj(&*group));
         crate::controller::reconcile_now(&group, &ctx).await.unwrap();
     }
-    assert_eq!(writes(), 0);
+    let calls = server.calls();
+    assert_eq!((count(&calls, &format!("GET {SERVICE} ")), count(&calls, &write)), (3, 0));
+}
+
+#[tokio::test]
+async fn objects_that_were_touched_right_after_an_apply_are_applied_again_in_a_second() {
+    let (server, group) = with_group(json!({}));
+    server.0.lock().unwrap().knows_monitors = true;
+    let (ctx, group) = (context(&server), Arc::new(group));
+    let objects = |calls: Vec<String>| calls.iter().filter(|call| !call.contains(GROUP)).count();
+    crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    assert_ne!(objects(server.calls()), 0);
+    ctx.memory.touch(&ObjectRef::from_obj(&*group));
+    let next = crate::controller::reconcile_now(&group, &ctx).await.unwrap();
+    assert_eq!((next, objects(server.calls())), (Action::requeue(Duration::from_secs(1)), 0));
 }
 
 #[tokio::test]

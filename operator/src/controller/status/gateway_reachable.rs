@@ -8,7 +8,7 @@ use crds::{
     status::{condition, reason},
 };
 
-use super::{Facts, Verdict, bad_rule, no_limit};
+use super::{Facts, Verdict, bad_rule, no_limit, would_go};
 use crate::gc::report::{GatewayState, PassReport};
 
 /// Whether the gateway could be read when it was last looked at.
@@ -39,11 +39,11 @@ pub(super) fn gateway_collected(previous: &PushGroupStatus, facts: &Facts<'_>) -
         Some(GatewayState::Unfinished(what)) => Verdict::no(reason::PASS_INCOMPLETE, sentence(what)),
         Some(GatewayState::Done) => no_limit(pass).unwrap_or_else(|| {
             let message = if pass.dry_run {
-                "The gateway was looked at; dryRun: nothing is removed"
+                format!("The gateway was looked at; dryRun: nothing is removed{}", would_go(pass))
             } else {
-                "The gateway was looked at, and every stale group removed"
+                "The gateway was looked at, and every stale group removed".to_owned()
             };
-            Verdict::yes(reason::PASS_COMPLETE, message.to_owned())
+            Verdict::yes(reason::PASS_COMPLETE, message)
         }),
     }
 }
@@ -157,5 +157,17 @@ mod tests {
     fn what_was_true_before_a_restart_stands_until_the_first_look() {
         let before = status(&PushGroupStatus::default(), false, Some(pass(unreachable())));
         assert_eq!(status(&before, false, None).conditions, before.conditions);
+    }
+    #[test]
+    fn a_dry_run_says_what_would_go() {
+        let would_go = vec!["{job=\"a\"}, 2h old with 1h allowed".to_owned()];
+        let dry = PassReport { dry_run: true, stale: 2, would_go, ..pass(Some(GatewayState::Done)) };
+        let after = status(&PushGroupStatus::default(), false, Some(dry));
+        let collected = after.conditions.iter().find(|it| it.type_ == condition::COLLECTED).unwrap();
+        assert_eq!(
+            collected.message,
+            "The gateway was looked at; dryRun: nothing is removed, 2 would be: {job=\"a\"}, 2h old with 1h allowed; \
+             and 1 more"
+        );
     }
 }

@@ -7,7 +7,7 @@ use crds::{
     status::{condition, reason},
 };
 
-use super::{Facts, Verdict};
+use super::{Facts, Verdict, selected_by_prometheus::is_without_monitor};
 use crate::monitors::{
     monitoring::Takers,
     prometheus::{Common, Scraper},
@@ -18,6 +18,7 @@ const PINNED: &str = "namespace";
 
 pub(super) fn honor_labels_overridden(previous: &PushGroupStatus, facts: &Facts<'_>) -> Option<Verdict> {
     let takers = match facts.takers.as_ref()? {
+        _ if is_without_monitor(facts.monitors) => &[],
         Takers::NotListed => {
             return Some(Verdict::that_stands(
                 previous,

@@ -6,7 +6,7 @@
 use crds::status::reason;
 
 use super::Verdict;
-use crate::controller::overlap::Overlap;
+use crate::controller::overlap::{MOST_PODS, Overlap};
 
 /// The older groups that are named.
 const SHOWN: usize = 3;
@@ -17,7 +17,11 @@ pub(super) fn overlapping(overlaps: &[Overlap]) -> Option<Verdict> {
         return None;
     }
     let named = overlaps.iter().take(SHOWN).map(|Overlap { older, pods }| {
-        let pods = if *pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") };
+        let pods = match *pods {
+            1 => "1 pod".to_owned(),
+            pods if MOST_PODS < pods => format!("more than {MOST_PODS} pods"),
+            pods => format!("{pods} pods"),
+        };
         format!("{older} ({pods})")
     });
     let mut named = named.collect::<Vec<_>>().join(", ");
@@ -37,7 +41,7 @@ mod tests {
 
     #[test]
     fn older_groups_are_named_with_the_pods_they_have() {
-        let overlap = |older: &str, pods: u64| Overlap { older: older.to_owned(), pods };
+        let overlap = |older: &str, pods: u32| Overlap { older: older.to_owned(), pods };
         assert!(overlapping(&[]).is_none());
         let verdict = overlapping(&[overlap("a", 1), overlap("b", 20)]).unwrap();
         assert_eq!((verdict.status, verdict.reason), ("True", "OlderPushGroup"));
@@ -46,6 +50,8 @@ mod tests {
             "Selectors of older PushGroups match pods that this one's matches, and have them: a (1 pod), b (20 pods); \
              narrow one of the selectors, or name the PushGroup in the pods' annotation sidegate.dev/inject"
         );
+        let crowd = overlapping(&[overlap("a", MOST_PODS), overlap("b", MOST_PODS + 1)]).unwrap();
+        assert!(crowd.message.contains("a (100 pods), b (more than 100 pods);"), "{}", crowd.message);
         let many = overlapping(&["a", "b", "c", "d", "e"].map(|name| overlap(name, 2))).unwrap();
         assert!(many.message.contains("c (2 pods) and 2 more; narrow"), "{}", many.message);
     }

@@ -8,13 +8,19 @@ use crds::{
 };
 
 use super::{Facts, Verdict};
+use crate::controller::apply::Outcome;
 use crate::monitors::{monitoring::Takers, prometheus::Scraper};
 
 /// How many are named in a message.
 const NAMED: usize = 3;
 
 pub(super) fn selected_by_prometheus(previous: &PushGroupStatus, facts: &Facts<'_>) -> Option<Verdict> {
-    Some(match facts.takers.as_ref()? {
+    let takers = facts.takers.as_ref()?;
+    if is_without_monitor(facts.monitors) {
+        let message = "There is no monitor of ours that a Prometheus could take: see the condition MonitorsSynced";
+        return Some(Verdict::unknown(reason::NO_MONITOR, message));
+    }
+    Some(match takers {
         Takers::NotListed => Verdict::that_stands(
             previous,
             facts,
@@ -39,6 +45,19 @@ pub(super) fn selected_by_prometheus(previous: &PushGroupStatus, facts: &Facts<'
         }
         Takers::Asked(selection) => Verdict::no(reason::NOT_SELECTED, some_of(&selection.refusals, "; ")),
     })
+}
+
+/// Whether what would be taken is not there, or is somebody else's.
+pub(super) fn is_without_monitor(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Foreign(_) | Outcome::ServiceUnfit(_) => true,
+        // Where it failed the monitor may be there, and where the kind is unknown so are Prometheuses.
+        Outcome::Applied
+        | Outcome::AppliedByEndpoints
+        | Outcome::NotWanted
+        | Outcome::ApiAbsent
+        | Outcome::Failed(_) => false,
+    }
 }
 
 fn some_of(all: &[String], between: &str) -> String {

@@ -257,6 +257,18 @@ fn whoever_takes_the_monitor_is_named_with_what_it_overrides() {
 }
 
 #[test]
+fn nobody_takes_a_monitor_that_is_not_there() {
+    let takers = asked(json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}}));
+    for monitors in [Outcome::Foreign("ServiceMonitor sidegate-a".to_owned()), Outcome::ServiceUnfit("no".to_owned())] {
+        let facts = Facts { takers: Some(takers.clone()), ..facts(&monitors, Some(pass())) };
+        let conditions = conditions(&next(&PushGroupStatus::default(), &facts, NOW));
+        for told in ["SelectedByPrometheus=Unknown NoMonitor", "HonorLabelsOverridden=Unknown NotSelected"] {
+            assert!(conditions.contains(&told.to_owned()), "{conditions:?}");
+        }
+    }
+}
+
+#[test]
 fn a_monitor_that_nobody_takes_says_why() {
     let nobody = "Unknown NotSelected: No Prometheus is known to take the monitor";
     let found = |takers: Takers| {

@@ -10,9 +10,13 @@ use crate::gc::targets::Target;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 fn group(generation: i64) -> Arc<PushGroup> {
+    group_of("uid", generation)
+}
+
+fn group_of(uid: &str, generation: i64) -> Arc<PushGroup> {
     let object = json!({
         "apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup",
-        "metadata": {"namespace": "data", "name": "nightly", "uid": "uid", "generation": generation},
+        "metadata": {"namespace": "data", "name": "nightly", "uid": uid, "generation": generation},
         "spec": {"selector": {}, "staleAfter": "1h"},
     });
     Arc::new(serde_json::from_value(object).unwrap())
@@ -84,12 +88,32 @@ fn those_that_failed_have_places_of_their_own() {
     let visits = agenda.due(later);
     let is_new = |visit: &&Visit| visit.target.id().trim_start_matches("uid-").parse::<usize>().unwrap() >= PLACES;
     assert_eq!(visits.iter().filter(is_new).count(), PLACES, "none of them waits for those that fail");
-    assert_eq!(visits.len(), PLACES + PLACES_OF_FAILING);
+    assert_eq!(visits.len(), PLACES + PLACES_OF_COSTLY);
     // One that answers again is among the others from then on.
     let failed = visits.iter().find(|visit| !is_new(visit)).unwrap();
     went(&mut agenda, failed, Went::Well, later);
-    assert_eq!((agenda.failing.taken, agenda.answering.taken), (PLACES_OF_FAILING - 1, PLACES));
+    assert_eq!((agenda.costly.taken, agenda.answering.taken), (PLACES_OF_COSTLY - 1, PLACES));
     assert_eq!(agenda.due(later).len(), 1);
+}
+
+#[test]
+fn those_that_take_long_stand_with_those_that_failed_and_are_no_failures() {
+    let start = Instant::now();
+    let mut agenda = filled(PLACES, start);
+    let visits = agenda.due(start);
+    let slow = start + LONG + Duration::from_millis(1);
+    for visit in &visits {
+        went(&mut agenda, visit, Went::Well, slow);
+    }
+    let told = agenda.all_news(slow, Timestamp::UNIX_EPOCH);
+    assert_eq!((told[0].report.targets, told[0].report.failed), (PLACES as u64, 0));
+    let later = start + INTERVAL * 10;
+    let visits = agenda.due(later);
+    assert_eq!((visits.len(), agenda.answering.taken), (PLACES_OF_COSTLY, 0));
+    // One that is quick again is among the others from then on.
+    went(&mut agenda, &visits[0], Went::Well, later + LONG);
+    assert_eq!(agenda.due(later + INTERVAL * 10).len(), 2);
+    assert_eq!((agenda.costly.taken, agenda.answering.taken), (PLACES_OF_COSTLY, 1));
 }
 
 #[test]
@@ -202,6 +226,37 @@ fn somebody_who_is_gone_during_a_visit_gives_the_place_back() {
     }
     agenda.take_over(vec![(group(1), targets(PLACES))], now);
     assert_eq!(agenda.due(now + SOON).len(), PLACES);
+}
+
+#[test]
+fn a_visit_that_ends_late_is_not_taken_for_its_successor() {
+    let now = Instant::now();
+    let mut agenda = filled(1, now);
+    let old = agenda.due(now).remove(0);
+    let moved = || vec![(group(1), Vec::new()), (group_of("other", 1), targets(1))];
+    agenda.take_over(moved(), now);
+    let new = agenda.due(now).remove(0);
+    assert_eq!((old.uid.as_str(), new.uid.as_str()), ("uid", "other"));
+
+    went(&mut agenda, &old, Went::Well, now);
+    assert!(agenda.due(now + INTERVAL * 2).is_empty(), "it is still being visited");
+    let found = PassReport { groups: 7, ..report() };
+    agenda.ended(&new, &found, Some(Look { at: now, first_staleness: None }), Went::Well, now);
+    let told = agenda.all_news(now, Timestamp::UNIX_EPOCH);
+    let groups = |uid: &str| told.iter().find(|telling| telling.uid == uid).unwrap().report.groups;
+    assert_eq!((groups("uid"), groups("other")), (0, 7));
+    assert_eq!(agenda.answering.taken, 0);
+}
+
+#[test]
+fn targets_that_move_during_their_visits_make_no_more_visits_than_there_are_places() {
+    let now = Instant::now();
+    let mut agenda = filled(PLACES, now);
+    let visits = agenda.due(now);
+    agenda.take_over(vec![(group(1), Vec::new()), (group_of("other", 1), targets(PLACES))], now);
+    assert!(agenda.due(now).is_empty());
+    went(&mut agenda, &visits[0], Went::Gone, now);
+    assert_eq!(agenda.due(now).len(), 1);
 }
 
 #[test]

@@ -276,12 +276,13 @@ async fn without_the_api_both_are_tried_until_the_group_is_gone() {
 }
 
 #[tokio::test]
-async fn without_the_api_a_group_that_is_pushed_meanwhile_stays() {
+async fn without_the_api_a_group_that_is_pushed_meanwhile_stays_and_is_not_counted() {
     let empty = key(&[("job", "empty"), ("instance", "")]);
     let ages: [(&[(&str, &str)], i64); 1] = [(&[("job", "empty"), ("instance", "")], 4000)];
     // Between the removal that hit nothing and the second try.
     let classic = Classic { is_old: true, pushed_after: Some((2, empty)), ..Classic::with(&ages) };
-    pass(&classic, json!({})).await;
+    let report = pass(&classic, json!({})).await;
+    assert_eq!((report.groups, report.stale, report.collected), (1, 0, 0));
     assert_eq!(classic.left(), [r#"{instance="",job="empty"}"#]);
 }
 

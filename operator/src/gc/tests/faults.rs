@@ -36,6 +36,8 @@ enum Fault {
     Drips,
     /// Sends what is no text.
     NoText,
+    /// Answers well, right before its time is over: no failure, and so none of the others below.
+    Slow,
 }
 
 const FAULTS: [Fault; 12] = [
@@ -82,6 +84,10 @@ async fn misbehave(fault: Fault, stream: &mut TcpStream) -> std::io::Result<()> 
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 stream.write_all(b"#").await?;
             }
+        }
+        Fault::Slow => {
+            tokio::time::sleep(Duration::from_millis(4900)).await;
+            stream.write_all(format!("{OK}content-length: 0\r\n\r\n").as_bytes()).await
         }
         Fault::NoText => stream.write_all(format!("{OK}content-length: 2\r\n\r\n\u{0}").as_bytes()).await,
     }
@@ -185,4 +191,31 @@ async fn others_are_collected_in_time_whatever_some_targets_do() {
     // Some two minutes: without pauses that grow, each would have been asked some twelve times.
     let times = asked.load(Ordering::Relaxed);
     assert!(times <= 48 * 8, "{times}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_are_collected_in_time_however_many_targets_answer_late() {
+    let mut pods = Vec::new();
+    for nth in 1..=200 {
+        let address = format!("127.23.50.{nth}");
+        faulty(&address, Fault::Slow, Arc::default()).await;
+        pods.push(pod(&format!("slow-{nth}"), &address));
+    }
+    let fakes = [serve("127.23.51.1", &[("old", 4000)], Fake::default()).await];
+    pods.push(pod("healthy", "127.23.51.1"));
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), pods);
+    let Passes { collector, agenda, stop, .. } = &mut passes;
+    let watching = async {
+        // Each slow one has cost its place once.
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        for _ in 0..3 {
+            fakes[0].groups.lock().unwrap().insert("old".to_owned(), (NOW - 4000).to_string());
+            let again = Instant::now();
+            all_are_collected(&fakes).await;
+            // The counts are renewed every ten seconds, more or less.
+            assert!(again.elapsed() <= Duration::from_secs(14), "{:?}", again.elapsed());
+        }
+    };
+    collector.collect_until(agenda, stop, watching).await;
+    assert_eq!(collector.reports.last("uid").unwrap().failed, 0);
 }

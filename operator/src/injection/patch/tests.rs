@@ -1,9 +1,10 @@
-//! The patch is add-only, comes back out, and matches the golden files.
+//! Where each part of an insertion goes.
 
+use crds::sidecar::Sidecar;
 use json_patch::patch as apply;
-use proptest::prelude::*;
 
 use super::*;
+use crate::injection::environment::AppSide;
 
 fn insertion() -> Insertion {
     Insertion {
@@ -12,19 +13,16 @@ fn insertion() -> Insertion {
             json!({"name": "sidegate-trust", "configMap": {"name": "sidegate-trust"}}),
             json!({"name": "sidegate-storage", "emptyDir": {}}),
         ],
-        annotations: vec![("evictable", "sidegate-storage")],
+        annotations: vec![("evictable", "sidegate-storage".to_owned())],
         group: Some("nightly".to_owned()),
-        environment: vec![
-            ("PUSHGATEWAY_URL", "http://127.0.0.1:9091".to_owned()),
-            ("PUSHGATEWAY_ADDRESS", "127.0.0.1:9091".to_owned()),
-        ],
+        environment: Environment::new(AppSide::default(), &Sidecar::default(), 9091),
         grace_period_seconds: Some(35),
     }
 }
 
 fn patched(raw: &Value, insertion: &Insertion) -> Value {
     let mut result = raw.clone();
-    apply(&mut result, &build(RawPod::new(raw), insertion)).unwrap();
+    apply(&mut result, &build(RawPod::new(raw), insertion).unwrap()).unwrap();
     result
 }
 
@@ -118,125 +116,4 @@ fn without_a_group_the_pod_is_only_marked_as_injected() {
     let alone = Insertion { group: None, ..insertion() };
     let result = patched(&json!({"spec": {}}), &alone);
     assert_eq!(result.pointer("/metadata/labels"), Some(&json!({"sidegate.dev/injected": "true"})));
-}
-
-/// Takes an insertion out again, as far as it can be told apart from what was there.
-fn taken_out(mut pod: Value, original: &Value) -> Value {
-    let names = ["PUSHGATEWAY_URL", "PUSHGATEWAY_ADDRESS"];
-    let drop_named = |pod: &mut Value, pointer: &str, name: &str| {
-        if let Some(list) = pod.pointer_mut(pointer).and_then(Value::as_array_mut)
-            && let Some(found) = list.iter().position(|item| text(item, "name") == Some(name))
-        {
-            list.remove(found);
-        }
-    };
-    drop_named(&mut pod, "/spec/initContainers", "sidegate");
-    drop_named(&mut pod, "/spec/volumes", "sidegate-trust");
-    drop_named(&mut pod, "/spec/volumes", "sidegate-storage");
-    for list in CONTAINER_LISTS {
-        for index in 0..RawPod::new(original).containers(list).count() {
-            let pointer = format!("/spec/{list}/{index}/env");
-            for name in names {
-                let known = original.pointer(&pointer).and_then(Value::as_array);
-                if !known.into_iter().flatten().any(|variable| text(variable, "name") == Some(name)) {
-                    drop_named(&mut pod, &pointer, name);
-                }
-            }
-            if original.pointer(&pointer).is_none()
-                && let Some(container) =
-                    pod.pointer_mut(&format!("/spec/{list}/{index}")).and_then(Value::as_object_mut)
-            {
-                container.remove("env");
-            }
-        }
-    }
-    if let Some(labels) = pod.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(INJECTED_LABEL);
-        labels.remove(PUSH_GROUP_LABEL);
-    }
-    if original.pointer("/metadata/annotations/evictable").is_none()
-        && let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
-    {
-        annotations.remove("evictable");
-    }
-    let parents =
-        [("/metadata", "labels"), ("/metadata", "annotations"), ("/spec", "initContainers"), ("/spec", "volumes")];
-    for (parent, member) in parents {
-        if original.pointer(&format!("{parent}/{member}")).is_none()
-            && let Some(parent) = pod.pointer_mut(parent).and_then(Value::as_object_mut)
-        {
-            parent.remove(member);
-        }
-    }
-    pod
-}
-
-/// Any JSON, for fields that we know nothing about.
-fn unknown() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from)
-    ];
-    leaf.prop_recursive(2, 8, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            prop::collection::btree_map("[a-z]{1,6}", inner, 0..3).prop_map(|map| json!(map)),
-        ]
-    })
-}
-
-fn container() -> impl Strategy<Value = Value> {
-    let variable = prop_oneof![Just("A"), Just("B"), Just("PUSHGATEWAY_URL"), Just("PUSHGATEWAY_ADDRESS")];
-    let env = prop::option::of(prop::collection::btree_set(variable, 0..4));
-    let name = prop_oneof![Just("app"), Just("istio-proxy"), Just("linkerd-proxy"), Just("init")];
-    (name, env, unknown()).prop_map(|(name, env, unknown)| {
-        let mut container = json!({"name": name, "fieldOfTheFuture": unknown});
-        if let Some(env) = env {
-            container["env"] = env.iter().map(|name| json!({"name": name, "value": "own"})).collect();
-        }
-        container
-    })
-}
-
-fn pod() -> impl Strategy<Value = Value> {
-    let list = || prop::option::of(prop::collection::vec(container(), 0..4));
-    let labels = prop::option::of(prop::collection::btree_map("[a-z]{1,6}", "[a-z]{0,6}", 0..3));
-    let volumes = prop::option::of(prop::collection::vec("[a-z]{1,6}".prop_map(|name| json!({"name": name})), 0..3));
-    let annotation = prop_oneof![Just("evictable"), Just("other")];
-    let annotations = prop::option::of(prop::collection::btree_map(annotation, "[a-z]{0,6}", 0..3));
-    (labels, annotations, list(), list(), volumes, unknown()).prop_map(
-        |(labels, annotations, init, app, volumes, unknown)| {
-            let mut pod = json!({"metadata": {"future": unknown.clone()}, "spec": {"future": unknown}});
-            let mut set = |parent: &str, member: &str, value: Option<Value>| {
-                if let Some(value) = value {
-                    pod[parent][member] = value;
-                }
-            };
-            set("metadata", "labels", labels.map(|labels| json!(labels)));
-            set("metadata", "annotations", annotations.map(|annotations| json!(annotations)));
-            set("spec", "initContainers", init.map(Value::from));
-            set("spec", "containers", app.map(Value::from));
-            set("spec", "volumes", volumes.map(Value::from));
-            pod
-        },
-    )
-}
-
-proptest! {
-    #[test]
-    fn nothing_of_the_pod_is_lost(raw in pod()) {
-        let insertion = Insertion { grace_period_seconds: None, ..insertion() };
-        let result = patched(&raw, &insertion);
-        prop_assert_eq!(taken_out(result, &raw), raw);
-    }
-
-    #[test]
-    fn only_the_grace_period_is_replaced(raw in pod()) {
-        for operation in build(RawPod::new(&raw), &insertion()).0 {
-            let is_add = matches!(operation, PatchOperation::Add(_));
-            prop_assert!(is_add || operation.path().as_str() == "/spec/terminationGracePeriodSeconds", "{:?}", operation);
-        }
-    }
 }

@@ -47,7 +47,7 @@ fn key() -> GroupingKey {
 #[tokio::test]
 async fn a_read_is_marked_and_asks_for_two_families() {
     let (address, seen) = server(200, "page").await;
-    let page = client().read(address).await.unwrap();
+    let page = client().read(address, false).await.unwrap();
     assert_eq!(page.text, "page");
     assert_eq!(page.date.map(|date| date.to_string()).as_deref(), Some("1994-11-06T08:49:37Z"));
     let (line, headers) = seen.lock().unwrap()[0].clone();
@@ -124,14 +124,14 @@ async fn another_status_is_an_error() {
     let (address, _) = server(403, "").await;
     let error = client().remove(address, "uid", &key(), at("1"), Timestamp::UNIX_EPOCH).await.unwrap_err();
     assert_eq!((error.reason(), error.to_string().as_str()), ("status", "expected status 202, found 403"));
-    assert_eq!(client().read(address).await.unwrap_err().reason(), "status");
+    assert_eq!(client().read(address, false).await.unwrap_err().reason(), "status");
 }
 
 #[tokio::test]
 async fn a_page_has_a_limit() {
     let long: &'static str = Box::leak("x".repeat((4 << 20) + 1).into_boxed_str());
     let (address, _) = server(200, long).await;
-    let error = client().read(address).await.unwrap_err();
+    let error = client().read(address, false).await.unwrap_err();
     assert!(error.to_string().ends_with("it is longer"), "{error}");
 }
 
@@ -140,5 +140,26 @@ async fn nobody_at_the_address_is_an_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    assert_eq!(client().read(address).await.unwrap_err().reason(), "connect");
+    assert_eq!(client().read(address, false).await.unwrap_err().reason(), "connect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_page_waits_for_a_place_and_those_of_costly_sidecars_have_their_own() {
+    let long: &'static str = Box::leak("#".repeat(SHORT_PAGE + 1).into_boxed_str());
+    let (address, _) = server(200, long).await;
+    let client = client();
+    let ordinary = [client.read(address, false).await.unwrap(), client.read(address, false).await.unwrap()];
+    let error = client.read(address, false).await.unwrap_err();
+    let sentence = "expected a place for a page of more than 131072 bytes, others had all 2";
+    assert_eq!((error.reason(), error.to_string().as_str()), ("no_room", sentence));
+    assert!(error.is_about_others());
+
+    let costly = client.read(address, true).await.unwrap();
+    let error = client.read(address, true).await.unwrap_err();
+    assert!(error.to_string().ends_with("others had all 1"), "{error}");
+    drop(ordinary);
+    assert!(client.read(address, false).await.is_ok());
+    assert!(client.read(address, true).await.is_err());
+    drop(costly);
+    assert!(client.read(address, true).await.is_ok());
 }

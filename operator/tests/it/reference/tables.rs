@@ -2,14 +2,19 @@
 //!
 //! *Never:* a word of its own about any of them.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, path::Path};
 
 use clap::{Arg, Command, CommandFactory as _};
+use operator::injection::overrides::{ANNOTATIONS, Annotation};
 use serde_json::Value;
 
 /// The files by their paths from the root of the repository, with what is to be in them.
 pub(crate) fn files() -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
-    Ok(vec![("charts/sidegate/docs/pushgroup.md", fields()?), ("charts/sidegate/docs/flags.md", flags())])
+    Ok(vec![
+        ("charts/sidegate/docs/pushgroup.md", fields()?),
+        ("charts/sidegate/docs/flags.md", flags()),
+        ("README.md", readme()?),
+    ])
 }
 
 /// What is Kubernetes' own and described there.
@@ -17,6 +22,12 @@ const FOREIGN: [(&str, &str); 3] = [
     ("spec.selector", "[label selector](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/)"),
     ("spec.sidecar.resources.limits", "quantities by resource"),
     ("spec.sidecar.resources.requests", "quantities by resource"),
+];
+
+/// Between these two lines of the README stands the table of annotations.
+const TABLE_OF_ANNOTATIONS: [&str; 2] = [
+    "<!-- Made from the code by `cargo reference`, from here to the end of the table. -->\n",
+    "<!-- The end of the table. -->\n",
 ];
 
 const MADE: &str = "<!-- Made from the code by `cargo reference`; do not edit. -->\n";
@@ -83,16 +94,35 @@ fn with_default(field: &Value) -> String {
     }
 }
 
+/// The README as it is, but for its table of annotations.
+fn readme() -> Result<String, Box<dyn std::error::Error>> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
+    let [start, end] = TABLE_OF_ANNOTATIONS;
+    let (before, rest) = readme.split_once(start).ok_or("the README has no table of annotations")?;
+    let (_, after) = rest.split_once(end).ok_or("the README's table of annotations has no end")?;
+    Ok(format!("{before}{start}\n{}\n{end}{after}", annotations()))
+}
+
+fn annotations() -> String {
+    let mut text = "| Annotation | Values | Default | What |\n| --- | --- | --- | --- |\n".to_owned();
+    for Annotation { name, values, default, effect, .. } in &ANNOTATIONS {
+        text.push_str(&format!("| `{name}` | {values} | {default} | {} |\n", cell(effect)));
+    }
+    text
+}
+
 fn flags() -> String {
     let mut text = format!(
         "{MADE}# Flags\n\nEvery flag is an environment variable, too; the flag wins, and an empty variable counts as not \
          set.\n"
     );
-    command("sidegate-operator", &operator::args::Args::command(), &mut text);
-    let sidegate = sidecar::command_line();
-    command("sidegate", &sidegate, &mut text);
-    for sub in sidegate.get_subcommands() {
-        command(&format!("sidegate {}", sub.get_name()), sub, &mut text);
+    for (name, program) in
+        [("sidegate-operator", operator::args::Args::command()), ("sidegate", sidecar::command_line())]
+    {
+        command(name, &program, &mut text);
+        for sub in program.get_subcommands() {
+            command(&format!("{name} {}", sub.get_name()), sub, &mut text);
+        }
     }
     text
 }

@@ -1,0 +1,140 @@
+//! Certificates that somebody else makes: files in a folder, as the kubelet mounts a Secret, read again when they change.
+//!
+//! Files are looked at every few seconds, which is soon beside the minute that the kubelet takes. It swaps all of them at
+//! once; a pair that was read in the middle does not fit together, and is read again at the next look. What does not
+//! fit is never served in place of what does.
+//!
+//! Whoever makes them publishes their CA too: cert-manager, or the chart. This replica has no right to look.
+//!
+//! *Never:* the API server.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustls::{
+    client::verify_server_name,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+    server::ParsedCertificate,
+};
+
+use super::{
+    CertificatesError, Which,
+    issue::{Identity, Unfit, fits, verify},
+    own::Looked,
+    x509::{facts, read_pem},
+};
+use crate::{clock::Clock, config::Config, metrics::Metrics, readiness::Readiness};
+
+/// The pause between two looks.
+pub(super) const LOOK: Duration = Duration::from_secs(5);
+
+/// The CAs; may be absent.
+const BUNDLE: &str = "ca.crt";
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+
+/// Certificates from files.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    folder: PathBuf,
+    /// The one the API server calls the webhook by.
+    name: String,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    served: Option<Found>,
+}
+
+/// What the files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    identity: Identity,
+    authorities: Vec<CertificateDer<'static>>,
+}
+
+// === impl Files ===
+
+impl Files {
+    pub(super) fn new(
+        folder: &Path,
+        config: &Config,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+    ) -> Self {
+        let name = config.webhook_names().into_iter().next().unwrap_or_default();
+        Self { folder: folder.to_owned(), name, clock, metrics, readiness, served: None }
+    }
+
+    /// Reads the files.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    pub(super) async fn look(&mut self) -> Result<Looked, CertificatesError> {
+        let nothing = Looked { serve: None, pause: LOOK };
+        let failed = |cause: String| CertificatesError::Files { folder: self.folder.clone(), cause };
+        let folder = self.folder.clone();
+        let read = tokio::task::spawn_blocking(move || Found::read(&folder)).await;
+        let found = read.map_err(io::Error::other).flatten().map_err(|error| failed(error.to_string()))?;
+        if self.served.as_ref() == Some(&found) {
+            return Ok(nothing);
+        }
+        let chain = fits(&found.identity, &ring::default_provider()).map_err(|error| failed(error.to_string()))?;
+        let now = self.clock.now();
+        if let Err(error) = found.holds(&chain, &self.name, now) {
+            tracing::warn!(%error, folder = %self.folder.display(), "the API server will not take the webhook's certificate");
+        }
+        for (which, certificate) in [(Which::Serving, chain.first()), (Which::Authority, found.authorities.first())] {
+            if let Some(facts) = certificate.and_then(facts) {
+                self.metrics.certificate_expires(which, facts.not_after);
+            }
+        }
+        self.readiness.certificate_is_trusted();
+        let identity = found.identity.clone();
+        self.served = Some(found);
+        Ok(Looked { serve: Some(identity), pause: LOOK })
+    }
+
+    /// What was to be served could not be.
+    pub(super) fn not_served(&mut self) {
+        self.served = None;
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    fn read(folder: &Path) -> io::Result<Self> {
+        let read = |name: &str| {
+            fs::read_to_string(folder.join(name))
+                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+        };
+        let bundle = match read(BUNDLE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            bundle => bundle?,
+        };
+        let identity = Identity { certificate: read(CERTIFICATE)?, key: read(KEY)? };
+        Ok(Self { identity, authorities: read_pem(&bundle) })
+    }
+
+    /// Whether the API server takes it, as far as that shows here: without the CAs these are its own to trust.
+    fn holds(&self, chain: &[CertificateDer<'static>], name: &str, now: Timestamp) -> Result<(), Unfit> {
+        let names = [name.to_owned()];
+        if !self.authorities.is_empty() {
+            return verify(&self.identity, &self.authorities, &names, now, &ring::default_provider());
+        }
+        let unverified = |cause: String| Unfit::Unverified { name: name.to_owned(), cause };
+        let leaf = chain.first().ok_or(Unfit::NoPem)?;
+        let server = ServerName::try_from(name).map_err(|error| unverified(error.to_string()))?;
+        let parsed = ParsedCertificate::try_from(leaf).map_err(|error| unverified(error.to_string()))?;
+        verify_server_name(&parsed, &server).map_err(|error| unverified(error.to_string()))?;
+        let holds = facts(leaf).is_some_and(|facts| facts.holds_at(now));
+        if holds { Ok(()) } else { Err(unverified("it is not good at present".to_owned())) }
+    }
+}

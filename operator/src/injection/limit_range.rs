@@ -1,0 +1,261 @@
+//! Requests and limits that a namespace's `LimitRange`s let pass, as near as can be to those that are wanted. Pure.
+//!
+//! A pod that a bound would refuse because of its sidecar is refused to its owner, who has done nothing wrong. So the
+//! sidecar takes what is left, and where that is not enough to live on there is none. What fits is not touched; what the
+//! pod's other containers get wrong by themselves is not ours to heal.
+//!
+//! A container without a value has the `LimitRange`'s default, which counts as if it were written down. Where a limit is
+//! too far from its request, a limit that was wanted stays and the request grows; one that only the bounds call for is
+//! brought down to the request.
+//!
+//! *Never:* what a sidecar wants, how a pod is put together beyond its sums.
+
+mod bounds;
+mod pod_sum;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{LimitRange, ResourceRequirements},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use self::bounds::Bounds;
+pub use self::pod_sum::PodSum;
+use super::quantity::{Amount, MOST, Notation, ONE};
+
+/// What is bounded for containers that do not name it.
+const USUAL: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// Less than this a sidecar does not start with, in thousandths.
+const LEAST_MEMORY: i128 = 16 * 1024 * 1024 * ONE;
+
+/// What became of what was wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// Requests and limits.
+    pub resources: ResourceRequirements,
+    /// A sentence for each limit that is lower than wanted.
+    pub warnings: Vec<String>,
+}
+
+/// The bounds leave too little.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the namespace's LimitRanges to leave it at least {least} of {resource}, found {found}")]
+pub struct NoRoom {
+    /// Which resource.
+    resource: String,
+    /// What it needs.
+    least: String,
+    /// What there is.
+    found: String,
+}
+
+/// One resource of the sidecar, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    request: Option<i128>,
+    limit: Option<i128>,
+}
+
+/// One resource, all that is to be known of it.
+struct Case<'a> {
+    resource: &'a str,
+    /// What can be told apart: thousandths of a CPU, whole bytes.
+    grain: i128,
+    container: Bounds,
+    pod: Bounds,
+    sum: PodSum,
+    /// What is written down.
+    own: Share,
+}
+
+/// Where a request and a limit may be, without their ratio.
+#[derive(Clone, Copy)]
+struct Room {
+    request: (i128, i128),
+    limit: (i128, i128),
+}
+
+/// Fits requests and limits into the bounds of a namespace, in a pod whose other containers have these sums.
+///
+/// # Errors
+/// When what is left is too little.
+pub fn fit(
+    wanted: &ResourceRequirements,
+    sum_of: impl Fn(&str) -> PodSum,
+    limit_ranges: &[LimitRange],
+) -> Result<Fitted, NoRoom> {
+    let mut fitted = Fitted { resources: wanted.clone(), warnings: Vec::new() };
+    let named = wanted.requests.iter().chain(&wanted.limits).flat_map(BTreeMap::keys).map(String::as_str);
+    for resource in USUAL.into_iter().chain(named).collect::<BTreeSet<_>>() {
+        let sum = sum_of(resource);
+        let container = Bounds::of_containers(resource, limit_ranges);
+        let pod = Bounds::of_pod(resource, limit_ranges, sum.with(Share::default()));
+        if container.is_none() && pod.is_none() {
+            continue;
+        }
+        let own = Share { request: given(&wanted.requests, resource), limit: given(&wanted.limits, resource) };
+        let grain = if resource == "cpu" { 1 } else { ONE };
+        let case = Case { resource, grain, container, pod, sum, own };
+        if case.fits() {
+            continue;
+        }
+        let share = case.fitted()?;
+        if let (Some(before), Some(after)) = (own.limit, share.limit)
+            && after < before
+        {
+            let (after, before) = (case.written(after), case.written(before));
+            fitted.warnings.push(format!(
+                "sidegate: the namespace's LimitRanges leave the sidecar a limit of {after} {resource}, not {before}"
+            ));
+        }
+        let changed = |after: Option<i128>, before| after.filter(|_| after != before).map(|after| case.written(after));
+        put(&mut fitted.resources.requests, resource, changed(share.request, own.request));
+        put(&mut fitted.resources.limits, resource, changed(share.limit, own.limit));
+    }
+    Ok(fitted)
+}
+
+fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
+    let quantity = map.as_ref()?.get(resource)?;
+    Amount::parse(&quantity.0).map(|amount| amount.thousandths)
+}
+
+fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Option<Amount>) {
+    if let Some(amount) = amount {
+        map.get_or_insert_default().insert(resource.to_owned(), Quantity(amount.to_string()));
+    }
+}
+
+// === impl Case ===
+
+impl Case<'_> {
+    fn holds(&self, share: Share) -> bool {
+        let is_ordered = share.request.zip(share.limit).is_none_or(|(request, limit)| request <= limit);
+        is_ordered && self.container.hold(share) && self.pod.hold(self.sum.with(share))
+    }
+
+    /// Whether what is written down passes, whichever of the defaults it gets: any item may be asked first, and
+    /// another for what that leaves open.
+    fn fits(&self) -> bool {
+        let own = Share { request: self.own.request.or(self.own.limit), ..self.own };
+        let defaults = &self.container.defaults;
+        if defaults.is_empty() {
+            return self.holds(own);
+        }
+        let pairs = defaults.iter().flat_map(|first| defaults.iter().map(move |second| (first, second)));
+        let mut filled = pairs.map(|(first, second)| Share {
+            request: own.request.or(first.request),
+            limit: own.limit.or(first.limit).or(second.limit),
+        });
+        let is_limited = own.limit.is_some() || defaults.iter().any(|share| share.limit.is_some());
+        filled.all(|share| share.limit.is_some() != is_limited || self.holds(share))
+    }
+
+    /// The nearest that passes.
+    fn fitted(&self) -> Result<Share, NoRoom> {
+        let wanted = self.effective();
+        let room = self.room();
+        let Room { request: (least_request, most_request), limit: (least_limit, most_limit) } = room;
+        let most = most_request.min(most_limit);
+        let is_equal = wanted.request.is_some() && wanted.request == wanted.limit;
+        let equal = is_equal.then(|| {
+            let same = wanted.limit.unwrap_or(0).min(most).max(least_request.max(least_limit));
+            Share { request: Some(same), limit: Some(same) }
+        });
+        // If anything passes, a request as large as the limit does, or the largest with the smallest limit: no ratio is better.
+        let largest = wanted.request.max(wanted.limit).unwrap_or(0).max(least_request).max(least_limit).min(most);
+        let last = Share { request: Some(largest), limit: Some(least_limit.max(largest)) };
+        let tried = equal.into_iter().chain([self.nearest(wanted, room), last]);
+        let share = tried.into_iter().find(|share| self.holds(*share)).ok_or_else(|| self.no_room(room))?;
+        let is_lowered = |limit: i128| self.own.limit.is_none_or(|own| limit < own);
+        if share.limit.is_some_and(|limit| limit < self.least() && is_lowered(limit)) {
+            return Err(self.no_room(room));
+        }
+        Ok(share)
+    }
+
+    /// With the defaults; of several the lowest.
+    fn effective(&self) -> Share {
+        let Share { request, limit } = self.own;
+        let defaults = &self.container.defaults;
+        let request = request.or(limit).or_else(|| defaults.iter().filter_map(|share| share.request).min());
+        Share { request, limit: limit.or_else(|| defaults.iter().filter_map(|share| share.limit).min()) }
+    }
+
+    fn room(&self) -> Room {
+        let (container, pod, beside) = (&self.container, &self.pod, self.sum.beside);
+        let least = self.up(container.least.unwrap_or(0));
+        let most = container.most.unwrap_or(MOST);
+        let left = |taken: Option<i128>| self.down(most.min(pod.most.map_or(MOST, |most| most - taken.unwrap_or(0))));
+        // A limit of ours may be the first that the pod has: so far the bound did not look at limits.
+        let is_first = self.sum.with(Share::default()).limit.is_none();
+        let pods_least = pod.least.filter(|_| is_first);
+        Room {
+            request: (least, left(beside.request)),
+            limit: (least.max(self.up(pods_least.unwrap_or(0))), left(beside.limit)),
+        }
+    }
+
+    fn nearest(&self, wanted: Share, room: Room) -> Share {
+        let within = |amount: i128, (least, most): (i128, i128)| amount.min(most).max(least);
+        let Bounds { least, most, ratio, .. } = &self.container;
+        let is_request_needed = wanted.request.is_some() || least.is_some() || ratio.is_some();
+        let mut request = is_request_needed.then(|| within(wanted.request.unwrap_or(self.grain), room.request));
+        let is_limit_needed = wanted.limit.is_some() || most.is_some() || ratio.is_some();
+        if !is_limit_needed {
+            return Share { request, limit: None };
+        }
+        let least_limit = request.unwrap_or(0);
+        let limit = within(wanted.limit.unwrap_or(MOST).max(least_limit), room.limit);
+        request = request.map(|request| request.min(limit).max(if ratio.is_some() { self.grain } else { 0 }));
+        let PodSum { beside, .. } = self.sum;
+        let theirs = (beside.request.unwrap_or(0), beside.limit.unwrap_or(0));
+        // With the others, and alone.
+        let ratios = [(self.pod.ratio, theirs), (*ratio, (0, 0))];
+        let ratios = ratios.into_iter().filter_map(|(ratio, theirs)| Some((ratio?, theirs)));
+        let Some(asked) = request else { return Share { request, limit: Some(limit) } };
+        if self.own.limit.is_some() {
+            let least =
+                ratios.map(|(ratio, (request, others))| ratio.least_request(others + limit, self.grain) - request);
+            let asked = least.fold(asked, i128::max).min(limit);
+            return Share { request: Some(asked), limit: Some(limit) };
+        }
+        let most = ratios.map(|(ratio, (others, limit))| ratio.most_limit(others + asked, self.grain) - limit);
+        let limit = most.fold(limit, i128::min).max(asked).max(room.limit.0);
+        Share { request: Some(asked), limit: Some(limit) }
+    }
+
+    /// Less than this is no use.
+    fn least(&self) -> i128 {
+        if self.resource == "memory" { LEAST_MEMORY } else { self.grain }
+    }
+
+    fn no_room(&self, room: Room) -> NoRoom {
+        let least = self.least().max(room.limit.0).max(room.request.0);
+        let found = room.limit.1.min(room.request.1).max(0);
+        NoRoom {
+            resource: self.resource.to_owned(),
+            least: self.written(least).to_string(),
+            found: self.written(found).to_string(),
+        }
+    }
+
+    fn up(&self, amount: i128) -> i128 {
+        -self.down(-amount)
+    }
+
+    fn down(&self, amount: i128) -> i128 {
+        amount.div_euclid(self.grain) * self.grain
+    }
+
+    /// CPU in decimals, bytes in powers of two.
+    fn written(&self, thousandths: i128) -> Amount {
+        let notation = if self.grain == 1 { Notation::Decimal } else { Notation::Binary };
+        Amount { thousandths, notation }
+    }
+}
+
+#[cfg(test)]
+mod tests;

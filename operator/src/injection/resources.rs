@@ -1,0 +1,181 @@
+//! The quantities that a pod says for its sidecar, put over those that it would have. Pure.
+//!
+//! One side of a pair that the pod does not say follows where it would otherwise be on the wrong side of the other, or was
+//! the same: no request is greater than its limit, and a pod of class Guaranteed stays one.
+//!
+//! *Never:* what a sidecar has by itself, the bounds of a namespace.
+
+use std::collections::BTreeMap;
+
+use crds::names;
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
+
+use super::{bad_value::BadValue, quantity::Amount};
+
+/// What a pod says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quantities {
+    /// Of CPU.
+    pub cpu: Pair,
+    /// Of memory.
+    pub memory: Pair,
+}
+
+/// What a pod says about one resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pair {
+    request: Option<Quantity>,
+    limit: Option<Quantity>,
+}
+
+// === impl Quantities ===
+
+impl Quantities {
+    /// Whether the pod says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Puts them over what there would be.
+    ///
+    /// # Errors
+    /// When a request is greater than its limit.
+    pub fn over(&self, usual: ResourceRequirements) -> Result<ResourceRequirements, BadValue> {
+        let cpu = self.cpu.over(usual, "cpu", names::CPU_REQUEST)?;
+        self.memory.over(cpu, "memory", names::MEMORY_REQUEST)
+    }
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// Reads a request of so many thousandths at least.
+    pub fn set_request(&mut self, text: &str, least: i128) -> Option<()> {
+        self.request = Some(quantity(text, least)?);
+        Some(())
+    }
+
+    /// Reads a limit of so many thousandths at least.
+    pub fn set_limit(&mut self, text: &str, least: i128) -> Option<()> {
+        self.limit = Some(quantity(text, least)?);
+        Some(())
+    }
+
+    fn over(
+        &self,
+        usual: ResourceRequirements,
+        resource: &str,
+        request_name: &str,
+    ) -> Result<ResourceRequirements, BadValue> {
+        let ResourceRequirements { mut requests, mut limits, claims } = usual;
+        let of = |quantities: &Option<BTreeMap<String, Quantity>>| quantities.as_ref()?.get(resource).cloned();
+        let (request, limit) = (of(&requests), of(&limits));
+        let (request, limit) = match (&self.request, &self.limit) {
+            (None, None) => (request, limit),
+            (Some(request), Some(limit)) if exceeds(request, limit) => {
+                return Err(BadValue {
+                    name: request_name.to_owned(),
+                    expected: format!("at most the limit, {}", limit.0),
+                    found: request.0.clone(),
+                });
+            }
+            (Some(request), Some(limit)) => (Some(request.clone()), Some(limit.clone())),
+            (Some(own), None) => {
+                let follows = |limit: &Quantity| exceeds(own, limit) || request.as_ref() == Some(limit);
+                (Some(own.clone()), limit.map(|limit| if follows(&limit) { own.clone() } else { limit }))
+            }
+            (None, Some(own)) => {
+                let follows = |request: &Quantity| exceeds(request, own) || limit.as_ref() == Some(request);
+                (request.map(|request| if follows(&request) { own.clone() } else { request }), Some(own.clone()))
+            }
+        };
+        for (all, one) in [(&mut requests, request), (&mut limits, limit)] {
+            if let Some(one) = one {
+                all.get_or_insert_default().insert(resource.to_owned(), one);
+            }
+        }
+        Ok(ResourceRequirements { requests, limits, claims })
+    }
+}
+
+fn quantity(text: &str, least: i128) -> Option<Quantity> {
+    let amount = Amount::parse(text).filter(|amount| least <= amount.thousandths)?;
+    Some(Quantity(amount.to_string()))
+}
+
+fn exceeds(one: &Quantity, other: &Quantity) -> bool {
+    let amount = |quantity: &Quantity| Amount::parse(&quantity.0).map(|amount| amount.thousandths);
+    amount(one) > amount(other)
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Requests and limits of memory, `request/limit`, with what the pod says over what there would be.
+    #[track_caller]
+    fn check(usual: &str, own: &str, expected: &str) {
+        let pair = |text: &str| {
+            let (request, limit) = text.split_once('/').unwrap();
+            [request, limit].map(|text| Some(Quantity(text.to_owned())).filter(|quantity| !quantity.0.is_empty()))
+        };
+        let map =
+            |quantity: Option<Quantity>| quantity.map(|quantity| BTreeMap::from([("memory".to_owned(), quantity)]));
+        let ([request, limit], [own_request, own_limit]) = (pair(usual), pair(own));
+        let usual = ResourceRequirements { requests: map(request), limits: map(limit), claims: None };
+        let memory = Pair { request: own_request, limit: own_limit };
+        let found = match (Quantities { memory, ..Quantities::default() }).over(usual) {
+            Ok(found) => {
+                let of = |quantities: Option<BTreeMap<String, Quantity>>| {
+                    quantities.and_then(|mut all| all.remove("memory")).map(|quantity| quantity.0).unwrap_or_default()
+                };
+                format!("{}/{}", of(found.requests), of(found.limits))
+            }
+            Err(bad) => bad.sentence(""),
+        };
+        assert_eq!(found, expected, "{own} over {usual:?}", usual = own);
+    }
+
+    #[test]
+    fn what_the_pod_says_wins_and_the_other_side_follows_where_it_must() {
+        check("16Mi/64Mi", "/", "16Mi/64Mi");
+        check("16Mi/64Mi", "32Mi/", "32Mi/64Mi");
+        check("16Mi/64Mi", "/128Mi", "16Mi/128Mi");
+        check("16Mi/64Mi", "128Mi/", "128Mi/128Mi");
+        check("32Mi/64Mi", "/16Mi", "16Mi/16Mi");
+        check("16Mi/64Mi", "32Mi/32Mi", "32Mi/32Mi");
+        check("/", "32Mi/", "32Mi/");
+        check("/64Mi", "32Mi/", "32Mi/64Mi");
+        check("16Mi/", "/8Mi", "8Mi/8Mi");
+    }
+
+    #[test]
+    fn what_was_the_same_stays_the_same() {
+        check("64Mi/64Mi", "32Mi/", "32Mi/32Mi");
+        check("64Mi/64Mi", "/128Mi", "128Mi/128Mi");
+    }
+
+    #[test]
+    fn a_request_is_not_greater_than_its_limit() {
+        let sentence = "sidegate.dev/memory-request: expected at most the limit, 64Mi, found \"1Gi\"";
+        check("16Mi/64Mi", "1Gi/64Mi", sentence);
+        check("16Mi/64Mi", "65536Ki/64Mi", "65536Ki/64Mi");
+    }
+
+    #[test]
+    fn other_resources_stay_as_they_are() {
+        let usual: Value =
+            json!({"requests": {"cpu": "10m", "ephemeral-storage": "1Gi"}, "limits": {"memory": "64Mi"}});
+        let mut own = Quantities::default();
+        own.cpu.set_limit("0.2", 1).unwrap();
+        let found = own.over(serde_json::from_value(usual).unwrap()).unwrap();
+        assert_eq!(
+            serde_json::to_value(found).unwrap(),
+            json!({"requests": {"cpu": "10m", "ephemeral-storage": "1Gi"}, "limits": {"memory": "64Mi", "cpu": "200m"}})
+        );
+    }
+}

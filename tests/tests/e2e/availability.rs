@@ -1,0 +1,187 @@
+//! Pods are created all the time while certificates are renewed and while the operator is replaced: each has its sidecar.
+//!
+//! In a cluster of its own, whose operator has certificates of seconds. The pods fit no node: admission is all they need.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use crds::names::SIDECAR_CONTAINER;
+use e2e::{
+    cluster::Cluster,
+    install::{self, SIDEGATE_NAMESPACE},
+    kubectl::Kubectl,
+    parts::Parts,
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, Secret},
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{workload, world};
+
+crate::world::tests![through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar];
+
+const OPERATOR: &str = "sidegate-operator";
+
+/// Short enough to see some of them, long enough for a busy machine: a CA is replaced every twenty seconds.
+const LIFETIMES: [&str; 2] = ["webhook.certificates.lifetime=30s", "webhook.certificates.caLifetime=60s"];
+
+/// How long a rotation or a rolling update may take.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The operator, and pods that are created one after the other.
+struct Load {
+    _cluster: Cluster,
+    sandbox: Sandbox,
+    created: AtomicUsize,
+    /// What was created without a sidecar, or not at all.
+    lost: Mutex<Vec<String>>,
+}
+
+async fn through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar(
+    _: Sandbox,
+) -> anyhow::Result<()> {
+    let load = Load::start().await?;
+    let outcome = async {
+        load.renewed_certificates_lose_no_admission().await.context("certificates that are renewed")?;
+        load.a_rolling_update_loses_no_injection().await.context("a rolling update")
+    };
+    if let Err(error) = outcome.await {
+        let dump = load.sandbox.dump().await.map(|folder| folder.display().to_string());
+        return Err(error.context(format!("pods, events and logs are in {}", dump.unwrap_or_default())));
+    }
+    Ok(())
+}
+
+// === impl Load ===
+
+impl Load {
+    async fn start() -> anyhow::Result<Self> {
+        let parts = Parts::find_or_build()?;
+        let cluster = Cluster::start(&parts).await?;
+        let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
+        install::import_images(&cluster, &parts)?;
+        world::install_sidegate_with(&kubectl, &client, &LIFETIMES).await?;
+        let sandbox = Sandbox::create("load", kubectl, client).await?;
+        let load = Self { _cluster: cluster, sandbox, created: AtomicUsize::default(), lost: Mutex::default() };
+        load.only_new_replicas(&BTreeSet::new()).await?;
+        Ok(load)
+    }
+
+    /// Creates a pod that asks for a sidecar, and takes down if it got none.
+    async fn create(&self) -> anyhow::Result<()> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let mut pod: Value = serde_yaml::from_str(&workload::opted_in(&format!("pod-{number}")))?;
+        pod["spec"]["nodeSelector"] = json!({"sidegate.dev/nowhere": "true"});
+        let pod: Pod = serde_json::from_value(pod)?;
+        let lost = match self.sandbox.api::<Pod>().create(&PostParams::default(), &pod).await {
+            Ok(pod) => {
+                let spec = pod.spec.unwrap_or_default();
+                let mut init = spec.init_containers.iter().flatten();
+                (!init.any(|container| container.name == SIDECAR_CONTAINER)).then(|| "no sidecar".to_owned())
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let mut all = self.lost.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?;
+        all.extend(lost.map(|lost| format!("pod-{number}: {lost}")));
+        Ok(())
+    }
+
+    /// Creates pods until something is done; none of them may be lost.
+    async fn meanwhile(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let (done, before) = (AtomicBool::new(false), self.created.load(Ordering::Relaxed));
+        let creating = wait::until("the work to be done", LIMIT * 2, || async {
+            self.create().await?;
+            Ok(done.load(Ordering::Relaxed).then_some(()))
+        });
+        let working = async {
+            let outcome = work.await;
+            done.store(true, Ordering::Relaxed);
+            outcome
+        };
+        let (created, worked) = tokio::join!(creating, working);
+        worked.and(created)?;
+        let lost = self.lost.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?.clone();
+        let created = self.created.load(Ordering::Relaxed) - before;
+        ensure!(lost.is_empty(), "{} of {created} pods: {lost:?}", lost.len());
+        ensure!(20 < created, "expected many pods, found {created}");
+        Ok(())
+    }
+
+    async fn renewed_certificates_lose_no_admission(&self) -> anyhow::Result<()> {
+        let secrets = Api::<Secret>::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE);
+        let (certificates, keys) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+        let before = self.expiries().await?;
+        self.meanwhile(wait::until("three CAs and four certificates", LIMIT, || async {
+            let data = secrets.get(&format!("{OPERATOR}-tls")).await?.data.unwrap_or_default();
+            let mut seen = [0, 0];
+            for ((set, key), seen) in [(&keys, "ca.key"), (&certificates, "tls.crt")].into_iter().zip(&mut seen) {
+                let text = data.get(key).with_context(|| format!("expected {key} in the Secret"))?.0.clone();
+                let mut set = set.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?;
+                set.insert(text);
+                *seen = set.len();
+            }
+            Ok((3 <= seen[0] && 4 <= seen[1]).then_some(()))
+        }))
+        .await?;
+        let after = self.expiries().await?;
+        ensure!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?}, then {after:?}");
+        Ok(())
+    }
+
+    async fn a_rolling_update_loses_no_injection(&self) -> anyhow::Result<()> {
+        for _ in 0..2 {
+            let old = self.replicas().await?.iter().map(ResourceExt::name_any).collect();
+            let restart = ["--namespace", SIDEGATE_NAMESPACE, "rollout", "restart", "deployment", OPERATOR];
+            self.sandbox.kubectl.run(&restart)?;
+            self.meanwhile(self.only_new_replicas(&old)).await?;
+        }
+        Ok(())
+    }
+
+    async fn replicas(&self) -> anyhow::Result<Vec<Pod>> {
+        let pods = Api::<Pod>::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE);
+        Ok(pods.list(&ListParams::default()).await?.items)
+    }
+
+    /// Waits until both replicas are ready and all others are gone.
+    async fn only_new_replicas(&self, old: &BTreeSet<String>) -> anyhow::Result<()> {
+        let deployments = Api::<Deployment>::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE);
+        wait::until("two new replicas", LIMIT, || async {
+            let pods = self.replicas().await?;
+            let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
+            let ready = deployments.get(OPERATOR).await?.status.and_then(|status| status.ready_replicas);
+            let are_new = names.len() == 2 && names.iter().all(|name| !old.contains(name));
+            Ok((are_new && ready == Some(2)).then_some(()))
+        })
+        .await
+    }
+
+    /// When the certificate that is served ends, by the word of each replica.
+    async fn expiries(&self) -> anyhow::Result<Vec<i64>> {
+        let mut expiries = Vec::new();
+        for pod in self.replicas().await? {
+            let path = format!("/api/v1/namespaces/{SIDEGATE_NAMESPACE}/pods/{}:8080/proxy/metrics", pod.name_any());
+            let request = http::Request::get(path).body(Vec::new())?;
+            let page = wait::answer(STEP, self.sandbox.client.request_text(request)).await?;
+            let line = "sidegate_webhook_certificate_expiry_timestamp_seconds{certificate=\"serving\"} ";
+            let found = page.lines().find_map(|found| found.strip_prefix(line));
+            expiries.push(found.with_context(|| format!("expected {line}in {page}"))?.parse()?);
+        }
+        Ok(expiries)
+    }
+}
