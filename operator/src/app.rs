@@ -36,8 +36,8 @@ use crate::{
     },
     discovery::Discovery,
     events::Events,
-    gateway::{Gateways, client::REMOVAL_TIMEOUT},
     floor,
+    gateway::{Gateways, client::REMOVAL_TIMEOUT},
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
