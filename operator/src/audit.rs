@@ -143,8 +143,11 @@ impl Audit {
             {
                 examining.push(self.examine(candidate));
             }
+            if book.is_complete() && examining.is_empty() && self.missing.set_known() {
+                let all = self.groups.all();
+                self.wake(all.iter().filter_map(|group| Some((group.namespace()?, group.name_any()))));
+            }
             if examining.is_empty() || examined == WAKE_EVERY {
-                self.missing.set_known(book.is_complete() && examining.is_empty());
                 self.wake(std::mem::take(&mut woken));
                 examined = 0;
             }
