@@ -108,6 +108,9 @@ enum Examined {
     Unknown,
 }
 
+/// A namespace, whether its pods are looked at, and what it asks for.
+type Said = (String, bool, Option<String>);
+
 type Seen = (usize, Result<Event<PartialObjectMeta<Pod>>, watcher::Error>);
 
 // === impl Audit ===
@@ -130,7 +133,7 @@ impl Audit {
         }
         let mut changes = self.namespaces.cache().changes();
         let mut book = Book::default();
-        let mut asking = self.asking_namespaces();
+        let mut said = self.said();
         let mut seen = self.watch();
         let mut examining = FuturesUnordered::new();
         let (mut woken, mut examined) = (BTreeSet::new(), 0);
@@ -140,8 +143,11 @@ impl Audit {
             {
                 examining.push(self.examine(candidate));
             }
+            if book.is_complete() && examining.is_empty() && self.missing.set_known() {
+                let all = self.groups.all();
+                self.wake(all.iter().filter_map(|group| Some((group.namespace()?, group.name_any()))));
+            }
             if examining.is_empty() || examined == WAKE_EVERY {
-                self.missing.set_known(book.is_complete() && examining.is_empty());
                 self.wake(std::mem::take(&mut woken));
                 examined = 0;
             }
@@ -152,9 +158,9 @@ impl Audit {
                     examined += 1;
                 }
                 () = changes.next() => {
-                    let now = self.asking_namespaces();
-                    woken.extend(self.reconsider(&mut book, &asking, &now).await);
-                    asking = now;
+                    let now = self.said();
+                    woken.extend(self.reconsider(&mut book, &said, &now).await);
+                    said = now;
                 }
                 else => return,
             }
@@ -217,29 +223,30 @@ impl Audit {
         !is_kept_out && self.scope.has(namespace) && !self.namespaces.is_switched_off(namespace)
     }
 
-    /// The namespaces whose silent pods are asked for, each with what it says.
-    fn asking_namespaces(&self) -> BTreeSet<(String, String)> {
+    /// What namespaces say about their pods: whether they are kept out, and what they ask for.
+    fn said(&self) -> BTreeSet<Said> {
         let all = self.namespaces.cache().all();
-        let asking = all.iter().filter_map(|namespace| {
+        let said = all.iter().map(|namespace| {
             let name = namespace.name_any();
-            let value = self.namespaces.cached_value(&name).filter(|value| value != "false")?;
-            self.is_looked_at(&name).then_some((name, value))
+            let (is_looked_at, value) = (self.is_looked_at(&name), self.namespaces.cached_value(&name));
+            (name, is_looked_at, value)
         });
-        asking.collect()
+        // Most say nothing; one that comes or goes with its pods is no change.
+        said.filter(|(name, _, value)| value.is_some() || self.namespaces.is_switched_off(name)).collect()
     }
 
     /// What has been said about a namespace has changed: its pods are listed, and those that do not ask any more go.
     async fn reconsider(
         &self,
         book: &mut Book,
-        before: &BTreeSet<(String, String)>,
-        now: &BTreeSet<(String, String)>,
+        before: &BTreeSet<Said>,
+        now: &BTreeSet<Said>,
     ) -> Vec<(String, String)> {
         let mut groups = Vec::new();
         let gone = book.retain(|namespace| self.is_looked_at(namespace));
         groups.extend(self.missing.remove(&gone, &self.groups));
-        let changed: BTreeSet<_> = before.symmetric_difference(now).map(|(name, _)| name).collect();
-        for namespace in changed {
+        let changed: BTreeSet<_> = before.symmetric_difference(now).map(|(name, ..)| name).collect();
+        for namespace in changed.into_iter().filter(|name| self.scope.has(name)) {
             let api = Api::<PartialObjectMeta<Pod>>::namespaced(self.client.clone(), namespace);
             let mut more = Some(String::new());
             while let Some(token) = more.take() {

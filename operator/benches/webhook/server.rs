@@ -61,7 +61,7 @@ async fn webhook() -> Router {
         namespaces: Namespaces::new(known(vec![namespace]).await, client.clone()),
         limit_ranges: LimitRanges::new(known(Vec::new()).await),
     };
-    let image = SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "IfNotPresent".to_owned() };
+    let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
     let limits = WebhookLimits {
         timeout: Duration::from_secs(4),
         memory: Limits { review_bytes: 3_670_016, memory_bytes: 96 * 1024 * 1024 },

@@ -146,7 +146,7 @@ impl Operator {
             namespaces: Namespaces::new(known(&runtime, vec![namespace]), client.clone()),
             limit_ranges: LimitRanges::new(known(&runtime, vec![serde_json::from_value(range).unwrap()])),
         };
-        let image = SidecarImage { image: "sidegate:1".to_owned(), pull_policy: "Always".to_owned() };
+        let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
         let limits = WebhookLimits {
             timeout: Duration::from_secs(4),
             memory: Limits { review_bytes: 128 * 1024, memory_bytes: 4 * 1024 * 1024 },

@@ -83,10 +83,9 @@ impl Missing {
         Some(MissingPods { pods: count, named: names })
     }
 
-    /// Whether all pods were looked at. Once they were, the next ones are told as they come.
-    pub(super) fn set_known(&self, is_known: bool) {
-        let mut found = self.found();
-        found.is_known |= is_known;
+    /// All pods were looked at; the next ones are told as they come. Whether this is news.
+    pub(super) fn set_known(&self) -> bool {
+        !std::mem::replace(&mut self.found().is_known, true)
     }
 
     /// One more; its group.

@@ -164,6 +164,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_chart_leaves_out_what_is_left_out_here() {
+        let chart = include_str!("../../../charts/sidegate/templates/webhook.yaml");
+        for entry in crds::names::WEBHOOK_ENTRIES {
+            assert!(chart.contains(&format!("  - name: {entry}\n")), "{entry}");
+        }
+        assert_eq!(chart.matches("\n  - name: ").count(), crds::names::WEBHOOK_ENTRIES.len());
+        assert!(chart.contains(&format!("values: [{},", crds::names::SYSTEM_NAMESPACES.join(", "))));
+        let switch = format!("{{key: {WEBHOOK_LABEL}, operator: NotIn, values: [{}]}}", crds::names::WEBHOOK_DISABLED);
+        assert!(chart.contains(&switch), "{switch}");
+    }
+
+    #[test]
     fn of_a_namespace_two_labels_are_kept() {
         let mut found =
             namespace("data", &json!({"sidegate.dev/inject": "true", "sidegate.dev/webhook": "disabled", "a": "b"}));

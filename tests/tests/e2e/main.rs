@@ -7,6 +7,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test that panics has failed, which is right")]
 
+mod audit;
 mod availability;
 mod cluster;
 mod collection;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Conclusion {
     let tests = [
+        audit::TESTS,
         membership::TESTS,
         monitors::TESTS,
         conduct::TESTS,
