@@ -165,7 +165,8 @@ impl Own {
         let is_due = self.served.as_ref().is_none_or(|served| {
             let ours = std::slice::from_ref(&served.authority);
             let is_good = verify(&served.identity, ours, &self.names, now, &ring::default_provider()).is_ok();
-            served.identity != kept.identity && (!is_good || self.known().contains(authority))
+            let is_known = served.authority == *authority || self.known().contains(authority);
+            served.identity != kept.identity && (!is_good || is_known)
         });
         if !is_due {
             return None;
