@@ -175,7 +175,9 @@ fn template() -> impl Strategy<Value = Json> {
     let container = (env, ports, resources, "[a-z]{1,5}").prop_map(|(env, ports, resources, name)| {
         let mut container = json!({"name": name, "image": "busybox"});
         for (field, value) in [("env", env.map(Json::from)), ("ports", ports), ("resources", resources)] {
-            value.map(|value| container[field] = value);
+            if let Some(value) = value {
+                container[field] = value;
+            }
         }
         container
     });
@@ -211,7 +213,9 @@ fn template() -> impl Strategy<Value = Json> {
             ("volumes", volumes),
             ("activeDeadlineSeconds", deadline.map(Json::from)),
         ] {
-            value.map(|value| template["spec"][field] = value);
+            if let Some(value) = value {
+                template["spec"][field] = value;
+            }
         }
         template
     })

@@ -349,4 +349,5 @@ impl Serialize for Marked<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests;
