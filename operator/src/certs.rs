@@ -67,7 +67,7 @@ enum Source {
 enum CertificatesError {
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
-    #[error("expected a certificate and its key in {}: {cause}", folder.display())]
+    #[error("expected a certificate and its key in {}: {cause}", .folder.display())]
     Files { folder: PathBuf, cause: String },
     #[error("cannot serve with the certificate: {0}")]
     Tls(#[from] io::Error),

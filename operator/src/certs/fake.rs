@@ -137,5 +137,6 @@ impl State {
 }
 
 fn status(code: u16) -> (u16, Value) {
-    (code, json!({"kind": "Status", "status": "Failure", "reason": "", "message": "no", "code": code}))
+    let reason = if code == 404 { "NotFound" } else { "" };
+    (code, json!({"kind": "Status", "status": "Failure", "reason": reason, "message": "no", "code": code}))
 }

@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             // A certificate is shorter than what three bytes count.
             let (bytes, rest) =
                 rest.split_at_checked(usize::from(first & 0x7f)).filter(|(bytes, _)| bytes.len() < 4)?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+            (bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)), rest)
         };
         let (content, rest) = rest.split_at_checked(length)?;
         self.rest = rest;
