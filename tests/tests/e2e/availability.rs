@@ -26,7 +26,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Secret},
 };
 use kube::{
-    Api, ResourceExt as _,
+    Api, ResourceExt,
     api::{ListParams, PostParams},
 };
 use serde_json::{Value, json};
