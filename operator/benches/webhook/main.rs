@@ -20,10 +20,11 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use client::Connection;
 

@@ -31,6 +31,7 @@ struct World {
     _stop: StopSender,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 fn pod(namespace: &str, name: &str, annotations: Value, spec: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",

@@ -266,7 +266,7 @@ mod tests {
     fn check(identity: &Identity, authority: &Authority, names: &[&str], days: i64, good: bool) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let at = NOW + SignedDuration::from_hours(24 * days);
-        let verified = verify(identity, &[authority.certificate.clone()], &names, at, &ring::default_provider());
+        let verified = verify(identity, std::slice::from_ref(&authority.certificate), &names, at, &ring::default_provider());
         assert_eq!(verified.is_ok(), good, "{names:?} after {days} days: {verified:?}");
     }
 
@@ -316,7 +316,7 @@ mod tests {
         let identity = issue_identity(&long, &names(), longer, NOW).unwrap();
         let at = |seconds| {
             let at = NOW + SignedDuration::from_secs(seconds);
-            verify(&identity, &[long.certificate.clone()], &names(), at, &ring::default_provider()).is_ok()
+            verify(&identity, std::slice::from_ref(&long.certificate), &names(), at, &ring::default_provider()).is_ok()
         };
         assert_eq!((at(19), at(20), at(21)), (true, true, false));
     }

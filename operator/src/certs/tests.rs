@@ -357,7 +357,7 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     let made = |names: &[String]| {
         let authority = issue_authority(Lifetimes::default(), now).unwrap();
         let identity = issue_identity(&authority, names, Lifetimes::default(), now).unwrap();
-        (write_pem(&[authority.certificate.clone()]), identity)
+        (write_pem(std::slice::from_ref(&authority.certificate)), identity)
     };
     let flag = format!("--webhook.certificate-directory={}", folder.display());
     let (config, metrics, readiness) = (config(&[&flag]), Arc::<Metrics>::default(), Readiness::default());

@@ -162,7 +162,7 @@ mod tests {
             |authorities: &[CertificateDer<'_>]| json!({"caBundle": ByteString(write_pem(authorities).into_bytes())});
         let both = with(&[one.clone(), other.clone()]);
         let found = |entries: &[serde_json::Value]| Published { configuration: configuration(entries) }.authorities();
-        assert_eq!(found(&[entry("a", &both), entry("b", &with(&[other.clone()]))]), [other]);
+        assert_eq!(found(&[entry("a", &both), entry("b", &with(std::slice::from_ref(&other)))]), [other]);
         assert_eq!(found(&[entry("a", &both), entry("b", &json!({}))]).len(), 0);
         assert_eq!(found(&[entry("a", &both), entry("b", &both)]).len(), 2);
     }

@@ -185,7 +185,7 @@ mod tests {
         let (one, other) = (made(2020, 2030).0, made(2020, 2030).0);
         let text = write_pem(&[one.clone(), other.clone()]);
         assert_eq!(read_pem(&text), [one.clone(), other.clone()]);
-        let damaged = format!("no\n{text}{}-----BEGIN CERTIFICATE-----\n!!\n", write_pem(&[one.clone()]));
+        let damaged = format!("no\n{text}{}-----BEGIN CERTIFICATE-----\n!!\n", write_pem(std::slice::from_ref(&one)));
         assert_eq!(read_pem(&damaged), [one, other]);
         assert_eq!(read_pem(""), Vec::<CertificateDer<'_>>::new());
     }

@@ -104,7 +104,7 @@ fn a_bad_value_is_told_with_those_that_are_known() {
         let groups: Vec<_> = groups.iter().map(|name| group(name, "2026-01-01T00:00:00Z", json!({}))).collect();
         match wish(RawPod::new(&raw), namespace_value, &groups) {
             Wish::Skip(skip) => skip.warning().unwrap(),
-            other => panic!("{other:?}"),
+            other @ (Wish::Nothing(_) | Wish::Sidecar(_)) => panic!("{other:?}"),
         }
     };
     let expected = "expected true, false or a PushGroup's name";
