@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::quantity;
+
 /// The two lists of containers.
 pub const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
 
@@ -149,9 +151,12 @@ pub fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
 
 fn is_container_guaranteed(container: &Value) -> bool {
     ["cpu", "memory"].iter().all(|resource| {
-        let read = |kind: &str| container.pointer(&format!("/resources/{kind}/{resource}")).filter(|v| !v.is_null());
-        // Without a request, the limit is the request.
-        read("limits").is_some_and(|limit| read("requests").is_none_or(|request| request == limit))
+        let read = |kind: &str| {
+            let quantity = container.pointer(&format!("/resources/{kind}/{resource}"))?;
+            quantity::read(quantity).map(|amount| amount.thousandths)
+        };
+        // Without a request, the limit is the request; one of nothing is none.
+        read("limits").is_some_and(|limit| 0 < limit && read("requests").is_none_or(|request| request == limit))
     })
 }
 
@@ -195,6 +200,10 @@ mod tests {
         let full = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
         check(json!([{"resources": full}]), true);
         check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]), true);
+        let otherwise =
+            json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}});
+        check(json!([{"resources": otherwise}]), true);
+        check(json!([{"resources": {"limits": {"cpu": "0", "memory": "1Gi"}}}]), false);
         check(json!([{"resources": full}, {}]), false);
         check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}}]), false);
         check(json!([]), false);

@@ -11,9 +11,9 @@ use json_patch::PatchOperation;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Raw {
     /// Members in order, the keys with their quotes.
-    Object(Vec<(String, Raw)>),
+    Object(Vec<(String, Self)>),
     /// Items in order.
-    Array(Vec<Raw>),
+    Array(Vec<Self>),
     /// Anything else.
     Leaf(String),
 }
