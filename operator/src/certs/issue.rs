@@ -266,7 +266,8 @@ mod tests {
     fn check(identity: &Identity, authority: &Authority, names: &[&str], days: i64, good: bool) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let at = NOW + SignedDuration::from_hours(24 * days);
-        let verified = verify(identity, std::slice::from_ref(&authority.certificate), &names, at, &ring::default_provider());
+        let verified =
+            verify(identity, std::slice::from_ref(&authority.certificate), &names, at, &ring::default_provider());
         assert_eq!(verified.is_ok(), good, "{names:?} after {days} days: {verified:?}");
     }
 

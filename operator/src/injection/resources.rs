@@ -110,7 +110,6 @@ fn exceeds(one: &Quantity, other: &Quantity) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -41,7 +41,7 @@ fn injected(raw: &Value, groups: &[Arc<PushGroup>]) -> (Value, Vec<String>) {
             json_patch::patch(&mut result, &injected.patch).unwrap();
             (result, injected.warnings)
         }
-        other => panic!("{raw} is not injected: {other:?}"),
+        other @ (Outcome::Untouched(_) | Outcome::Skipped(_)) => panic!("{raw} is not injected: {other:?}"),
     }
 }
 
@@ -68,7 +68,7 @@ fn variable(result: &Value, name: &str) -> Option<String> {
 fn warnings_of_skip(raw: &Value, groups: &[Arc<PushGroup>]) -> Vec<String> {
     match outcome(raw, None, groups) {
         Outcome::Skipped(skip) => skip.warning().into_iter().collect(),
-        other => panic!("{raw} is not skipped: {other:?}"),
+        other @ (Outcome::Untouched(_) | Outcome::Injected(_)) => panic!("{raw} is not skipped: {other:?}"),
     }
 }
 

@@ -183,6 +183,7 @@ impl Request {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::json;
 

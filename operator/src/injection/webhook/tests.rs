@@ -358,7 +358,7 @@ async fn the_owner_of_a_skipped_pod_has_an_event_and_that_of_an_injected_one_non
     let (_, warnings) = admitted(&state, &review_of(&pod)).await;
     assert_eq!(warnings.len(), 1);
     let expected = ["backup", "Warning", "InjectionSkipped", &warnings[0]].map(str::to_owned);
-    assert_eq!(events(&state, &asked).await, [expected.clone()]);
+    assert_eq!(events(&state, &asked).await, std::slice::from_ref(&expected));
     // Without a controller there is somebody who reads the warning.
     pod["metadata"]["ownerReferences"][0]["controller"] = json!(false);
     assert_eq!(admitted(&state, &review_of(&pod)).await.1.len(), 1);
