@@ -63,7 +63,6 @@ use crate::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
         monitoring::Monitoring,
-        with_labels,
     },
     retry,
     scope::Scope,
@@ -218,8 +217,7 @@ fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
 /// # Cancel safety
 /// Every write is in full or says what it is based on, so that the next reconcile can take up from anywhere.
 async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, ReconcileError> {
-    let group = &with_labels(group, &ctx.monitor_labels);
-    let Some(owner) = Owner::of(group) else { return Ok(Action::await_change()) };
+    let Some(owner) = ctx.owner(group) else { return Ok(Action::await_change()) };
     if group.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -292,7 +290,7 @@ fn facts<'a>(
     (assigned, overlaps): &'a (Assigned, Vec<Overlap>),
     due: &'a Due,
 ) -> Facts<'a> {
-    let owner = Owner::of(group);
+    let owner = ctx.owner(group);
     let monitored = owner.and_then(|owner| owner.monitored(group.spec.monitor_kind()));
     Facts {
         mode: Mode::of(&group.spec),
@@ -307,6 +305,15 @@ fn facts<'a>(
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,
         by_url: group.spec.gateway.as_ref().is_some_and(|gateway| gateway.url.is_some()),
+    }
+}
+
+// === impl Context ===
+
+impl Context {
+    /// What the objects of a group are made from.
+    fn owner<'a>(&'a self, group: &'a PushGroup) -> Option<Owner<'a>> {
+        Owner::of(group).map(|owner| owner.with_monitor_labels(&self.monitor_labels))
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::scope::is_dns_label;
+
 /// The longest value, and the longest name after its prefix.
 const LONGEST: usize = 63;
 
@@ -20,7 +22,7 @@ pub fn labels<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<BTreeMap<Strin
     pairs
         .map(|pair| {
             let (name, value) = pair.split_once('=').ok_or_else(|| pair.to_owned())?;
-            let is_good = is_name(name) && (value.is_empty() || is_word(value, |c| c.is_ascii_alphanumeric()));
+            let is_good = is_name(name) && (value.is_empty() || is_word(value));
             if is_good { Ok((name.to_owned(), value.to_owned())) } else { Err(pair.to_owned()) }
         })
         .collect()
@@ -28,23 +30,16 @@ pub fn labels<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<BTreeMap<Strin
 
 fn is_name(name: &str) -> bool {
     match name.split_once('/') {
-        None => is_word(name, |c| c.is_ascii_alphanumeric()),
-        Some((prefix, name)) => {
-            let part = |part: &str| {
-                let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-                !part.contains(['_', '.']) && is_word(part, inner)
-            };
-            prefix.len() <= LONGEST_PREFIX
-                && prefix.split('.').all(part)
-                && is_word(name, |c| c.is_ascii_alphanumeric())
-        }
+        None => is_word(name),
+        Some((prefix, name)) => prefix.len() <= LONGEST_PREFIX && prefix.split('.').all(is_dns_label) && is_word(name),
     }
 }
 
-/// Letters and digits of a kind at both ends, and between them `-`, `_` and `.` too.
-fn is_word(text: &str, is_end: impl Fn(char) -> bool) -> bool {
+/// Letters and digits at both ends, and between them `-`, `_` and `.` too.
+fn is_word(text: &str) -> bool {
+    let is_end = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| is_end(c) || matches!(c, '-' | '_' | '.');
-    text.len() <= LONGEST && text.starts_with(&is_end) && text.ends_with(&is_end) && text.chars().all(inner)
+    text.len() <= LONGEST && text.starts_with(is_end) && text.ends_with(is_end) && text.chars().all(inner)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub mod service;
 pub mod service_monitor;
 pub mod undeclared;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crds::{
     PushGroup,
@@ -44,22 +44,14 @@ pub struct Owner<'a> {
     pub uid: &'a str,
     /// How it wants to be scraped.
     pub scrape: &'a Scrape,
+    /// Labels that every monitor has, but where the group has another of the name.
+    pub monitor_labels: &'a BTreeMap<String, String>,
     /// Whether its sidecars expose pushed timestamps.
     pub has_timestamps: bool,
 }
 
-/// A group whose monitor has some labels besides its own.
-#[must_use]
-pub fn with_labels(group: &Arc<PushGroup>, labels: &BTreeMap<String, String>) -> Arc<PushGroup> {
-    let mut group = Arc::clone(group);
-    if !labels.is_empty() {
-        let own = &mut Arc::make_mut(&mut group).spec.scrape.labels;
-        for (name, value) in labels {
-            own.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
-    group
-}
+/// No labels.
+static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 // === impl Owner ===
 
@@ -70,7 +62,14 @@ impl<'a> Owner<'a> {
         let metadata = &group.metadata;
         let (name, namespace) = (metadata.name.as_deref()?, metadata.namespace.as_deref()?);
         let has_timestamps = group.spec.sidecar.timestamps == Some(Timestamps::Honor);
-        Some(Self { name, namespace, uid: metadata.uid.as_deref()?, scrape: &group.spec.scrape, has_timestamps })
+        let (uid, scrape) = (metadata.uid.as_deref()?, &group.spec.scrape);
+        Some(Self { name, namespace, uid, scrape, monitor_labels: &NONE, has_timestamps })
+    }
+
+    /// With labels that every monitor has.
+    #[must_use]
+    pub fn with_monitor_labels(self, monitor_labels: &'a BTreeMap<String, String>) -> Self {
+        Self { monitor_labels, ..self }
     }
 
     /// The name of its objects; with a name of at most 50 characters it is a DNS label.
@@ -100,7 +99,7 @@ impl<'a> Owner<'a> {
             MonitorKind::PodMonitor => selection::Kind::PodMonitor,
             MonitorKind::None => return None,
         };
-        let labels = self.metadata(&self.scrape.labels).labels.unwrap_or_default();
+        let labels = self.monitor_metadata().labels.unwrap_or_default();
         Some(Monitored { kind, namespace: self.namespace.to_owned(), labels })
     }
 
@@ -117,8 +116,14 @@ impl<'a> Owner<'a> {
         BTreeMap::from([(PUSH_GROUP_LABEL.to_owned(), self.name.to_owned())])
     }
 
-    fn metadata(&self, more_labels: &BTreeMap<String, String>) -> ObjectMeta {
-        let mut labels = more_labels.clone();
+    /// Of the monitor; its group's labels stand over those of every monitor, and ours over both.
+    fn monitor_metadata(&self) -> ObjectMeta {
+        let mut labels = self.monitor_labels.clone();
+        labels.extend(self.scrape.labels.clone());
+        self.metadata(labels)
+    }
+
+    fn metadata(&self, mut labels: BTreeMap<String, String>) -> ObjectMeta {
         labels.extend(self.labels());
         ObjectMeta {
             name: Some(self.object_name()),
@@ -241,12 +246,12 @@ pub(crate) mod tests {
 
     #[test]
     fn labels_of_every_monitor_give_way_to_those_of_the_group() {
-        let group = Arc::new(group());
+        let group = group();
         let labels = ["release", "team"].map(|name| (name.to_owned(), "default".to_owned())).into();
-        let labelled = with_labels(&group, &labels);
-        let found = &labelled.spec.scrape.labels;
+        let found = Owner::of(&group).unwrap().with_monitor_labels(&labels).monitor_metadata().labels.unwrap();
         assert_eq!((found["release"].as_str(), found["team"].as_str()), ("stack", "default"));
-        assert!(Arc::ptr_eq(&with_labels(&group, &BTreeMap::new()), &group));
+        let without = Owner::of(&group).unwrap().monitor_metadata().labels.unwrap();
+        assert!(!without.contains_key("team"), "{without:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Scope {
     /// The first that is no name of a namespace.
     pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let mut namespaces: Vec<_> = names.map(str::to_owned).collect();
-        if let Some(bad) = namespaces.iter().find(|name| !is_name(name)) {
+        if let Some(bad) = namespaces.iter().find(|name| !is_dns_label(name)) {
             return Err(bad.clone());
         }
         namespaces.sort();
@@ -55,7 +55,8 @@ impl Scope {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a text is a DNS label, as the name of a namespace is.
+pub(crate) fn is_dns_label(name: &str) -> bool {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let all = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     all && name.len() <= LONGEST_NAME && ends(name.chars().next()) && ends(name.chars().next_back())

@@ -77,7 +77,7 @@ pub fn build(
         }
     }
     Ok(ServiceMonitor {
-        metadata: owner.metadata(&owner.scrape.labels),
+        metadata: owner.monitor_metadata(),
         spec: ServiceMonitorSpec {
             // All of the namespace: labels of a Service change with each release of its chart, its name does not.
             selector: LabelSelector::default(),

@@ -13,7 +13,7 @@ use super::{
 #[must_use]
 pub fn build(owner: &Owner<'_>) -> PodMonitor {
     PodMonitor {
-        metadata: owner.metadata(&owner.scrape.labels),
+        metadata: owner.monitor_metadata(),
         spec: PodMonitorSpec {
             selector: LabelSelector { match_labels: Some(owner.pod_labels()), ..LabelSelector::default() },
             pod_metrics_endpoints: vec![owner.endpoint()],

@@ -18,7 +18,7 @@ use super::Owner;
 pub fn build(owner: &Owner<'_>) -> Service {
     let port = i32::from(SCRAPE_PORT);
     Service {
-        metadata: owner.metadata(&std::collections::BTreeMap::new()),
+        metadata: owner.metadata(std::collections::BTreeMap::new()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             cluster_ip: Some("None".to_owned()),

@@ -13,7 +13,7 @@ use super::{
 #[must_use]
 pub fn build(owner: &Owner<'_>) -> ServiceMonitor {
     ServiceMonitor {
-        metadata: owner.metadata(&owner.scrape.labels),
+        metadata: owner.monitor_metadata(),
         spec: ServiceMonitorSpec {
             selector: LabelSelector { match_labels: Some(owner.labels()), ..LabelSelector::default() },
             endpoints: vec![owner.endpoint()],

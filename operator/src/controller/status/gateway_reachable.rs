@@ -158,6 +158,7 @@ mod tests {
         let before = status(&PushGroupStatus::default(), false, Some(pass(unreachable())));
         assert_eq!(status(&before, false, None).conditions, before.conditions);
     }
+
     #[test]
     fn a_dry_run_says_what_would_go() {
         let would_go = vec!["{job=\"a\"}, 2h old with 1h allowed".to_owned()];

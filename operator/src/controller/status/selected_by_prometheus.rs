@@ -8,8 +8,10 @@ use crds::{
 };
 
 use super::{Facts, Verdict};
-use crate::controller::apply::Outcome;
-use crate::monitors::{monitoring::Takers, prometheus::Scraper};
+use crate::{
+    controller::apply::Outcome,
+    monitors::{monitoring::Takers, prometheus::Scraper},
+};
 
 /// How many are named in a message.
 const NAMED: usize = 3;
