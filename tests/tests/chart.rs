@@ -25,6 +25,7 @@ const TESTS: &[(&str, Test)] = &[
     ("an_issuer_of_ones_own_signs_in_place_of_the_charts", with_an_issuer),
     ("with_a_secret_of_ones_own_the_chart_has_the_bundle", with_a_secret),
     ("values_that_make_no_sense_are_named", with_mistakes),
+    ("numbers_are_written_out_and_the_operator_answers_before_the_api_server_gives_up", with_numbers),
 ];
 
 fn main() -> ExitCode {
@@ -128,6 +129,21 @@ fn with_mistakes(chart: &Chart) -> anyhow::Result<()> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+fn with_numbers(chart: &Chart) -> anyhow::Result<()> {
+    // As some platforms assign them; the template's own way would be 1.00065e+09.
+    let user = 1_000_650_000;
+    let rendered =
+        chart.render(&[&format!("runAsUser={user},sidecar.runAsUser={user}"), "webhook.timeoutSeconds=1"])?;
+    let container = &rendered.pod()?["containers"][0];
+    let security = &container["securityContext"];
+    ensure!(security["runAsUser"] == user && security["runAsGroup"] == user, "{security}");
+    let arguments: Vec<_> = container["args"].as_array().into_iter().flatten().map(text).collect();
+    for expected in [format!("--sidecar.run-as-user={user}"), "--webhook.timeout=800ms".to_owned()] {
+        ensure!(arguments.contains(&expected.as_str()), "expected {expected}, found {arguments:?}");
+    }
+    Ok(())
 }
 
 // === impl Chart ===
