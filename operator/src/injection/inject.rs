@@ -90,7 +90,7 @@ pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, ser
     };
     let mut warnings: Vec<_> = push_port.warning().into_iter().chain(lowered).collect();
     warnings.extend(match &group {
-        Some(group) => addresses_left_out(group, &wanted),
+        Some(group) => addresses_left_out(group, &wanted).into_iter().chain(of_a_gateway(group)).collect(),
         None => vec![no_group(&pick, around.groups)],
     });
     warnings.extend(overrides::unread(pod));
@@ -137,6 +137,12 @@ fn addresses_left_out(group: &PushGroup, wanted: &Wanted) -> Vec<String> {
     let name = group.name_any();
     let warning = |address| format!("sidegate: PushGroup {name}: no address to take pushes at, left out: {address:?}");
     bad.into_iter().map(warning).collect()
+}
+
+/// What to say where the group that was named is a Pushgateway's: it has no pods.
+fn of_a_gateway(group: &PushGroup) -> Option<String> {
+    let is_one = group.spec.gateway.is_some() && group.spec.selector.is_none();
+    is_one.then(|| format!("sidegate: PushGroup {} is a Pushgateway's: nobody scrapes this sidecar", group.name_any()))
 }
 
 /// What to say where the pod has another group's label itself: it is scraped as one of that group.

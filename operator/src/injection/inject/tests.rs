@@ -96,6 +96,13 @@ fn the_group_is_that_of_the_pod_or_of_its_namespace() {
 }
 
 #[test]
+fn a_group_that_stands_for_a_pushgateway_is_told() {
+    let gateway = group("old", json!({"gateway": {"service": {"name": "pushgateway", "port": 9091}}}));
+    let (_, warnings) = injected(&pod(json!({names::INJECT: "old"})), &[gateway]);
+    assert_eq!(warnings, ["sidegate: PushGroup old is a Pushgateway's: nobody scrapes this sidecar"]);
+}
+
+#[test]
 fn a_group_that_is_not_there_is_told_with_those_that_are() {
     let warnings = |value: &str, groups: &[Arc<PushGroup>]| injected(&pod(json!({names::INJECT: value})), groups).1;
     let others = [group("nightly", json!({"selector": {}})), group("weekly", json!({"selector": {}}))];
