@@ -12,7 +12,6 @@
 
 use std::{future::Future, io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
-use axum_server::{Handle, tls_rustls::RustlsConfig};
 use crds::PushGroup;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Client};
@@ -52,24 +51,19 @@ use crate::{
     metrics::Metrics,
     monitors::monitoring::Monitoring,
     readiness::Readiness,
-    retry,
+    retry, serving,
     sidecar::client::{SidecarClient, TIMEOUT},
     signing::{NoRandomness, OperatorKey, secret::load_or_create},
     stop::{self, Stop},
 };
 
-/// How long the webhook goes on after the end was asked for: until every node has learned that it is no endpoint of the
-/// Service any more.
-const LAST_ADMISSIONS: Duration = Duration::from_secs(5);
-
-/// How long open requests of the webhook may take after that.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
-
-/// How long all parts may take to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long all parts may take to end, less than a pod is given by default.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long reconciling and collecting may take to end: longer than a visit to a sidecar that has begun.
 const WIND_DOWN: Duration = Duration::from_secs(16);
+
+const _: () = assert!(serving::LONGEST.as_secs() < PATIENCE.as_secs(), "admissions may be cut at the end");
 
 // A deletion is begun only with so much of the term left.
 const _: () = assert!(TIMEOUT.as_millis() <= LONGEST_WRITE.as_millis(), "a deletion may outlast its term");
@@ -230,7 +224,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
 /// Gets the certificate, then answers admission reviews.
 async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around) -> io::Result<()> {
-    let (ready, certificate) = oneshot::channel::<RustlsConfig>();
+    let (ready, certificate) = oneshot::channel();
     let (metrics, readiness) = (parts.metrics.clone(), parts.readiness.clone());
     let certificates = Certificates::new(&parts.client, &parts.config, parts.clock, metrics, readiness);
     let keeping = tokio::spawn(certificates.keep(parts.stop.clone(), ready));
@@ -241,16 +235,7 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around)
     let events = Events::to(&parts.client);
     let limits = &parts.config.webhook.limits;
     let router = webhook::router(WebhookState::new(image, limits, around, events, parts.metrics.clone()));
-    let handle = Handle::new();
-    let (ending, stop) = (handle.clone(), parts.stop.clone());
-    tokio::spawn(async move {
-        stop.requested().await;
-        tokio::time::sleep(LAST_ADMISSIONS).await;
-        ending.graceful_shutdown(Some(LAST_ANSWERS));
-    });
-    let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-    listen::limit_headers(&mut server);
-    let served = server.serve(router.into_make_service()).await;
+    let served = serving::serve(listener, tls, router, parts.stop.clone()).await;
     keeping.abort();
     served
 }

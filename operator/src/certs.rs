@@ -20,14 +20,15 @@ pub mod secret;
 pub mod trust;
 pub mod x509;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use axum_server::tls_rustls::RustlsConfig;
 use kube::Client;
+use rustls::{ServerConfig, crypto::ring};
+use tokio::sync::{oneshot, watch};
 
 use self::{
     files::Files,
-    issue::Identity,
+    issue::{Identity, Unfit},
     own::{Looked, Own},
 };
 use crate::{
@@ -36,6 +37,7 @@ use crate::{
     metrics::Metrics,
     readiness::Readiness,
     retry,
+    serving::Tls,
     stop::Stop,
 };
 
@@ -70,7 +72,7 @@ enum CertificatesError {
     #[error("expected a certificate and its key in {}: {cause}", .folder.display())]
     Files { folder: PathBuf, cause: String },
     #[error("cannot serve with the certificate: {0}")]
-    Tls(#[from] io::Error),
+    Tls(#[from] Unfit),
 }
 
 // === impl Certificates ===
@@ -90,10 +92,10 @@ impl Certificates {
     }
 
     /// Gets a certificate, then hands the TLS configuration out and keeps it current until the end is asked for.
-    pub async fn keep(mut self, stop: Stop, ready: tokio::sync::oneshot::Sender<RustlsConfig>) {
-        let (mut tls, mut ready, mut failures) = (None, Some(ready), 0);
+    pub async fn keep(mut self, stop: Stop, ready: oneshot::Sender<Tls>) {
+        let (mut served, mut ready, mut failures) = (None, Some(ready), 0);
         while !stop.is_requested() {
-            let pause = match self.look(&mut tls).await {
+            let pause = match self.look(&mut served).await {
                 Ok(pause) => {
                     failures = 0;
                     pause
@@ -105,12 +107,12 @@ impl Certificates {
                     pause
                 }
             };
-            if let Some(tls) = &tls
+            if let Some(served) = &served
                 && let Some(ready) = ready.take()
             {
                 self.readiness.certificate_is_served();
                 // Nobody waits for it any more when the process ends just now.
-                let _ = ready.send(RustlsConfig::clone(tls));
+                let _ = ready.send(served.subscribe());
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -120,21 +122,24 @@ impl Certificates {
     }
 
     /// Looks once, and serves what there is; how long until the next time.
-    async fn look(&mut self, tls: &mut Option<RustlsConfig>) -> Result<Duration, CertificatesError> {
+    async fn look(&mut self, served: &mut Served) -> Result<Duration, CertificatesError> {
         let Looked { serve, pause } = self.source.look().await?;
         if let Some(identity) = serve {
-            serve_with(tls, identity).await.inspect_err(|_| self.source.not_served())?;
+            serve_with(served, &identity).inspect_err(|_| self.source.not_served())?;
         }
         Ok(pause)
     }
 }
 
-async fn serve_with(tls: &mut Option<RustlsConfig>, identity: Identity) -> io::Result<()> {
-    let Identity { certificate, key } = identity;
-    match tls {
-        None => *tls = Some(RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await?),
-        Some(tls) => {
-            tls.reload_from_pem(certificate.into_bytes(), key.into_bytes()).await?;
+/// What is served until now, as whoever serves has it.
+type Served = Option<watch::Sender<Arc<ServerConfig>>>;
+
+fn serve_with(served: &mut Served, identity: &Identity) -> Result<(), Unfit> {
+    let config = Arc::new(issue::server_config(identity, Arc::new(ring::default_provider()))?);
+    match served {
+        None => *served = Some(watch::Sender::new(config)),
+        Some(served) => {
+            served.send_replace(config);
             tracing::info!("serving with a new certificate");
         }
     }

@@ -67,6 +67,7 @@ pub mod optional;
 pub mod readiness;
 pub mod retry;
 pub mod scope;
+pub mod serving;
 pub mod sidecar;
 pub mod signing;
 pub mod stop;

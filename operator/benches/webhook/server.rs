@@ -5,13 +5,13 @@
 use std::{future, io::Write as _, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, body::Bytes, http::Request, routing::post};
-use axum_server::tls_rustls::RustlsConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crds::PushGroup;
 use futures::{StreamExt as _, stream};
 use kube::{Client, Resource, runtime::watcher::Event};
 use operator::{
     cache::{Cache, cache},
+    certs::issue::{self, Identity},
     config::{SidecarImage, WebhookLimits},
     events::Events,
     injection::{
@@ -19,9 +19,10 @@ use operator::{
         namespaces::Namespaces,
         webhook::{self, Around, Limits, WebhookState, limit_ranges::LimitRanges},
     },
-    listen,
+    listen, serving, stop,
 };
 use serde_json::json;
+use tokio::sync::watch;
 
 /// An answer as long as ours.
 const FIXED: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"705ab4f5-6393-11e8-b7cc-42010a800002","allowed":true,"patchType":"JSONPatch","patch":""#;
@@ -30,11 +31,13 @@ const FIXED: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRevi
 pub(crate) async fn serve(kind: &str) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (made.cert.der().to_vec(), made.signing_key.serialize_der());
+    let certificate = made.cert.der().to_vec();
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let printed = format!("{}\n{}\n", listener.local_addr().unwrap(), STANDARD.encode(&certificate));
     std::io::stdout().write_all(printed.as_bytes()).unwrap();
-    let tls = RustlsConfig::from_der(vec![certificate], key).await.unwrap();
+    let identity = Identity { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() };
+    let config = issue::server_config(&identity, Arc::new(rustls::crypto::ring::default_provider())).unwrap();
+    let tls = watch::Sender::new(Arc::new(config)).subscribe();
     let router = match kind {
         "webhook" => webhook().await,
         _ => {
@@ -42,9 +45,8 @@ pub(crate) async fn serve(kind: &str) {
             Router::new().route("/mutate-pods", post(move |_: Bytes| future::ready(answer.clone())))
         }
     };
-    let mut server = axum_server::from_tcp_rustls(listener, tls).unwrap();
-    listen::limit_headers(&mut server);
-    server.serve(router.into_make_service()).await.unwrap();
+    let (_running, stop) = stop::channel();
+    serving::serve(listener, tls, router, stop).await.unwrap();
 }
 
 async fn webhook() -> Router {

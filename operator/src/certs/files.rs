@@ -25,7 +25,7 @@ use rustls::{
 
 use super::{
     CertificatesError, Which,
-    issue::{Identity, Unfit, fits, verify},
+    issue::{Identity, Unfit, certified, verify},
     own::Looked,
     x509::{facts, read_pem},
 };
@@ -85,7 +85,8 @@ impl Files {
         if self.served.as_ref() == Some(&found) {
             return Ok(nothing);
         }
-        let chain = fits(&found.identity, &ring::default_provider()).map_err(|error| failed(error.to_string()))?;
+        let chain =
+            certified(&found.identity, &ring::default_provider()).map_err(|error| failed(error.to_string()))?.cert;
         let now = self.clock.now();
         if let Err(error) = found.holds(&chain, &self.name, now) {
             tracing::warn!(%error, folder = %self.folder.display(), "the API server will not take the webhook's certificate");

@@ -17,7 +17,8 @@ use rustls::{
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
-    sign::CertifiedKey,
+    server::ServerConfig,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use super::x509::{facts, read_pem};
@@ -125,7 +126,7 @@ pub fn verify(
     at: Timestamp,
     provider: &CryptoProvider,
 ) -> Result<(), Unfit> {
-    let chain = fits(identity, provider)?;
+    let chain = certified(identity, provider)?.cert;
     let (leaf, between) = chain.split_first().ok_or(Unfit::NoPem)?;
     let unverified = |name: &str, cause: String| Unfit::Unverified { name: name.to_owned(), cause };
     // The API server looks at the dates of a CA; the library takes any that is trusted.
@@ -147,15 +148,28 @@ pub fn verify(
 ///
 /// # Errors
 /// When it is no PEM, or the key belongs to another certificate.
-pub fn fits(identity: &Identity, provider: &CryptoProvider) -> Result<Vec<CertificateDer<'static>>, Unfit> {
+pub fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Unfit> {
     let chain = read_pem(&identity.certificate);
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(|_| Unfit::NoPem)?;
     if chain.is_empty() {
         return Err(Unfit::NoPem);
     }
-    let fits = CertifiedKey::from_der(chain.clone(), key, provider);
-    fits.map_err(|error| Unfit::Unverified { name: "its key".to_owned(), cause: error.to_string() })?;
-    Ok(chain)
+    let certified = CertifiedKey::from_der(chain, key, provider);
+    certified.map_err(|error| Unfit::Unverified { name: "its key".to_owned(), cause: error.to_string() })
+}
+
+/// What a server says to whoever connects: HTTP/2, else HTTP/1.1, with this certificate.
+///
+/// # Errors
+/// As those of [`certified`].
+pub fn server_config(identity: &Identity, provider: Arc<CryptoProvider>) -> Result<ServerConfig, Unfit> {
+    let certified = certified(identity, &provider)?;
+    let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let unverified = |error: rustls::Error| Unfit::Unverified { name: "TLS".to_owned(), cause: error.to_string() };
+    let resolver = Arc::new(SingleCertAndKey::from(certified));
+    let mut config = versions.map_err(unverified)?.with_no_client_auth().with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn authority_params() -> CertificateParams {

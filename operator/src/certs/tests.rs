@@ -110,12 +110,16 @@ fn ask(address: SocketAddr, bundle: &str) -> String {
 }
 
 /// A server that says hello, with a TLS configuration.
-fn hello(tls: RustlsConfig) -> SocketAddr {
+fn hello(tls: Tls) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let app = Router::new().fallback(async || "hello");
-    tokio::spawn(axum_server::from_tcp_rustls(listener, tls).unwrap().serve(app.into_make_service()));
+    let (sender, stop) = stop::channel();
+    tokio::spawn(async move {
+        let _running = sender;
+        crate::serving::serve(listener, tls, app, stop).await
+    });
     address
 }
 
@@ -372,7 +376,7 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     mount(&folder, "..1", &[("ca.crt", &one_ca), ("tls.crt", &one.certificate), ("tls.key", &one.key)]);
     certificates.look(&mut tls).await.unwrap();
     assert_eq!(readiness.missing().len(), 2, "nobody has to publish anything: {:?}", readiness.missing());
-    let address = hello(tls.clone().unwrap());
+    let address = hello(tls.as_ref().unwrap().subscribe());
     let ask = async |bundle: &str| {
         let bundle = bundle.to_owned();
         tokio::task::spawn_blocking(move || ask(address, &bundle)).await.unwrap()

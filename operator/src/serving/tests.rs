@@ -1,0 +1,149 @@
+//! Over real sockets and TLS, with a patience of milliseconds where the end of a test waits for it.
+
+use axum::routing::get;
+use rcgen::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::*;
+use crate::{
+    certs::issue::{Identity, server_config},
+    stop::{self, StopSender},
+};
+
+const BRIEF: Patience = Patience {
+    unchanged: Duration::ZERO,
+    visited: Duration::from_secs(3600),
+    quiet: Duration::from_millis(10),
+    last_answers: Duration::from_secs(3600),
+    settled: Duration::ZERO,
+};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A server that says hello, and how to reach it.
+struct Server {
+    address: std::net::SocketAddr,
+    connector: TlsConnector,
+    serving: JoinHandle<()>,
+    stop: StopSender,
+}
+
+impl Server {
+    async fn start(router: Router, patience: Patience) -> Self {
+        let provider = Arc::new(ring::default_provider());
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let identity = Identity { certificate: cert.pem(), key: signing_key.serialize_pem() };
+        let tls = watch::Sender::new(Arc::new(server_config(&identity, provider.clone()).unwrap())).subscribe();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, stop) = stop::channel();
+        let serving = tokio::spawn(Serving { tls, router, stop, patience }.at(listener));
+        Self { address, connector: TlsConnector::from(Arc::new(client)), serving, stop: sender }
+    }
+
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+}
+
+/// One answer of five letters.
+async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("hello") {
+        answer.push(char::from(stream.read_u8().await.unwrap()));
+    }
+    answer
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+#[tokio::test]
+async fn at_the_end_those_who_are_connected_go_and_those_who_come_are_answered() {
+    let server = Server::start(hello(), BRIEF).await;
+    let mut connected = server.connect().await;
+    assert!(ask(&mut connected).await.starts_with("HTTP/1.1 200"));
+    // As long as this one says nothing, there is somebody.
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    let mut late = server.connect().await;
+    ask(&mut late).await;
+
+    server.stop.request();
+    let mut rest = Vec::new();
+    // It may be closed without a goodbye of TLS.
+    let _ = connected.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+    let mut new = server.connect().await;
+    assert!(ask(&mut new).await.starts_with("HTTP/1.1 200"));
+    assert!(!server.serving.is_finished());
+
+    drop((silent, late, new));
+    server.serving.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_is_answered_after_the_end_was_asked_for() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (handler_begun, handler_go_on) = (begun.clone(), go_on.clone());
+    let slow = get(async move || {
+        handler_begun.notify_one();
+        handler_go_on.notified().await;
+        "hello"
+    });
+    // Nobody else is waited for.
+    let patience = Patience { visited: Duration::ZERO, ..BRIEF };
+    let server = Server::start(Router::new().route("/", slow), patience).await;
+    let mut stream = server.connect().await;
+    let asking = tokio::spawn(async move { ask(&mut stream).await });
+    begun.notified().await;
+    server.stop.request();
+    go_on.notify_one();
+    assert!(asking.await.unwrap().starts_with("HTTP/1.1 200"));
+    server.serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_stays_connected_does_not_hold_the_end_up() {
+    // It is not told to go, as if it did not listen.
+    let patience =
+        Patience { visited: Duration::ZERO, settled: Duration::from_secs(3600), last_answers: Duration::ZERO, ..BRIEF };
+    let server = Server::start(hello(), patience).await;
+    let mut stays = server.connect().await;
+    ask(&mut stays).await;
+    server.stop.request();
+    server.serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_headers_do_not_end_is_not_waited_for() {
+    let (mut client, stream) = tokio::io::duplex(1024);
+    let (_sender, stop) = stop::channel();
+    let identity = {
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        Identity { certificate: cert.pem(), key: signing_key.serialize_pem() }
+    };
+    let config = server_config(&identity, Arc::new(ring::default_provider())).unwrap();
+    let tls = watch::Sender::new(Arc::new(config)).subscribe();
+    let answering = tokio::spawn(Serving { tls, router: hello(), stop, patience: PATIENCE }.answer(stream));
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").await.unwrap();
+    let asked = Instant::now();
+    // It is an answer or none; what counts is that the connection ends.
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    answering.await.unwrap();
+    assert!((HEADERS..HEADERS * 2).contains(&asked.elapsed()), "{:?}", asked.elapsed());
+}
