@@ -27,6 +27,7 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
 
 use crate::{own_cluster::OwnCluster, workload, world};
 
@@ -38,6 +39,9 @@ const OPERATOR: &str = "sidegate-operator";
 /// waits long, since what is to be seen is whom it trusts and whom it reaches, and not how busy the machine is.
 const VALUES: [&str; 3] =
     ["webhook.certificates.lifetime=30s", "webhook.certificates.caLifetime=60s", "webhook.timeoutSeconds=30"];
+
+/// How often each of four creates a pod; a scheduler looks at all that fit nowhere again and again.
+const PACE: Duration = Duration::from_millis(300);
 
 /// How long a rotation or a rolling update may take.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -100,17 +104,25 @@ impl Load {
     /// Creates pods until something is done; none of them may be lost.
     async fn meanwhile(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
         let (done, before) = (AtomicBool::new(false), self.created.load(Ordering::Relaxed));
-        let creating = wait::until("the work to be done", LIMIT * 2, || async {
-            self.create().await?;
-            Ok(done.load(Ordering::Relaxed).then_some(()))
-        });
+        let one_after_the_other = || async {
+            let mut pace = tokio::time::interval(PACE);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while !done.load(Ordering::Relaxed) {
+                self.create().await?;
+                pace.tick().await;
+            }
+            anyhow::Ok(())
+        };
+        let creating = async {
+            tokio::try_join!(one_after_the_other(), one_after_the_other(), one_after_the_other(), one_after_the_other())
+        };
         let working = async {
             let outcome = work.await;
             done.store(true, Ordering::Relaxed);
             outcome
         };
         let (created, worked) = tokio::join!(creating, working);
-        worked.and(created)?;
+        worked.and(created.map(|_| ()))?;
         let lost = self.lost.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?.clone();
         let created = self.created.load(Ordering::Relaxed) - before;
         ensure!(lost.is_empty(), "{} of {created} pods: {lost:?}", lost.len());
@@ -135,6 +147,11 @@ impl Load {
         }))
         .await?;
         let after = self.expiries().await?;
+        // By itself, not by beginning anew.
+        for pod in self.replicas().await? {
+            let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+            ensure!(statuses.iter().all(|status| status.restart_count == 0), "{statuses:?}");
+        }
         ensure!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?}, then {after:?}");
         Ok(())
     }

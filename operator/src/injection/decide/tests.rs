@@ -165,6 +165,11 @@ fn obstacles_skip_with_a_sentence() {
         "existing_pushgateway",
         "container gateway is a Pushgateway already",
     );
+    check(
+        |raw| raw["spec"]["containers"] = vec![json!({"name": "app"}); 1_001].into(),
+        "too_many_containers",
+        "expected at most 1000 containers in the pod, found 1001",
+    );
     let taken = Skip::PortTaken { container: "app".to_owned(), port: 19091 };
     assert_eq!(taken.reason(), "port_taken");
     assert_eq!(
