@@ -1,4 +1,5 @@
 //! Pods are created all the time while certificates are renewed and while the operator is replaced: each has its sidecar.
+//! While no operator runs at all they are created too, and are told as soon as one does.
 //!
 //! In a cluster of its own, whose operator has certificates of seconds. The pods fit no node: admission is all they need.
 
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use crds::names::SIDECAR_CONTAINER;
+use crds::status::condition;
 use e2e::{
     install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
@@ -21,6 +22,7 @@ use e2e::{
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Pod, Secret},
+    events::v1::Event,
 };
 use kube::{
     Api, ResourceExt,
@@ -29,9 +31,11 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
-use crate::{own_cluster::OwnCluster, workload, world};
+use crate::{audit::has_sidecar, own_cluster::OwnCluster, workload, world};
 
-crate::world::tests![through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar];
+crate::world::tests![
+    through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told
+];
 
 const OPERATOR: &str = "sidegate-operator";
 
@@ -55,19 +59,27 @@ struct Load {
     lost: Mutex<Vec<String>>,
 }
 
-async fn through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar(
+async fn through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told(
     _: Sandbox,
 ) -> anyhow::Result<()> {
     let load = Load::start().await?;
     let outcome = async {
         load.renewed_certificates_lose_no_admission().await.context("certificates that are renewed")?;
-        load.a_rolling_update_loses_no_injection().await.context("a rolling update")
+        load.a_rolling_update_loses_no_injection().await.context("a rolling update")?;
+        load.an_outage_holds_no_pod_up_and_is_told_when_it_is_over().await.context("an outage")
     };
     if let Err(error) = outcome.await {
         let dump = load.sandbox.dump().await.map(|folder| folder.display().to_string());
         return Err(error.context(format!("pods, events and logs are in {}", dump.unwrap_or_default())));
     }
     Ok(())
+}
+
+/// A pod that asks for a sidecar, and fits no node.
+fn nowhere(name: &str) -> anyhow::Result<Pod> {
+    let mut pod: Value = serde_yaml::from_str(&workload::opted_in(name))?;
+    pod["spec"]["nodeSelector"] = json!({"sidegate.dev/nowhere": "true"});
+    Ok(serde_json::from_value(pod)?)
 }
 
 // === impl Load ===
@@ -85,15 +97,9 @@ impl Load {
     /// Creates a pod that asks for a sidecar, and takes down if it got none.
     async fn create(&self) -> anyhow::Result<()> {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
-        let mut pod: Value = serde_yaml::from_str(&workload::opted_in(&format!("pod-{number}")))?;
-        pod["spec"]["nodeSelector"] = json!({"sidegate.dev/nowhere": "true"});
-        let pod: Pod = serde_json::from_value(pod)?;
+        let pod = nowhere(&format!("pod-{number}"))?;
         let lost = match self.sandbox.api::<Pod>().create(&PostParams::default(), &pod).await {
-            Ok(pod) => {
-                let spec = pod.spec.unwrap_or_default();
-                let mut init = spec.init_containers.iter().flatten();
-                (!init.any(|container| container.name == SIDECAR_CONTAINER)).then(|| "no sidecar".to_owned())
-            }
+            Ok(pod) => (!has_sidecar(&pod)).then(|| "no sidecar".to_owned()),
             Err(error) => Some(error.to_string()),
         };
         let mut all = self.lost.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?;
@@ -164,6 +170,37 @@ impl Load {
             self.meanwhile(self.only_new_replicas(&old)).await?;
         }
         Ok(())
+    }
+
+    async fn an_outage_holds_no_pod_up_and_is_told_when_it_is_over(&self) -> anyhow::Result<()> {
+        self.sandbox.apply(&workload::push_group("all", ""))?;
+        self.sandbox.condition("all", condition::PODS_INJECTED, "True").await?;
+        self.scale(0).await?;
+        let missed = "nobody-answered";
+        let created = self.sandbox.api::<Pod>().create(&PostParams::default(), &nowhere(missed)?).await?;
+        ensure!(!has_sidecar(&created), "there is no operator, and a sidecar");
+        self.scale(2).await?;
+        let found = self.sandbox.condition("all", condition::PODS_INJECTED, "False").await?;
+        ensure!(found.message.contains(missed), "{found:?}");
+        let events: Api<Event> = self.sandbox.api();
+        let about = ListParams::default().fields(&format!("regarding.name={missed},reason=SidecarMissing"));
+        wait::until("an Event about the pod", STEP, || async { Ok(events.list(&about).await?.items.pop()) }).await?;
+        Ok(())
+    }
+
+    async fn scale(&self, replicas: i32) -> anyhow::Result<()> {
+        let count = format!("--replicas={replicas}");
+        self.sandbox.kubectl.run(&["--namespace", SIDEGATE_NAMESPACE, "scale", "deployment", OPERATOR, &count])?;
+        wait::until("so many replicas", LIMIT, || async {
+            let pods = self.replicas().await?;
+            let is_ready = |pod: &Pod| {
+                let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+                conditions.into_iter().flatten().any(|found| found.type_ == "Ready" && found.status == "True")
+            };
+            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+            Ok((i32::try_from(pods.len()) == Ok(replicas) && ready == pods.len()).then_some(()))
+        })
+        .await
     }
 
     async fn replicas(&self) -> anyhow::Result<Vec<Pod>> {
