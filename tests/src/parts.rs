@@ -64,6 +64,7 @@ const OLDEST_KUBE: GoPart = GoPart {
     version: "v1.33.13",
     link: "-X k8s.io/component-base/version.gitVersion=v1.33.13 -X k8s.io/component-base/version.gitMajor=1 \
            -X k8s.io/component-base/version.gitMinor=33",
+    programs: &["kube-1.33"],
     ..KUBE
 };
 
