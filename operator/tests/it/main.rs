@@ -4,6 +4,7 @@
 
 mod arguments;
 mod contract;
+mod floor;
 mod fuzz_corpus;
 mod race;
 mod reference;

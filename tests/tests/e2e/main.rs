@@ -22,8 +22,10 @@ mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
+mod oldest_kubernetes;
 mod own_cluster;
 mod rights;
+mod scrape_configs;
 mod workload;
 mod world;
 
@@ -65,7 +67,9 @@ fn run(arguments: &Arguments) -> Conclusion {
         fields::TESTS,
         injection::TESTS,
         injection_kinds::TESTS,
+        oldest_kubernetes::TESTS,
         rights::TESTS,
+        scrape_configs::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|test| {
