@@ -22,6 +22,7 @@ mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
+mod network_policy;
 mod own_cluster;
 mod rights;
 mod workload;
@@ -57,6 +58,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         labels::TESTS,
         discovery::TESTS,
         drift::TESTS,
+        network_policy::TESTS,
         gateways::TESTS,
         availability::TESTS,
         cluster::TESTS,
