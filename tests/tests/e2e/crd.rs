@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use e2e::sandbox::Sandbox;
 use serde_json::Value;
 
-use crate::workload;
+use crate::{network_policy, workload};
 
 crate::world::tests![
     wrong_objects_are_refused_with_a_sentence_that_names_the_field,
@@ -13,10 +13,11 @@ crate::world::tests![
     kubectl_get_shows_what_matters_and_with_wide_why,
 ];
 
-struct Wrong {
-    name: &'static str,
-    spec: &'static str,
-    sentence: &'static str,
+/// What is refused, and the sentence.
+pub(crate) struct Wrong {
+    pub(crate) name: &'static str,
+    pub(crate) spec: &'static str,
+    pub(crate) sentence: &'static str,
 }
 
 const SELECTOR: &str = "selector: {matchLabels: {app: etl}}";
@@ -268,91 +269,6 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.scrape.serviceDiscoveryRole: Unsupported value: \"Pod\"",
     },
     Wrong {
-        name: "gateway-with-network-policy",
-        spec: "selector: null\n  gateway: {service: {name: pushgateway}}\n  scrape: {networkPolicy: {from: [{podSelector: {}}]}}",
-        sentence: "spec.scrape.networkPolicy: a gateway has no pods of ours to select, expected none",
-    },
-    Wrong {
-        name: "no-peers",
-        spec: "scrape: {networkPolicy: {}}",
-        sentence: "spec.scrape.networkPolicy.from: Required value",
-    },
-    Wrong {
-        name: "peers-of-nobody",
-        spec: "scrape: {networkPolicy: {from: []}}",
-        sentence: "spec.scrape.networkPolicy.from: Invalid value: should have at least 1 items",
-    },
-    Wrong {
-        name: "peer",
-        spec: "scrape: {networkPolicy: {from: [{}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0]: Invalid value: expected namespaceSelector, podSelector or both, or ipBlock alone",
-    },
-    Wrong {
-        name: "peer-of-two-kinds",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0]: Invalid value: expected namespaceSelector, podSelector or both, or ipBlock alone",
-    },
-    Wrong {
-        name: "peer-label",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchLabels: {\"my label\": x}}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchLabels: Invalid value: expected names of labels as keys",
-    },
-    Wrong {
-        name: "peer-label-value",
-        spec: "scrape: {networkPolicy: {from: [{namespaceSelector: {matchLabels: {team: \"-\"}}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].namespaceSelector.matchLabels: Invalid value: expected values of labels",
-    },
-    Wrong {
-        name: "peer-operator",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: Equals}]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].operator: Unsupported value: \"Equals\"",
-    },
-    Wrong {
-        name: "peer-key",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: a/b/c, operator: Exists}]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].key: Invalid value: expected the name of a label",
-    },
-    Wrong {
-        name: "peer-values",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: In, values: [\"a b\"]}]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].values: Invalid value: expected values of labels",
-    },
-    Wrong {
-        name: "peer-without-values",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: In}]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0]: Invalid value: expected values for In and NotIn",
-    },
-    Wrong {
-        name: "peer-with-values",
-        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: Exists, values: [a]}]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0]: Invalid value: expected values for In and NotIn",
-    },
-    Wrong {
-        name: "network",
-        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.1}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].ipBlock.cidr: Invalid value: expected a network such as 10.0.0.0/8",
-    },
-    Wrong {
-        name: "network-of-an-address",
-        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.1/8}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].ipBlock.cidr: Invalid value: expected a network such as 10.0.0.0/8",
-    },
-    Wrong {
-        name: "network-but-a-word",
-        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [all]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
-    },
-    Wrong {
-        name: "network-but-another",
-        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.1.0.0/16]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
-    },
-    Wrong {
-        name: "network-but-all-of-it",
-        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}}",
-        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
-    },
-    Wrong {
         name: "hold-open",
         spec: "sidecar: {holdOpen: soon}",
         sentence: "spec.sidecar.holdOpen: Invalid value: expected a duration such as 90s, 1h30m or 7d",
@@ -473,7 +389,7 @@ fn manifest(name: &str, spec: &str) -> String {
 }
 
 async fn wrong_objects_are_refused_with_a_sentence_that_names_the_field(sandbox: Sandbox) -> anyhow::Result<()> {
-    for wrong in WRONG {
+    for wrong in WRONG.iter().chain(network_policy::WRONG) {
         let output = sandbox.kubectl.try_apply(&sandbox.namespace, &manifest(wrong.name, wrong.spec))?;
         let answer = String::from_utf8(output.stderr)?;
         // The API server repeats the value between the field and the sentence.

@@ -13,7 +13,7 @@ use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::workload;
+use crate::{crd::Wrong, workload};
 
 crate::world::tests![
     a_network_policy_is_kept_as_asked_for_and_goes_with_the_field_and_with_the_group,
@@ -25,6 +25,95 @@ const NAME: &str = "sidegate-all";
 /// Prometheus of a namespace.
 const OF_MONITORING: &str = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}, \
                              podSelector: {matchLabels: {app.kubernetes.io/name: prometheus}}}";
+
+/// What of the field is refused.
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        name: "gateway-with-network-policy",
+        spec: "selector: null\n  gateway: {service: {name: pushgateway}}\n  scrape: {networkPolicy: {from: [{podSelector: {}}]}}",
+        sentence: "spec.scrape.networkPolicy: a gateway has no pods of ours to select, expected none",
+    },
+    Wrong {
+        name: "no-peers",
+        spec: "scrape: {networkPolicy: {}}",
+        sentence: "spec.scrape.networkPolicy.from: Required value",
+    },
+    Wrong {
+        name: "peers-of-nobody",
+        spec: "scrape: {networkPolicy: {from: []}}",
+        sentence: "spec.scrape.networkPolicy.from: Invalid value: should have at least 1 items",
+    },
+    Wrong {
+        name: "peer",
+        spec: "scrape: {networkPolicy: {from: [{}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0]: Invalid value: expected namespaceSelector, podSelector or both, or ipBlock alone",
+    },
+    Wrong {
+        name: "peer-of-two-kinds",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0]: Invalid value: expected namespaceSelector, podSelector or both, or ipBlock alone",
+    },
+    Wrong {
+        name: "peer-label",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchLabels: {\"my label\": x}}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchLabels: Invalid value: expected names of labels as keys",
+    },
+    Wrong {
+        name: "peer-label-value",
+        spec: "scrape: {networkPolicy: {from: [{namespaceSelector: {matchLabels: {team: \"-\"}}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].namespaceSelector.matchLabels: Invalid value: expected values of labels",
+    },
+    Wrong {
+        name: "peer-operator",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: Equals}]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].operator: Unsupported value: \"Equals\"",
+    },
+    Wrong {
+        name: "peer-key",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: a/b/c, operator: Exists}]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].key: Invalid value: expected the name of a label",
+    },
+    Wrong {
+        name: "peer-values",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: In, values: [\"a b\"]}]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0].values: Invalid value: expected values of labels",
+    },
+    Wrong {
+        name: "peer-without-values",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: In}]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0]: Invalid value: expected values for In and NotIn",
+    },
+    Wrong {
+        name: "peer-with-values",
+        spec: "scrape: {networkPolicy: {from: [{podSelector: {matchExpressions: [{key: app, operator: Exists, values: [a]}]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].podSelector.matchExpressions[0]: Invalid value: expected values for In and NotIn",
+    },
+    Wrong {
+        name: "network",
+        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.1}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].ipBlock.cidr: Invalid value: expected a network such as 10.0.0.0/8",
+    },
+    Wrong {
+        name: "network-of-an-address",
+        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.1/8}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].ipBlock.cidr: Invalid value: expected a network such as 10.0.0.0/8",
+    },
+    Wrong {
+        name: "network-but-a-word",
+        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [all]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
+    },
+    Wrong {
+        name: "network-but-another",
+        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.1.0.0/16]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
+    },
+    Wrong {
+        name: "network-but-all-of-it",
+        spec: "scrape: {networkPolicy: {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}}",
+        sentence: "spec.scrape.networkPolicy.from[0].ipBlock: Invalid value: expected parts of the network as except",
+    },
+];
 
 /// A group that lets these peers through.
 fn group_with(peers: &str) -> String {
