@@ -290,6 +290,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),
         monitor_labels: parts.config.monitor_labels.clone(),
+        own_namespace: parts.config.namespace.clone(),
         membership: Attempts::default(),
         overlaps: Overlaps::default(),
         missing: Missing::default(),

@@ -22,6 +22,7 @@ mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
+mod network_policy;
 mod oldest_kubernetes;
 mod own_cluster;
 mod rights;
@@ -59,6 +60,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         labels::TESTS,
         discovery::TESTS,
         drift::TESTS,
+        network_policy::TESTS,
         gateways::TESTS,
         availability::TESTS,
         cluster::TESTS,
