@@ -11,6 +11,7 @@
 //! *Never:* what a sidecar wants, how a pod is put together beyond its sums.
 
 mod bounds;
+mod defaults;
 mod pod_sum;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use k8s_openapi::{
 };
 
 use self::bounds::Bounds;
-pub use self::pod_sum::PodSum;
+pub use self::{defaults::fill_in, pod_sum::PodSum};
 use super::quantity::{Amount, MOST, Notation, ONE};
 
 /// What is bounded for containers that do not name it.
