@@ -5,6 +5,7 @@
 mod arguments;
 mod contract;
 mod fuzz_corpus;
+mod offline;
 mod race;
 mod reference;
 
