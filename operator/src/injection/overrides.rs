@@ -217,8 +217,9 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         name: names::ENV,
         values: "`true` or `false`",
         default: "`true`",
-        effect: "Whether the other containers are given `PUSHGATEWAY_URL` and `PUSHGATEWAY_ADDRESS`, each where it does \
-                 not set its own; with `false` their `NO_PROXY` is left alone, too.",
+        effect: "Whether the other containers are given `PUSHGATEWAY_URL` and `PUSHGATEWAY_ADDRESS`, each where its \
+                 `env` does not set its own: one that comes by `envFrom` cannot be seen and is hidden. With `false` their \
+                 `NO_PROXY` is left alone, too.",
         expected: "true or false",
         read: |text, wanted| {
             wanted.app.address = switch(text)?;
