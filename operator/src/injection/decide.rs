@@ -39,8 +39,9 @@ const ROOM_FOR_NAMES: usize = 40;
 /// The most containers of a pod; the patch is long by each.
 const CONTAINERS_MAX: usize = 1_000;
 
-/// The last part of the name of a container's image: this is ourselves, alone or as a sidecar by hand.
-const OWN_IMAGE: &str = "sidegate";
+/// Images of Pushgateways by the last part of their names, and ourselves, alone or as a sidecar by hand. What merely ends
+/// like one may well be a client.
+const PUSHGATEWAYS: [&str; 4] = ["pushgateway", "prom-pushgateway", "prometheus-pushgateway", "sidegate"];
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +238,7 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
 fn is_pushgateway(image: &str) -> bool {
     let last = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let name = last.split(':').next().unwrap_or_default();
-    name.ends_with("pushgateway") || name == OWN_IMAGE
+    PUSHGATEWAYS.contains(&name)
 }
 
 /// The name of a container, for a sentence.

@@ -122,6 +122,7 @@ fn wanted(
     let push_port = ports::choose(pod, &wanted.sidecar)?;
     let circumstances = Circumstances::of(pod, push_port.number);
     let Some(usual) = container::resources(&wanted.sidecar, circumstances) else {
+        wanted.sidecar.resources = limit_range::fit_nothing(limit_ranges).map_err(Skip::NoRoom)?;
         return Ok((wanted, push_port, Vec::new()));
     };
     let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;

@@ -11,6 +11,8 @@
 //! *Never:* what a sidecar wants, how a pod is put together beyond its sums.
 
 mod bounds;
+mod defaults;
+mod others;
 mod pod_sum;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +23,10 @@ use k8s_openapi::{
 };
 
 use self::bounds::Bounds;
-pub use self::pod_sum::PodSum;
+pub use self::{defaults::fill_in, pod_sum::PodSum};
 use super::quantity::{Amount, MOST, Notation, ONE};
 
-/// What is bounded for containers that do not name it.
+/// What is bounded for containers that do not name it, and what they take some of.
 const USUAL: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// Less than this a sidecar does not start with, in thousandths.
@@ -39,16 +41,27 @@ pub struct Fitted {
     pub warnings: Vec<String>,
 }
 
-/// The bounds leave too little.
+/// The bounds leave no room for a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the namespace's LimitRanges to leave it at least {least} of {resource}, found {found}")]
-pub struct NoRoom {
-    /// Which resource.
-    resource: String,
-    /// What it needs.
-    least: String,
-    /// What there is.
-    found: String,
+pub enum NoRoom {
+    /// What is left is too little.
+    #[error("expected the namespace's LimitRanges to leave it at least {least} of {resource}, found {found}")]
+    TooLittle {
+        /// Which resource.
+        resource: String,
+        /// What it needs.
+        least: String,
+        /// What there is.
+        found: String,
+    },
+    /// It has no use for what every container must have.
+    #[error(
+        "expected the namespace's LimitRanges to let a container do without {resource}, found that each has to have some"
+    )]
+    Compulsory {
+        /// Which resource.
+        resource: String,
+    },
 }
 
 /// One resource of the sidecar, in thousandths.
@@ -114,7 +127,18 @@ pub fn fit(
         put(&mut fitted.resources.requests, resource, changed(share.request, own.request));
         put(&mut fitted.resources.limits, resource, changed(share.limit, own.limit));
     }
+    others::decline(&mut fitted.resources, limit_ranges)?;
     Ok(fitted)
+}
+
+/// What there is to say for a sidecar that has no resources of its own.
+///
+/// # Errors
+/// When every container has to have something it has no use for.
+pub fn fit_nothing(limit_ranges: &[LimitRange]) -> Result<Option<ResourceRequirements>, NoRoom> {
+    let mut resources = ResourceRequirements::default();
+    others::decline(&mut resources, limit_ranges)?;
+    Ok(Some(resources).filter(|resources| *resources != ResourceRequirements::default()))
 }
 
 fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
@@ -235,7 +259,7 @@ impl Case<'_> {
     fn no_room(&self, room: Room) -> NoRoom {
         let least = self.least().max(room.limit.0).max(room.request.0);
         let found = room.limit.1.min(room.request.1).max(0);
-        NoRoom {
+        NoRoom::TooLittle {
             resource: self.resource.to_owned(),
             least: self.written(least).to_string(),
             found: self.written(found).to_string(),

@@ -6,6 +6,7 @@ mod arguments;
 mod contract;
 mod floor;
 mod fuzz_corpus;
+mod offline;
 mod race;
 mod reference;
 
