@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     if let Some(code) = e2e::cluster::take_role() {
         return code;
     }
-    let tests: [Test; 5] = [
+    let tests: [Test; 6] = [
         ("every_golden_pod_is_taken_where_it_was_taken_before", every_golden_pod_is_taken_where_it_was_taken_before),
         ("a_pod_with_resources_as_a_whole_is_taken", a_pod_with_resources_as_a_whole_is_taken),
         ("kubectl_reads_the_same_from_what_inject_writes", kubectl_reads_the_same_from_what_inject_writes),
@@ -274,7 +274,7 @@ fn a_pod_that_is_guaranteed_by_default_stays_so(world: &World) -> anyhow::Result
         "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "bounds", "namespace": "defaults"},
         "spec": {"limits": [{"type": "Container", "default": {"cpu": "1", "memory": "1Gi"}}]},
     });
-    world.create::<LimitRange>("defaults", &range, false)?;
+    world.limit("defaults", &range)?;
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: defaults, annotations: {sidegate.dev/inject: \
                \"true\"}}, spec: {containers: [{name: app, image: busybox}]}}\n";
     let injected = inject(&format!("{range}\n---\n{pod}"))?;
