@@ -318,6 +318,9 @@ impl LogFormat {
 
 /// Kubernetes' own schema says the same in five thousand characters, and allows claims, which a sidecar has no use for.
 /// It takes any text as a quantity; here a wrong one would refuse every pod of the group, so it is refused first.
+///
+/// Requests and limits are compared for what a node may promise more of than it has; for the rest they are equal. Kubernetes
+/// 1.33 takes any quantity for megabytes long, and eight names for too many to compare.
 fn resources_schema(_: &mut SchemaGenerator) -> Schema {
     let quantities = |description: &str| {
         json_schema!({
@@ -339,7 +342,8 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
             "requests": quantities("What the container is given at least, by resource: `cpu: 10m`."),
         },
         "x-kubernetes-validations": [{
-            "rule": "!has(self.limits) || !has(self.requests) || self.requests.all(name, !(name in self.limits) || \
+            "rule": "!has(self.limits) || !has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(name, \
+                     !(name in self.requests) || !(name in self.limits) || \
                      !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || \
                      !quantity(string(self.requests[name])).isGreaterThan(quantity(string(self.limits[name]))))",
             "message": "expected no request to be greater than its limit",
