@@ -121,9 +121,12 @@ fn wanted(
     let mut wanted = Wanted::of(pod, group).map_err(Skip::BadValue)?;
     let push_port = ports::choose(pod, &wanted.sidecar)?;
     let circumstances = Circumstances::of(pod, push_port.number);
-    let Some(usual) = container::resources(&wanted.sidecar, circumstances) else {
+    // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
+    if circumstances.pod_level_resources {
+        wanted.sidecar.resources = None;
         return Ok((wanted, push_port, Vec::new()));
-    };
+    }
+    let usual = container::resources(&wanted.sidecar, circumstances).map_err(Skip::BadValue)?;
     let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;
     let sum_of = |resource: &str| PodSum::of(pod, patch::place(pod), resource);
     let fitted = limit_range::fit(&own, sum_of, limit_ranges).map_err(Skip::NoRoom)?;
