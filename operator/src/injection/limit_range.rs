@@ -12,6 +12,7 @@
 
 mod bounds;
 mod pod_sum;
+pub mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +42,10 @@ pub struct Fitted {
 
 /// The bounds leave too little.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the namespace's LimitRanges to leave it at least {least} of {resource}, found {found}")]
+#[error("expected {whose} to leave it at least {least} of {resource}, found {found}")]
 pub struct NoRoom {
+    /// What leaves it.
+    whose: &'static str,
     /// Which resource.
     resource: String,
     /// What it needs.
@@ -96,8 +99,7 @@ pub fn fit(
             continue;
         }
         let own = Share { request: given(&wanted.requests, resource), limit: given(&wanted.limits, resource) };
-        let grain = if resource == "cpu" { 1 } else { ONE };
-        let case = Case { resource, grain, container, pod, sum, own };
+        let case = Case { resource, grain: grain(resource), container, pod, sum, own };
         if case.fits() {
             continue;
         }
@@ -117,6 +119,10 @@ pub fn fit(
     Ok(fitted)
 }
 
+fn grain(resource: &str) -> i128 {
+    if resource == "cpu" { 1 } else { ONE }
+}
+
 fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
     let quantity = map.as_ref()?.get(resource)?;
     Amount::parse(&quantity.0).map(|amount| amount.thousandths)
@@ -133,7 +139,8 @@ fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Opt
 impl Case<'_> {
     fn holds(&self, share: Share) -> bool {
         let is_ordered = share.request.zip(share.limit).is_none_or(|(request, limit)| request <= limit);
-        is_ordered && self.container.hold(share) && self.pod.hold(self.sum.with(share))
+        let is_left = share.request.zip(self.sum.left_of_whole()).is_none_or(|(request, left)| request <= left);
+        is_ordered && is_left && self.container.hold(share) && self.pod.hold(self.sum.with(share))
     }
 
     /// Whether what is written down passes, whichever of the defaults it gets: any item may be asked first, and
@@ -185,16 +192,21 @@ impl Case<'_> {
     }
 
     fn room(&self) -> Room {
-        let (container, pod, beside) = (&self.container, &self.pod, self.sum.beside);
+        let (container, pod, PodSum { beside, whole, .. }) = (&self.container, &self.pod, self.sum);
         let least = self.up(container.least.unwrap_or(0));
         let most = container.most.unwrap_or(MOST);
-        let left = |taken: Option<i128>| self.down(most.min(pod.most.map_or(MOST, |most| most - taken.unwrap_or(0))));
+        let of_pod = |taken: Option<i128>| pod.most.map_or(MOST, |most| most - taken.unwrap_or(0));
+        // What the pod has as a whole is not summed up.
+        let request = if whole.request.is_some() { MOST } else { of_pod(beside.request) };
+        let request = request.min(self.sum.left_of_whole().unwrap_or(MOST));
+        let limit = whole.limit.unwrap_or_else(|| of_pod(beside.limit));
+        let left = |of_pod: i128| self.down(most.min(of_pod));
         // A limit of ours may be the first that the pod has: so far the bound did not look at limits.
         let is_first = self.sum.with(Share::default()).limit.is_none();
         let pods_least = pod.least.filter(|_| is_first);
         Room {
-            request: (least, left(beside.request)),
-            limit: (least.max(self.up(pods_least.unwrap_or(0))), left(beside.limit)),
+            request: (least, left(request)),
+            limit: (least.max(self.up(pods_least.unwrap_or(0))), left(limit)),
         }
     }
 
@@ -236,6 +248,7 @@ impl Case<'_> {
         let least = self.least().max(room.limit.0).max(room.request.0);
         let found = room.limit.1.min(room.request.1).max(0);
         NoRoom {
+            whose: "the namespace's LimitRanges",
             resource: self.resource.to_owned(),
             least: self.written(least).to_string(),
             found: self.written(found).to_string(),

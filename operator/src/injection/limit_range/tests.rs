@@ -1,5 +1,7 @@
 //! What fits stays, what does not is fitted; and whatever can be satisfied is, by the API server's own rules.
 
+mod whole;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
