@@ -59,8 +59,11 @@ pub struct Sidecar {
     ))]
     pub image: Option<String>,
 
-    /// Requests and limits of the container. Default: requests of 10m CPU and 16Mi memory and a limit of 64Mi memory;
-    /// in a pod of class Guaranteed 100m CPU and 64Mi memory. A pod with resources for the pod as a whole gets none.
+    /// Requests and limits of the container, in place of the usual ones: requests of 10m CPU and 16Mi memory and a limit
+    /// of 64Mi memory; where every other container has a CPU limit, one of 100m; in a pod of class Guaranteed 100m CPU and
+    /// 64Mi memory. What is not given stays, but the other side of what is: it follows where it was the same, or where the
+    /// request would be greater than the limit. A pod with resources for the pod as a whole gets none or, where a
+    /// LimitRange bounds containers or fills something in, the least that passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resources_schema")]
     pub resources: Option<ResourceRequirements>,

@@ -13,7 +13,7 @@ const SHOWN_AT_LEAST: usize = 12;
 /// A value that is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue {
-    /// The label or annotation, with whose it is if it is not the pod's.
+    /// The label, annotation or field, with whose it is if it is not the pod's.
     pub name: String,
     /// What is known.
     pub expected: String,

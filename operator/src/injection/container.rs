@@ -25,7 +25,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     arguments::arguments,
+    bad_value::BadValue,
     pod::RawPod,
+    resources,
     volumes::{mounts, volumes},
 };
 use crate::config::{SIDECAR_USER, SidecarImage};
@@ -53,7 +55,7 @@ pub struct Circumstances {
     pub root: bool,
 }
 
-/// The container, with resources as the sidecar has them by now.
+/// The container, with the resources that the sidecar is left with in the end.
 #[must_use]
 pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, pod: Circumstances) -> Container {
     Container {
@@ -99,16 +101,11 @@ fn from_the_pod(flag: &str, field: &str) -> EnvVar {
     }
 }
 
-/// Requests and limits as the group or else the pod wants them; none in a pod with resources for the pod as a whole.
-#[must_use]
-pub fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequirements> {
-    // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
-    if pod.pod_level_resources {
-        return None;
-    }
-    if sidecar.resources.is_some() {
-        return sidecar.resources.clone();
-    }
+/// Requests and limits as such a pod wants them, and over them as the group does.
+///
+/// # Errors
+/// When the group has a request that is greater than its limit.
+pub fn resources(sidecar: &Sidecar, pod: Circumstances) -> Result<ResourceRequirements, BadValue> {
     let (requests, limits) = if pod.guaranteed {
         let same = [("cpu", "100m"), ("memory", "64Mi")];
         (quantities(&same), quantities(&same))
@@ -117,7 +114,11 @@ pub fn resources(sidecar: &Sidecar, pod: Circumstances) -> Option<ResourceRequir
         let limits = if pod.cpu_limited { quantities(&[("cpu", "100m"), memory]) } else { quantities(&[memory]) };
         (quantities(&[("cpu", "10m"), ("memory", "16Mi")]), limits)
     };
-    Some(ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() })
+    let usual = ResourceRequirements { requests: Some(requests), limits: Some(limits), claims: None };
+    match &sidecar.resources {
+        Some(own) => resources::of_group(own, usual),
+        None => Ok(usual),
+    }
 }
 
 fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
@@ -171,6 +172,7 @@ impl Default for Circumstances {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::json;
 
@@ -193,34 +195,70 @@ mod tests {
         assert!(!args.iter().any(|arg| arg.starts_with(flags::POD_DEADLINE)), "{args:?}");
     }
 
-    #[test]
-    fn resources_follow_the_group_then_the_pod() {
-        let check = |fields: serde_json::Value, pod: Circumstances, expected: serde_json::Value| {
-            assert_eq!(serde_json::to_value(resources(&sidecar(fields), pod)).unwrap(), expected);
-        };
-        let usual = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}});
-        check(json!({}), Circumstances::default(), usual);
-        let own = json!({"requests": {"cpu": "1"}});
-        let guaranteed = Circumstances { guaranteed: true, ..Circumstances::default() };
-        check(json!({"resources": own}), guaranteed, own.clone());
-        let same = json!({"cpu": "100m", "memory": "64Mi"});
-        check(json!({}), guaranteed, json!({"requests": same, "limits": same}));
+    /// What a sidecar wants, if its group says so much.
+    #[track_caller]
+    fn check_resources(fields: serde_json::Value, pod: Circumstances, expected: serde_json::Value) {
+        let found = resources(&sidecar(json!({"resources": fields})), pod).unwrap();
+        assert_eq!(serde_json::to_value(found).unwrap(), expected, "{fields}");
     }
 
     #[test]
-    fn a_pod_with_resources_of_its_own_gets_no_more_whatever_the_group_says() {
-        let pod = Circumstances { guaranteed: true, pod_level_resources: true, ..Circumstances::default() };
-        for fields in [json!({}), json!({"resources": {"requests": {"cpu": "1"}}})] {
-            assert_eq!(resources(&sidecar(fields), pod), None);
-        }
+    fn each_quantity_is_the_groups_else_the_usual_one() {
+        let check = |fields, expected| check_resources(fields, Circumstances::default(), expected);
+        let usual = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}});
+        check(json!(null), usual.clone());
+        check(json!({}), usual);
+        check(
+            json!({"limits": {"memory": "128Mi"}}),
+            json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}}),
+        );
+        check(
+            json!({"requests": {"cpu": "1", "memory": "96Mi"}}),
+            json!({"requests": {"cpu": "1", "memory": "96Mi"}, "limits": {"memory": "96Mi"}}),
+        );
+        check(
+            json!({"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "2Gi"}}),
+            json!({
+                "requests": {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "1Gi"},
+                "limits": {"memory": "64Mi", "ephemeral-storage": "2Gi"},
+            }),
+        );
+    }
+
+    #[test]
+    fn a_guaranteed_pod_stays_one_whatever_the_group_says() {
+        let check = |fields, cpu: &str, memory: &str| {
+            let same = json!({"cpu": cpu, "memory": memory});
+            let pod = Circumstances { guaranteed: true, ..Circumstances::default() };
+            check_resources(fields, pod, json!({"requests": same, "limits": same}));
+        };
+        check(json!(null), "100m", "64Mi");
+        check(json!({"limits": {"memory": "128Mi"}}), "100m", "128Mi");
+        check(json!({"requests": {"cpu": "1"}}), "1", "64Mi");
+        check(json!({"requests": {"cpu": "20m"}, "limits": {"memory": "32Mi"}}), "20m", "32Mi");
+    }
+
+    #[test]
+    fn a_group_whose_request_is_greater_than_its_limit_makes_no_sidecar() {
+        let own = json!({"resources": {"requests": {"memory": "65Mi"}, "limits": {"memory": "64Mi"}}});
+        let bad = resources(&sidecar(own), Circumstances::default()).unwrap_err();
+        assert_eq!(
+            bad.sentence(""),
+            "PushGroup's resources.requests.memory: expected at most the limit, 64Mi, found \"65Mi\""
+        );
     }
 
     #[test]
     fn the_cpu_is_limited_where_every_other_container_is() {
         let pod = Circumstances { cpu_limited: true, ..Circumstances::default() };
-        assert_eq!(
-            serde_json::to_value(resources(&sidecar(json!({})), pod)).unwrap(),
-            json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}})
+        let check = |fields, expected| check_resources(fields, pod, expected);
+        check(
+            json!(null),
+            json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "64Mi"}}),
+        );
+        check(
+            json!({"requests": {"cpu": "200m"}}),
+            json!({"requests": {"cpu": "200m", "memory": "16Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}),
         );
     }
 

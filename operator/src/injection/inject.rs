@@ -14,7 +14,7 @@ use crds::{
     sidecar::Sidecar,
 };
 use json_patch::Patch;
-use k8s_openapi::api::core::v1::LimitRange;
+use k8s_openapi::api::core::v1::{LimitRange, ResourceRequirements};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use super::{
     container::{self, Circumstances},
     decide::{self, Pick, Reason, Skip, Wish},
     environment::Environment,
-    limit_range::{self, PodSum},
+    limit_range::{self, Fitted, PodSum, whole},
     overrides::{self, Wanted},
     patch::{self, Insertion},
     pod::RawPod,
@@ -121,15 +121,19 @@ fn wanted(
     let mut wanted = Wanted::of(pod, group).map_err(Skip::BadValue)?;
     let push_port = ports::choose(pod, &wanted.sidecar)?;
     let circumstances = Circumstances::of(pod, push_port.number);
-    let Some(usual) = container::resources(&wanted.sidecar, circumstances) else {
-        wanted.sidecar.resources = limit_range::fit_nothing(limit_ranges).map_err(Skip::NoRoom)?;
-        return Ok((wanted, push_port, Vec::new()));
+    let usual = container::resources(&wanted.sidecar, circumstances).map_err(Skip::BadValue)?;
+    let place = patch::place(pod);
+    // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
+    let (fitted, unused) = if circumstances.pod_level_resources {
+        (whole::fit(&usual, pod, place, limit_ranges), overrides::unused_quantities(pod))
+    } else {
+        let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;
+        (limit_range::fit(&own, |resource| PodSum::of(pod, place, resource), limit_ranges), None)
     };
-    let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;
-    let sum_of = |resource: &str| PodSum::of(pod, patch::place(pod), resource);
-    let fitted = limit_range::fit(&own, sum_of, limit_ranges).map_err(Skip::NoRoom)?;
-    wanted.sidecar.resources = Some(fitted.resources);
-    Ok((wanted, push_port, fitted.warnings))
+    let Fitted { resources, mut warnings } = fitted.map_err(Skip::NoRoom)?;
+    warnings.extend(unused);
+    wanted.sidecar.resources = (resources != ResourceRequirements::default()).then_some(resources);
+    Ok((wanted, push_port, warnings))
 }
 
 /// What to say about addresses of a group that only look like some.

@@ -14,6 +14,7 @@ mod bounds;
 mod defaults;
 mod others;
 mod pod_sum;
+pub mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,19 +42,12 @@ pub struct Fitted {
     pub warnings: Vec<String>,
 }
 
-/// The bounds leave no room for a sidecar.
+/// There is no room for a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
     /// What is left is too little.
-    #[error("expected the namespace's LimitRanges to leave it at least {least} of {resource}, found {found}")]
-    TooLittle {
-        /// Which resource.
-        resource: String,
-        /// What it needs.
-        least: String,
-        /// What there is.
-        found: String,
-    },
+    #[error(transparent)]
+    TooLittle(#[from] TooLittle),
     /// It has no use for what every container must have.
     #[error(
         "expected the namespace's LimitRanges to let a container do without {resource}, found that each has to have some"
@@ -62,6 +56,20 @@ pub enum NoRoom {
         /// Which resource.
         resource: String,
     },
+}
+
+/// What is left is too little.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {whose} to leave it at least {least} of {resource}, found {found}")]
+pub struct TooLittle {
+    /// What leaves it.
+    whose: &'static str,
+    /// Which resource.
+    resource: String,
+    /// What it needs.
+    least: String,
+    /// What there is.
+    found: String,
 }
 
 /// One resource of the sidecar, in thousandths.
@@ -109,8 +117,7 @@ pub fn fit(
             continue;
         }
         let own = Share { request: given(&wanted.requests, resource), limit: given(&wanted.limits, resource) };
-        let grain = if resource == "cpu" { 1 } else { ONE };
-        let case = Case { resource, grain, container, pod, sum, own };
+        let case = Case { resource, grain: grain(resource), container, pod, sum, own };
         if case.fits() {
             continue;
         }
@@ -131,14 +138,8 @@ pub fn fit(
     Ok(fitted)
 }
 
-/// What there is to say for a sidecar that has no resources of its own.
-///
-/// # Errors
-/// When every container has to have something it has no use for.
-pub fn fit_nothing(limit_ranges: &[LimitRange]) -> Result<Option<ResourceRequirements>, NoRoom> {
-    let mut resources = ResourceRequirements::default();
-    others::decline(&mut resources, limit_ranges)?;
-    Ok(Some(resources).filter(|resources| *resources != ResourceRequirements::default()))
+fn grain(resource: &str) -> i128 {
+    if resource == "cpu" { 1 } else { ONE }
 }
 
 fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
@@ -157,7 +158,8 @@ fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Opt
 impl Case<'_> {
     fn holds(&self, share: Share) -> bool {
         let is_ordered = share.request.zip(share.limit).is_none_or(|(request, limit)| request <= limit);
-        is_ordered && self.container.hold(share) && self.pod.hold(self.sum.with(share))
+        let is_left = share.request.zip(self.sum.left_of_whole()).is_none_or(|(request, left)| request <= left);
+        is_ordered && is_left && self.container.hold(share) && self.pod.hold(self.sum.with(share))
     }
 
     /// Whether what is written down passes, whichever of the defaults it gets: any item may be asked first, and
@@ -195,7 +197,7 @@ impl Case<'_> {
         let share = tried.into_iter().find(|share| self.holds(*share)).ok_or_else(|| self.no_room(room))?;
         let is_lowered = |limit: i128| self.own.limit.is_none_or(|own| limit < own);
         if share.limit.is_some_and(|limit| limit < self.least() && is_lowered(limit)) {
-            return Err(self.no_room(room));
+            return Err(self.no_room(room).into());
         }
         Ok(share)
     }
@@ -209,17 +211,19 @@ impl Case<'_> {
     }
 
     fn room(&self) -> Room {
-        let (container, pod, beside) = (&self.container, &self.pod, self.sum.beside);
+        let (container, pod, PodSum { beside, whole, .. }) = (&self.container, &self.pod, self.sum);
         let least = self.up(container.least.unwrap_or(0));
         let most = container.most.unwrap_or(MOST);
-        let left = |taken: Option<i128>| self.down(most.min(pod.most.map_or(MOST, |most| most - taken.unwrap_or(0))));
+        let of_pod = |taken: Option<i128>| pod.most.map_or(MOST, |most| most - taken.unwrap_or(0));
+        // What the pod has as a whole is not summed up.
+        let request = if whole.request.is_some() { MOST } else { of_pod(beside.request) };
+        let request = request.min(self.sum.left_of_whole().unwrap_or(MOST));
+        let limit = whole.limit.unwrap_or_else(|| of_pod(beside.limit));
+        let left = |of_pod: i128| self.down(most.min(of_pod));
         // A limit of ours may be the first that the pod has: so far the bound did not look at limits.
         let is_first = self.sum.with(Share::default()).limit.is_none();
         let pods_least = pod.least.filter(|_| is_first);
-        Room {
-            request: (least, left(beside.request)),
-            limit: (least.max(self.up(pods_least.unwrap_or(0))), left(beside.limit)),
-        }
+        Room { request: (least, left(request)), limit: (least.max(self.up(pods_least.unwrap_or(0))), left(limit)) }
     }
 
     fn nearest(&self, wanted: Share, room: Room) -> Share {
@@ -256,10 +260,11 @@ impl Case<'_> {
         if self.resource == "memory" { LEAST_MEMORY } else { self.grain }
     }
 
-    fn no_room(&self, room: Room) -> NoRoom {
+    fn no_room(&self, room: Room) -> TooLittle {
         let least = self.least().max(room.limit.0).max(room.request.0);
         let found = room.limit.1.min(room.request.1).max(0);
-        NoRoom::TooLittle {
+        TooLittle {
+            whose: "the namespace's LimitRanges",
             resource: self.resource.to_owned(),
             least: self.written(least).to_string(),
             found: self.written(found).to_string(),

@@ -85,8 +85,8 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         name: names::CPU_REQUEST,
         values: "a quantity such as `50m`",
         default: "`resources`, else 10m; 100m in a pod of class Guaranteed",
-        effect: "The CPU it is given at least. A limit that was lower, or the same, becomes as high. As with all four, a pod \
-                 with resources for the pod as a whole gets none.",
+        effect: "The CPU it is given at least. A limit that was lower, or the same, becomes as high. As with all four, it is \
+                 not used, with a warning, in a pod with resources for the pod as a whole.",
         expected: "CPU such as 50m",
         read: |text, wanted| wanted.quantities.cpu.set_request(text, 1),
     },
@@ -271,6 +271,16 @@ pub fn unread(pod: RawPod<'_>) -> Vec<String> {
         warnings.push(format!("sidegate: known under {}: {}", names::PREFIX, known.join(", ")));
     }
     warnings
+}
+
+/// A warning about quantities that a pod says for its sidecar and for itself as a whole.
+#[must_use]
+pub fn unused_quantities(pod: RawPod<'_>) -> Option<String> {
+    let all = [names::CPU_REQUEST, names::CPU_LIMIT, names::MEMORY_REQUEST, names::MEMORY_LIMIT];
+    let said = all.into_iter().filter(|name| pod.annotation(name).is_some());
+    let said: Vec<_> = said.filter_map(|name| name.strip_prefix(names::PREFIX)).collect();
+    (!said.is_empty())
+        .then(|| format!("sidegate: not used, since the pod has resources as a whole: {}", said.join(", ")))
 }
 
 fn switch(text: &str) -> Option<bool> {

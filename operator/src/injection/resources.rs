@@ -1,7 +1,7 @@
-//! The quantities that a pod says for its sidecar, put over those that it would have. Pure.
+//! The quantities that a group, and then a pod, says for its sidecar, put over those that it would have. Pure.
 //!
-//! One side of a pair that the pod does not say follows where it would otherwise be on the wrong side of the other, or was
-//! the same: no request is greater than its limit, and a pod of class Guaranteed stays one.
+//! One side of a pair that is not said follows where it would otherwise be on the wrong side of the other, or was the
+//! same: no request is greater than its limit, and a pod of class Guaranteed stays one.
 //!
 //! *Never:* what a sidecar has by itself, the bounds of a namespace.
 
@@ -12,7 +12,7 @@ use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::r
 
 use super::{bad_value::BadValue, quantity::Amount};
 
-/// What a pod says.
+/// What is said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quantities {
     /// Of CPU.
@@ -21,17 +21,38 @@ pub struct Quantities {
     pub memory: Pair,
 }
 
-/// What a pod says about one resource.
+/// What is said about one resource.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pair {
     request: Option<Quantity>,
     limit: Option<Quantity>,
 }
 
+/// Puts what a group says over what there would be; resources of its own come as they are.
+///
+/// # Errors
+/// When a request is greater than its limit, which the API server does not let a group say.
+pub fn of_group(group: &ResourceRequirements, usual: ResourceRequirements) -> Result<ResourceRequirements, BadValue> {
+    let pair = |resource: &str| Pair { request: of(&group.requests, resource), limit: of(&group.limits, resource) };
+    let name = |resource: &str| format!("PushGroup's resources.requests.{resource}");
+    let said = pair("cpu").over(usual, "cpu", &name("cpu"))?;
+    let mut said = pair("memory").over(said, "memory", &name("memory"))?;
+    for (all, own) in [(&mut said.requests, &group.requests), (&mut said.limits, &group.limits)] {
+        for (resource, quantity) in own.iter().flatten() {
+            all.get_or_insert_default().entry(resource.clone()).or_insert_with(|| quantity.clone());
+        }
+    }
+    Ok(ResourceRequirements { claims: group.claims.clone(), ..said })
+}
+
+fn of(quantities: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<Quantity> {
+    quantities.as_ref()?.get(resource).cloned()
+}
+
 // === impl Quantities ===
 
 impl Quantities {
-    /// Whether the pod says nothing.
+    /// Whether nothing is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -69,8 +90,7 @@ impl Pair {
         request_name: &str,
     ) -> Result<ResourceRequirements, BadValue> {
         let ResourceRequirements { mut requests, mut limits, claims } = usual;
-        let of = |quantities: &Option<BTreeMap<String, Quantity>>| quantities.as_ref()?.get(resource).cloned();
-        let (request, limit) = (of(&requests), of(&limits));
+        let (request, limit) = (of(&requests, resource), of(&limits, resource));
         let (request, limit) = match (&self.request, &self.limit) {
             (None, None) => (request, limit),
             (Some(request), Some(limit)) if exceeds(request, limit) => {

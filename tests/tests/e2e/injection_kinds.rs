@@ -24,6 +24,7 @@ crate::world::tests![
     a_namespace_with_limits_takes_an_injected_pod,
     fields_that_are_newer_than_the_operator_survive_admission,
     a_pod_with_resources_of_its_own_keeps_them,
+    a_namespace_with_defaults_takes_a_pod_with_limits_of_its_own,
     a_pod_of_root_and_one_without_its_secret_run,
     what_stands_in_the_way_is_said_to_whoever_makes_the_pod,
 ];
@@ -176,6 +177,25 @@ async fn a_pod_with_resources_of_its_own_keeps_them(sandbox: Sandbox) -> anyhow:
     ensure!(pod["spec"]["resources"] == resources, "{pod:#}");
     ensure!(sidecar(&pod)?["resources"].as_object().is_none_or(serde_json::Map::is_empty), "{pod:#}");
     ensure!(pod["status"]["qosClass"] == "Guaranteed", "{pod:#}");
+    Ok(())
+}
+
+/// The API server makes the pod's requests those of its container, so a default more would be refused.
+async fn a_namespace_with_defaults_takes_a_pod_with_limits_of_its_own(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(
+        "apiVersion: v1\nkind: LimitRange\nmetadata: {name: limits}\nspec:\n  limits:\n  - type: Container\n    \
+         defaultRequest: {cpu: 50m, memory: 48Mi}\n    default: {cpu: 500m, memory: 512Mi}\n",
+    )?;
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: app, annotations: {{sidegate.dev/inject: \"true\"}}}}\nspec:\n  {NOWHERE}\n  resources: \
+         {{limits: {{cpu: \"1\", memory: 1Gi}}}}\n  containers:\n  - name: app\n    image: localhost/busybox:1\n    \
+         resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}\n"
+    );
+    let pod = wait::until("the limits to be known", STEP, || async { create(&sandbox, &pod).await.map(Some) }).await?;
+    let whole = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}});
+    ensure!(pod["spec"]["resources"] == whole, "{pod:#}");
+    let written = json!({"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "500m", "memory": "64Mi"}});
+    ensure!(sidecar(&pod)?["resources"] == written, "{pod:#}");
     Ok(())
 }
 

@@ -136,6 +136,25 @@ fn annotations_reach_the_sidecar() {
 }
 
 #[test]
+fn a_pod_with_resources_as_a_whole_is_told_which_quantities_are_not_used() {
+    let groups = [group("nightly", json!({"selector": {}, "sidecar": {"resources": {"requests": {"cpu": "1"}}}}))];
+    let of_whole = |annotations: Value| {
+        let mut raw = pod(annotations);
+        raw["spec"]["resources"] = json!({"limits": {"memory": "1Gi"}});
+        let (result, warnings) = injected(&raw, &groups);
+        assert_eq!(result.pointer("/spec/initContainers/0/resources"), None);
+        warnings
+    };
+    assert_eq!(of_whole(json!({})), Vec::<String>::new());
+    let start = "sidegate: not used, since the pod has resources as a whole";
+    assert_eq!(of_whole(json!({names::CPU_LIMIT: "1"})), [format!("{start}: cpu-limit")]);
+    let all = json!({names::CPU_REQUEST: "1", names::CPU_LIMIT: "1", names::MEMORY_REQUEST: "1Gi", names::MEMORY_LIMIT: "1Gi"});
+    let warnings = of_whole(all);
+    assert_eq!(warnings, [format!("{start}: cpu-request, cpu-limit, memory-request, memory-limit")]);
+    assert!(warnings.iter().all(|warning| warning.chars().count() <= LONGEST), "{warnings:?}");
+}
+
+#[test]
 fn the_group_has_an_image_and_a_port_too() {
     let made = sidecar(json!({}), json!({"image": "other:2", "pushPort": 9200}));
     assert_eq!(made.pointer("/image"), Some(&json!("other:2")));
