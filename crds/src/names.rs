@@ -71,7 +71,8 @@ pub const PUSH_GROUP_LABEL: &str = "sidegate.dev/pushgroup";
 /// Label on every injected pod: `true`.
 pub const INJECTED_LABEL: &str = "sidegate.dev/injected";
 
-/// Annotation on every injected pod: a hash of the sidecar as it was rendered, by which pods with an older one are known.
+/// Annotation on every injected pod: a hash of what its `PushGroup` and the operator wanted of the sidecar when it was
+/// made, by which pods with an older one are known.
 pub const SIDECAR_HASH: &str = "sidegate.dev/sidecar-hash";
 
 /// Name of the injected container.

@@ -63,6 +63,7 @@ const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Stale after", type_ = "string", json_path = ".spec.staleAfter", priority = 1),
+    printcolumn(name = "Outdated", type_ = "integer", json_path = ".status.outdatedSidecars", priority = 1),
     printcolumn(name = "Collected", type_ = "integer", json_path = ".status.collectedTotal", priority = 1),
     printcolumn(
         name = "Reason",
@@ -138,7 +139,8 @@ pub struct PushGroupSpec {
     #[serde(default)]
     pub scrape: Scrape,
 
-    /// What the injected sidecars of these pods are like. A change counts for pods that are created after it.
+    /// What the injected sidecars of these pods are like. A change counts for pods that are created after it;
+    /// `status.outdatedSidecars` counts the others.
     #[serde(default)]
     pub sidecar: Sidecar,
 }

@@ -27,6 +27,11 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecars: Option<i64>,
 
+    /// Of the sidecars, those that run as an older version of this PushGroup, or of the operator, wanted them: a pod keeps
+    /// the one that it was created with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated_sidecars: Option<i64>,
+
     /// Pushed groups that were there at the last collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<i64>,

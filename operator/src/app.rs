@@ -286,6 +286,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         groups: kept.groups.clone(),
         pods: kept.pods.clone(),
         reports: kept.reports.clone(),
+        image: parts.config.sidecar.clone(),
         keys: vec![key.public()],
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),

@@ -55,6 +55,7 @@ use crate::{
     audit,
     cache::Cache,
     clock::Clock,
+    config::SidecarImage,
     events::Events,
     gc::report::Reports,
     leader::Term,
@@ -92,6 +93,8 @@ pub struct Context {
     pub pods: Cache<Pod>,
     /// What collection found.
     pub reports: Arc<Reports>,
+    /// What is injected.
+    pub image: SidecarImage,
     /// What sidecars are to trust.
     pub keys: Vec<PublicKey>,
     /// What was applied when, and with what outcome.
@@ -298,7 +301,7 @@ fn facts<'a>(
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
-        sidecars: running_sidecars(&ctx.pods, group),
+        sidecars: running_sidecars(&ctx.pods, group, &ctx.image),
         monitors: outcome,
         takers: monitored.map(|monitor| ctx.monitoring.takers(&monitor)),
         has_timestamps: owner.is_some_and(|owner| owner.has_timestamps),
@@ -332,6 +335,7 @@ impl Context {
             groups: Cache::of(Vec::new()),
             pods: Cache::of(Vec::new()),
             reports: Arc::default(),
+            image: SidecarImage::default(),
             keys: Vec::new(),
             memory: Arc::default(),
             monitoring: Monitoring::default(),

@@ -27,6 +27,7 @@ pub mod pod;
 pub mod ports;
 pub mod quantity;
 pub mod resources;
+pub mod version;
 pub mod volumes;
 pub mod webhook;
 

@@ -66,7 +66,9 @@ fn pod(has_group: bool) -> Value {
                 "sidegate.dev/pushgroup": "nightly", "sidegate.dev/injected": "true", "app": "etl",
                 "batch.kubernetes.io/job-name": name, "controller-uid": format!("11111111-2222-3333-4444-0000000{NUMBER}"),
             },
-            "annotations": {"sidegate.dev/inject": "true", "checksum": id},
+            "annotations": {
+                "sidegate.dev/inject": "true", "sidegate.dev/sidecar-hash": "0123456789abcdef", "checksum": id,
+            },
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": id, "controller": true}],
             "managedFields": [
                 {"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "fieldsV1": fields},

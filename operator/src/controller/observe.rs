@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use crds::{
     PushGroup,
-    names::{MANAGED_BY, MANAGED_BY_LABEL},
+    names::{MANAGED_BY, MANAGED_BY_LABEL, SIDECAR_HASH},
 };
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -18,13 +18,15 @@ use k8s_openapi::{
         networking::v1::NetworkPolicy,
     },
 };
-use kube::{Api, Client, Resource, api::ObjectMeta};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
 use protocol::trust::CONFIG_MAP_NAME;
 use serde::de::DeserializeOwned;
 
 use crate::{
     cache::Cache,
+    config::SidecarImage,
     gc::targets::{is_in, target},
+    injection::version,
     monitors::{
         Owner,
         api::{PodMonitor, ServiceMonitor},
@@ -62,6 +64,15 @@ pub enum Found {
     Foreign,
 }
 
+/// The sidecars that run in a group's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sidecars {
+    /// How many there are.
+    pub running: u64,
+    /// How many of them are of another version than a pod would get now.
+    pub outdated: u64,
+}
+
 /// Tells whose an object is.
 pub type Whose = fn(&ObjectMeta, &Owner<'_>) -> Found;
 
@@ -81,11 +92,14 @@ pub async fn observe(client: &Client, owner: &Owner<'_>) -> Result<Existing, kub
 
 /// How many sidecars run in a group's pods; `None` until the pods are known.
 #[must_use]
-pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup) -> Option<u64> {
+pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup, image: &SidecarImage) -> Option<Sidecars> {
     if !pods.is_known() {
         return None;
     }
-    Some(pods.filter(|pod| is_in(pod, group) && target(pod).is_some()).len() as u64)
+    let current = version::hash(image, &group.spec).ok()?;
+    let running = pods.filter(|pod| is_in(pod, group) && target(pod).is_some());
+    let outdated = running.iter().filter(|pod| pod.annotations().get(SIDECAR_HASH) != Some(&current)).count();
+    Some(Sidecars { running: running.len() as u64, outdated: outdated as u64 })
 }
 
 /// Reads the metadata of one object.
@@ -139,7 +153,48 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::monitors::{service, tests::group};
+    use crate::{
+        cache::cache,
+        monitors::{service, tests::group},
+    };
+
+    fn pod(name: &str, group: &str, version: Option<&str>, phase: &str) -> Pod {
+        let sidecar = json!({
+            "name": "sidegate", "state": {"running": {}}, "ready": true, "restartCount": 0, "image": "", "imageID": "",
+        });
+        serde_json::from_value(json!({
+            "metadata": {
+                "namespace": "data", "name": name, "uid": name, "labels": {"sidegate.dev/pushgroup": group},
+                "annotations": version.map(|version| json!({SIDECAR_HASH: version})),
+            },
+            "status": {"phase": phase, "podIP": "10.0.0.7", "initContainerStatuses": [sidecar]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn sidecars_of_another_version_than_a_pod_would_get_now_are_outdated() {
+        let (mut group, image) = (group(), SidecarImage::default());
+        let current = version::hash(&image, &group.spec).unwrap();
+        let pods = Cache::of(vec![
+            pod("new", "nightly", Some(&current), "Running"),
+            pod("old", "nightly", Some("0123456789abcdef"), "Running"),
+            pod("bare", "nightly", None, "Running"),
+            pod("over", "nightly", None, "Succeeded"),
+            pod("other", "hourly", None, "Running"),
+        ]);
+        let check = |group: &PushGroup, image: &SidecarImage, outdated: u64| {
+            assert_eq!(running_sidecars(&pods, group, image), Some(Sidecars { running: 3, outdated }));
+        };
+        check(&group, &image, 2);
+        let newer = SidecarImage { image: "sidegate:2".to_owned(), ..image.clone() };
+        check(&group, &newer, 3);
+        group.spec.stale_after = Some("7d".parse().unwrap());
+        check(&group, &image, 2);
+        group.spec.sidecar.raise_grace_period = true;
+        check(&group, &image, 3);
+        assert_eq!(running_sidecars(&cache().0, &group, &image), None);
+    }
 
     #[test]
     fn an_object_is_ours_by_its_owner() {

@@ -27,7 +27,7 @@ use self::{
     monitors_synced::monitors_synced,
     selected_by_prometheus::selected_by_prometheus,
 };
-use super::{apply::Outcome, ledger::Due, membership::Assigned, overlap::Overlap};
+use super::{apply::Outcome, ledger::Due, membership::Assigned, observe::Sidecars, overlap::Overlap};
 use crate::{audit::missing::MissingPods, gc::report::PassReport, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -53,7 +53,7 @@ pub struct Facts<'a> {
     /// The generation that was looked at.
     pub generation: Option<i64>,
     /// Running sidecars, once they are known.
-    pub sidecars: Option<u64>,
+    pub sidecars: Option<Sidecars>,
     /// How applying went.
     pub monitors: &'a Outcome,
     /// Who takes the monitor; `None` where there is to be none.
@@ -133,7 +133,8 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
             ];
             PushGroupStatus {
                 conditions: conditions(own),
-                sidecars: facts.sidecars.map(count).or(previous.sidecars),
+                sidecars: facts.sidecars.map(|found| count(found.running)).or(previous.sidecars),
+                outdated_sidecars: facts.sidecars.map(|found| count(found.outdated)).or(previous.outdated_sidecars),
                 ..counted(carried, previous, facts.pass.as_ref(), now)
             }
         }

@@ -7,11 +7,15 @@
 //!
 //! *Never:* what a reconcile does.
 
-use std::{collections::VecDeque, future, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future,
+    sync::Arc,
+};
 
 use crds::{
     PushGroup,
-    names::{INJECT, INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER},
+    names::{INJECT, INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER, SIDECAR_HASH},
 };
 use futures::{
     Stream, StreamExt as _,
@@ -194,7 +198,8 @@ fn owner_of(service: &PartialObjectMeta<Service>) -> Option<ObjectRef<PushGroup>
     Some(ObjectRef::new(&owner.name).within(&service.namespace()?))
 }
 
-/// Drops all of a pod but its identity, its group or what it takes to find one, and the state of its sidecar.
+/// Drops all of a pod but its identity, its group with the version of its sidecar or what it takes to find a group, and the
+/// state of its sidecar.
 fn trim(pod: &mut Pod) {
     let metadata = std::mem::take(&mut pod.metadata);
     pod.metadata.name = metadata.name;
@@ -207,10 +212,9 @@ fn trim(pod: &mut Pod) {
         labels.retain(|name, _| !is_member || name == PUSH_GROUP_LABEL);
         labels
     });
-    pod.metadata.annotations = metadata.annotations.filter(|_| !is_member).map(|mut annotations| {
-        annotations.retain(|name, _| name == INJECT);
-        annotations
-    });
+    let kept = if is_member { SIDECAR_HASH } else { INJECT };
+    let annotation = metadata.annotations.and_then(|mut annotations| annotations.remove_entry(kept));
+    pod.metadata.annotations = annotation.map(|annotation| BTreeMap::from([annotation]));
     pod.spec = None;
     let Some(status) = pod.status.take() else { return };
     let mut sidecars = status.init_container_statuses.unwrap_or_default();
@@ -248,7 +252,7 @@ mod tests {
             "metadata": {
                 "namespace": "data", "name": "etl-1", "uid": "uid-1", "resourceVersion": "7",
                 "labels": {"sidegate.dev/pushgroup": "nightly", "app": "etl"},
-                "annotations": {"long": "text"},
+                "annotations": {"long": "text", "sidegate.dev/inject": "true", "sidegate.dev/sidecar-hash": "0123456789abcdef"},
                 "managedFields": [{"manager": "kubectl"}],
             },
             "spec": {"containers": [{"name": "app"}]},
@@ -268,7 +272,8 @@ mod tests {
         assert!(target(&trimmed).is_some());
         let groups = Cache::of(Vec::new());
         assert_eq!(group_of_pod(&trimmed, &groups), group_of_pod(&whole, &groups));
-        assert_eq!((trimmed.labels().len(), trimmed.metadata.annotations), (1, None));
+        let version = BTreeMap::from([(SIDECAR_HASH.to_owned(), "0123456789abcdef".to_owned())]);
+        assert_eq!((trimmed.labels().len(), trimmed.metadata.annotations), (1, Some(version)));
         assert!(trimmed.spec.is_none() && trimmed.metadata.managed_fields.is_none());
         assert_eq!(trimmed.status.unwrap().init_container_statuses.unwrap().len(), 1);
     }

@@ -21,7 +21,6 @@ use protocol::{
     flags,
 };
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     arguments::arguments,
@@ -31,9 +30,6 @@ use super::{
     volumes::{mounts, volumes},
 };
 use crate::config::{SIDECAR_USER, SidecarImage};
-
-/// As much of a hash as it takes to tell some thousand renderings apart.
-const HASH_BYTES: usize = 8;
 
 /// Where the kubelet reads a container's last words.
 pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
@@ -82,12 +78,6 @@ pub fn build(image: &SidecarImage, sidecar: &Sidecar, hold_open_seconds: u64, po
         volume_mounts: Some(mounts(&volumes(sidecar))),
         ..Container::default()
     }
-}
-
-/// A short name for what was rendered, the same for the same.
-#[must_use]
-pub fn hash(rendered: &Value) -> String {
-    Sha256::digest(rendered.to_string()).iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_the_pod(flag: &str, field: &str) -> EnvVar {

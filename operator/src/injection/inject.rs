@@ -10,13 +10,11 @@ use std::sync::Arc;
 use crds::{
     PushGroup, PushGroupSpec,
     names::{PUSH_GROUP_LABEL, SIDECAR_HASH},
-    scrape::Scrape,
     sidecar::Sidecar,
 };
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::{LimitRange, ResourceRequirements};
 use kube::ResourceExt;
-use serde_json::json;
 
 use super::{
     arguments,
@@ -28,7 +26,7 @@ use super::{
     patch::{self, Insertion},
     pod::RawPod,
     ports::{self, PushPort},
-    volumes,
+    version, volumes,
 };
 use crate::config::SidecarImage;
 
@@ -104,7 +102,7 @@ pub fn inject(pod: RawPod<'_>, around: &Surroundings<'_>) -> Result<Outcome, ser
         Pick::Matching => group.as_deref().map(ResourceExt::name_any),
     };
     warnings.extend(name.as_deref().and_then(|name| other_label(pod, name)));
-    let insertion = insertion(around, &wanted, &spec.scrape, name, push_port.number, pod)?;
+    let insertion = insertion(around, &wanted, spec, name, push_port.number, pod)?;
     let patch = match patch::build(pod, &insertion) {
         Ok(patch) => patch,
         Err(malformed) => return Ok(Outcome::Skipped(Skip::Malformed(malformed))),
@@ -173,7 +171,7 @@ fn no_group(pick: &Pick, groups: &[Arc<PushGroup>]) -> String {
 fn insertion(
     around: &Surroundings<'_>,
     wanted: &Wanted,
-    scrape: &Scrape,
+    spec: &PushGroupSpec,
     group: Option<String>,
     push_port: u16,
     pod: RawPod<'_>,
@@ -183,13 +181,13 @@ fn insertion(
     if let Some(own) = &sidecar.image {
         image.image.clone_from(own);
     }
-    let hold_open = arguments::hold_open_seconds(sidecar, scrape);
+    let hold_open = arguments::hold_open_seconds(sidecar, &spec.scrape);
     let raises = wanted.raise_grace_period.unwrap_or(sidecar.raise_grace_period || pod.is_owned_by_a_job());
     let circumstances = Circumstances::of(pod, push_port);
     let container = serde_json::to_value(container::build(&image, sidecar, hold_open, circumstances))?;
     let mounted = volumes::volumes(sidecar);
     let volumes = mounted.iter().map(|one| serde_json::to_value(&one.volume)).collect::<Result<Vec<_>, _>>()?;
-    let mut annotations = vec![(SIDECAR_HASH, container::hash(&json!([container, volumes])))];
+    let mut annotations = vec![(SIDECAR_HASH, version::hash(around.image, spec)?)];
     if volumes::storage_medium(sidecar).is_some() {
         annotations.push((volumes::SAFE_TO_EVICT, volumes::STORAGE_VOLUME.to_owned()));
     }

@@ -1,6 +1,7 @@
 //! Each field of `spec.sidecar` acts in a real pod.
 
 use anyhow::ensure;
+use crds::PushGroup;
 use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
@@ -14,6 +15,7 @@ crate::world::tests![
     limits_tokens_timestamps_identity_and_measurement_act,
     what_was_pushed_survives_the_end_of_the_sidecar,
     additional_addresses_and_a_prefix_are_pushed_to,
+    a_change_reaches_new_pods_and_those_from_before_it_are_counted,
 ];
 
 /// A push by wget with some headers; what it prints, whether or not it fails.
@@ -115,4 +117,26 @@ async fn additional_addresses_and_a_prefix_are_pushed_to(sandbox: Sandbox) -> an
         ensure!(page.contains(&format!("some_metric{{instance=\"\",job=\"{job}\"}} 1")), "{job}: {page}");
     }
     Ok(())
+}
+
+async fn a_change_reaches_new_pods_and_those_from_before_it_are_counted(sandbox: Sandbox) -> anyhow::Result<()> {
+    let counts = async |what: &str, expected: (i64, i64)| {
+        let found = |group: &PushGroup| {
+            let status = group.status.as_ref()?;
+            (status.sidecars?, status.outdated_sidecars?).into()
+        };
+        let group = |group: &PushGroup| found(group).filter(|found| *found == expected).map(drop);
+        sandbox.group_until("all", what, group).await
+    };
+    let group = workload::push_group("all", "");
+    sandbox.apply(&group)?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    counts("a sidecar as it is wanted", (1, 0)).await?;
+    sandbox.apply(&group.replace("{holdOpen: 60s}", "{holdOpen: 60s, log: {level: warn}}"))?;
+    counts("a sidecar from before the change", (1, 1)).await?;
+    sandbox.apply(&workload::opted_in("new"))?;
+    counts("a sidecar beside it from after the change", (2, 1)).await?;
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pod", "app", "--wait=false"])?;
+    counts("the last sidecar from before the change to be gone", (1, 0)).await
 }

@@ -81,9 +81,10 @@ async fn a_pod_that_was_there_before_its_group_becomes_a_member(sandbox: Sandbox
     has_label(&sandbox, "early", "late").await?;
     sandbox.condition("late", condition::PODS_ASSIGNED, "True").await?;
     sandbox
-        .group_until("late", "one sidecar and a collected group", |group| {
+        .group_until("late", "one sidecar, which does not know its group's holdOpen, and a collected group", |group| {
             let status = group.status.as_ref()?;
-            ((status.sidecars, status.collected_total) == (Some(1), Some(1))).then_some(())
+            let counts = (status.sidecars, status.outdated_sidecars, status.collected_total);
+            (counts == (Some(1), Some(1), Some(1))).then_some(())
         })
         .await?;
     wait::until("the Service to lead to the pod", STEP, || async {

@@ -12,8 +12,8 @@ const MEMBERS_BY_ENDPOINTS: u64 = 900;
 
 pub(super) fn monitors_synced(facts: &Facts<'_>) -> Verdict {
     match facts.monitors {
-        Outcome::AppliedByEndpoints if facts.sidecars.is_some_and(|sidecars| MEMBERS_BY_ENDPOINTS < sidecars) => {
-            let sidecars = facts.sidecars.unwrap_or_default();
+        Outcome::AppliedByEndpoints if facts.sidecars.is_some_and(|found| MEMBERS_BY_ENDPOINTS < found.running) => {
+            let sidecars = facts.sidecars.unwrap_or_default().running;
             Verdict::no(
                 reason::TOO_MANY_MEMBERS,
                 format!(

@@ -33,7 +33,7 @@ fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
     Facts {
         mode: Mode::Pod,
         generation: Some(3),
-        sidecars: Some(2),
+        sidecars: Some(Sidecars { running: 2, outdated: 1 }),
         monitors,
         assigned: &ASSIGNED,
         overlaps: &[],
@@ -104,7 +104,8 @@ fn a_dry_run_says_what_would_go() {
 fn counts_and_times_are_those_of_the_last_pass() {
     let monitors = Outcome::Applied;
     let status = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
-    assert_eq!((status.sidecars, status.groups, status.stale_groups), (Some(2), Some(5), Some(0)));
+    assert_eq!((status.sidecars, status.outdated_sidecars), (Some(2), Some(1)));
+    assert_eq!((status.groups, status.stale_groups), (Some(5), Some(0)));
     assert_eq!(status.newest_push_time.as_ref().unwrap().0, Timestamp::from_second(1_789_999_990).unwrap());
     assert_eq!(status.last_collection_time.as_ref().unwrap().0, Timestamp::from_second(1_790_000_000).unwrap());
     assert_eq!((status.observed_generation, status.mode.as_deref()), (Some(3), Some("Pod")));
@@ -196,8 +197,8 @@ fn a_push_of_the_future_is_not_the_newest() {
 
 #[test]
 fn a_thousand_pods_are_too_many_for_endpoints() {
-    let reason = |outcome: Outcome, sidecars| {
-        let facts = Facts { sidecars: Some(sidecars), ..facts(&outcome, Some(pass())) };
+    let reason = |outcome: Outcome, running| {
+        let facts = Facts { sidecars: Some(Sidecars { running, outdated: 0 }), ..facts(&outcome, Some(pass())) };
         conditions(&next(&PushGroupStatus::default(), &facts, NOW)).swap_remove(1)
     };
     assert_eq!(reason(Outcome::AppliedByEndpoints, 900), "MonitorsSynced=True Applied");

@@ -119,6 +119,23 @@ fn a_group_that_is_not_there_is_told_with_those_that_are() {
 }
 
 #[test]
+fn a_pod_says_what_its_group_wanted_whatever_the_pod_makes_of_it() {
+    let hash = |result: &Value| result["metadata"]["annotations"][names::SIDECAR_HASH].clone();
+    let with = |raw: &Value, spec: Value| injected(raw, &[group("nightly", spec)]).0;
+    let usual = with(&pod(json!({})), json!({"selector": {}}));
+    assert_eq!(hash(&usual), version::hash(&image(), &PushGroupSpec::default()).unwrap());
+    let mut other = pod(json!({names::LOG_LEVEL: "debug", names::IMAGE: "other:2"}));
+    other["spec"]["containers"][0]["ports"] = json!([{"containerPort": 9091}]);
+    other["spec"]["activeDeadlineSeconds"] = json!(20);
+    let other = with(&other, json!({"selector": {}}));
+    assert_ne!(other.pointer("/spec/initContainers/0/args"), usual.pointer("/spec/initContainers/0/args"));
+    assert_eq!(hash(&other), hash(&usual));
+    assert_eq!(hash(&injected(&pod(json!({})), &[]).0), hash(&usual), "without a group it is as by default");
+    let changed = with(&pod(json!({})), json!({"selector": {}, "sidecar": {"log": {"level": "debug"}}}));
+    assert_ne!(hash(&changed), hash(&usual));
+}
+
+#[test]
 fn annotations_reach_the_sidecar() {
     let with = |name: &str, value: &str| sidecar(json!({name: value}), json!({}));
     assert_eq!(with(names::IMAGE, "other:2").pointer("/image"), Some(&json!("other:2")));
