@@ -121,12 +121,11 @@ async fn additional_addresses_and_a_prefix_are_pushed_to(sandbox: Sandbox) -> an
 
 async fn a_change_reaches_new_pods_and_those_from_before_it_are_counted(sandbox: Sandbox) -> anyhow::Result<()> {
     let counts = async |what: &str, expected: (i64, i64)| {
-        let found = |group: &PushGroup| {
+        let as_expected = |group: &PushGroup| {
             let status = group.status.as_ref()?;
-            (status.sidecars?, status.outdated_sidecars?).into()
+            ((status.sidecars?, status.outdated_sidecars?) == expected).then_some(())
         };
-        let group = |group: &PushGroup| found(group).filter(|found| *found == expected).map(drop);
-        sandbox.group_until("all", what, group).await
+        sandbox.group_until("all", what, as_expected).await
     };
     let group = workload::push_group("all", "");
     sandbox.apply(&group)?;
