@@ -137,6 +137,9 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
                 continue;
             }
             *tally.entry(form).or_default() += 1;
+            if pod["spec"]["resources"].is_object() {
+                *tally.entry("as a whole").or_default() += 1;
+            }
             world.create::<Pod>(&namespace, &out["pod"], true).with_context(|| format!("{name} in {namespace}"))?;
         }
     }
@@ -145,6 +148,7 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
     // Were the inputs refused, nothing would have been shown.
     let (open, restricted) = (tally.get("open").copied(), tally.get("restricted").copied());
     ensure!(Some(30) <= open && Some(1) <= restricted, "expected pods that are taken, found {tally:?}");
+    ensure!(Some(7) <= tally.get("as a whole").copied(), "expected pods with resources as a whole, found {tally:?}");
     Ok(())
 }
 
