@@ -204,10 +204,7 @@ impl Case<'_> {
         // A limit of ours may be the first that the pod has: so far the bound did not look at limits.
         let is_first = self.sum.with(Share::default()).limit.is_none();
         let pods_least = pod.least.filter(|_| is_first);
-        Room {
-            request: (least, left(request)),
-            limit: (least.max(self.up(pods_least.unwrap_or(0))), left(limit)),
-        }
+        Room { request: (least, left(request)), limit: (least.max(self.up(pods_least.unwrap_or(0))), left(limit)) }
     }
 
     fn nearest(&self, wanted: Share, room: Room) -> Share {

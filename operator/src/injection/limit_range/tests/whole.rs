@@ -9,7 +9,8 @@ use crate::injection::{limit_range::whole::fit, pod::RawPod};
 /// What is written down for the usual sidecar of a pod, and the warnings.
 fn written(spec: &Value, items: &Value) -> Result<(Value, Vec<String>), String> {
     let pod = json!({"spec": spec});
-    let fitted = fit(&resources(usual()), RawPod::new(&pod), 0, &ranges(items)).map_err(|no_room| no_room.to_string())?;
+    let fitted =
+        fit(&resources(usual()), RawPod::new(&pod), 0, &ranges(items)).map_err(|no_room| no_room.to_string())?;
     Ok((serde_json::to_value(fitted.resources).unwrap(), fitted.warnings))
 }
 
@@ -43,12 +44,9 @@ fn a_default_is_written_out_of_the_way() {
         json!({"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "500m", "memory": "64Mi"}}),
     );
     // No more than the pod has.
-    let small = pod(json!({"limits": {"cpu": "200m", "memory": "48Mi"}}), json!({"requests": {"cpu": "1m", "memory": "1Mi"}}));
-    check(
-        small,
-        limit,
-        json!({"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "200m", "memory": "48Mi"}}),
-    );
+    let small =
+        pod(json!({"limits": {"cpu": "200m", "memory": "48Mi"}}), json!({"requests": {"cpu": "1m", "memory": "1Mi"}}));
+    check(small, limit, json!({"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "200m", "memory": "48Mi"}}));
     // What a pod as a whole cannot have is the namespace's affair.
     let storage = json!([{"type": "Container", "default": {"ephemeral-storage": "1Gi"}}]);
     check(pod(json!({"requests": {"memory": "1Gi"}}), json!({})), storage, json!({}));
@@ -77,9 +75,7 @@ fn a_ratio_asks_for_both_sides() {
     let ratio = json!([{"type": "Container", "maxLimitRequestRatio": {"cpu": "4", "memory": "4"}}]);
     let app = json!({"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "200m", "memory": "200Mi"}});
     let whole = |memory: &str| json!({"requests": {"cpu": "1", "memory": memory}});
-    let expected = |request: &str, limit: &str| {
-        json!({"requests": {"cpu": "10m", "memory": request}, "limits": {"cpu": "40m", "memory": limit}})
-    };
+    let expected = |request: &str, limit: &str| json!({"requests": {"cpu": "10m", "memory": request}, "limits": {"cpu": "40m", "memory": limit}});
     check(pod(whole("1Gi"), app.clone()), ratio.clone(), expected("16Mi", "64Mi"));
     check(pod(whole("108Mi"), app.clone()), ratio.clone(), expected("8Mi", "32Mi"));
     let (_, warnings) = written(&pod(whole("108Mi"), app.clone()), &ratio).unwrap();
@@ -162,7 +158,8 @@ impl Pod {
     fn is_valid(&self, items: &[Value]) -> bool {
         let (sum_request, sum_limit) = self.sum();
         let sum = (self.whole.0.or(sum_request), self.whole.1.or(sum_limit));
-        let is_ordered = |(request, limit): (Option<i128>, Option<i128>)| request.zip(limit).is_none_or(|(r, l)| r <= l);
+        let is_ordered =
+            |(request, limit): (Option<i128>, Option<i128>)| request.zip(limit).is_none_or(|(r, l)| r <= l);
         is_ordered(self.whole)
             && sum_request.zip(self.whole.0).is_none_or(|(sum, whole)| sum <= whole)
             && self.containers.iter().all(|one| is_ordered(*one) && one.1.zip(self.whole.1).is_none_or(|(l, w)| l <= w))
