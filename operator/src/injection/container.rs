@@ -172,6 +172,7 @@ impl Default for Circumstances {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
     use serde_json::json;
 
