@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`push_group`] | `spec` and its rules |
 //! | [`sidecar`] | `spec.sidecar`: what an injected pod gets |
-//! | [`scrape`] | `spec.scrape`: the monitor |
+//! | [`scrape`] | `spec.scrape`: the monitor, the NetworkPolicy |
 //! | [`secret`] | how a Secret is named |
 //! | [`status`] | `status`, condition types and reasons |
 //! | [`duration`] | durations as Prometheus writes them |

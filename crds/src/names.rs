@@ -83,7 +83,7 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "sidegate-operator";
 
-/// Field manager of Services and monitors.
+/// Field manager of Services, monitors and NetworkPolicies.
 pub const MONITORS_MANAGER: &str = "sidegate-monitors";
 
 /// Field manager of a `PushGroup`'s status.

@@ -102,6 +102,10 @@ const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with
          || !has(self.scrape.kind) || self.scrape.kind != 'ServiceMonitor'",
         "spec.scrape.kind: a ServiceMonitor needs a Service, expected spec.gateway.service, found spec.gateway.url; \
          leave the kind out and tell Prometheus yourself, with honor_labels",
+    ),
+    validation = (
+        "has(self.selector) || !has(self.gateway) || !has(self.scrape) || !has(self.scrape.networkPolicy)",
+        "spec.scrape.networkPolicy: a gateway has no pods of ours to select, expected none",
     )
 )]
 pub struct PushGroupSpec {

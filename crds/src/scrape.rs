@@ -1,7 +1,8 @@
-//! `spec.scrape`: which monitor the operator makes for the sidecars of a group.
+//! `spec.scrape`: which monitor the operator makes for the sidecars of a group, and who is let through to them.
 //!
 //! *Never:* the monitor's own types, which are the operator's.
 
+pub mod network_policy;
 pub mod relabeling;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,9 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-pub use self::relabeling::Relabeling;
+pub use self::{network_policy::ScrapePolicy, relabeling::Relabeling};
 use crate::Duration;
 
 /// What Prometheus and CEL both read as a duration, and no longer than a day.
@@ -110,6 +112,14 @@ pub struct Scrape {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub body_size_limit: Option<String>,
+
+    /// A NetworkPolicy for the pods of this PushGroup: these peers, and the operator, are let through to port 19091, the one
+    /// that is scraped. A policy isolates the pods that it selects: whatever else has to reach them, at
+    /// `sidecar.listenAddresses` too, needs a policy of its own. So this is for namespaces that deny incoming traffic
+    /// already. Whether policies are heeded depends on the network plugin. Whoever may write PushGroups can thereby open
+    /// that port and close the others. Default: none, and one that was made before is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<ScrapePolicy>,
 }
 
 /// The monitor to make.
@@ -163,6 +173,7 @@ impl Default for Scrape {
             label_value_length_limit: None,
             keep_dropped_targets: None,
             body_size_limit: None,
+            network_policy: None,
         }
     }
 }
@@ -177,15 +188,20 @@ fn labels_schema(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 32,
         "additionalProperties": {"type": "string", "maxLength": 63},
-        "x-kubernetes-validations": [
-            {
-                "rule": "self.all(key, !format.qualifiedName().validate(key).hasValue())",
-                "message": "expected names of labels as keys, such as release or example.com/team",
-            },
-            {
-                "rule": "self.all(key, !format.labelValue().validate(self[key]).hasValue())",
-                "message": "expected values of labels: letters, digits, -, _ and ., at most 63, a letter or digit at both ends",
-            },
-        ],
+        "x-kubernetes-validations": label_rules(),
     })
+}
+
+/// The rules of a map of labels.
+fn label_rules() -> Value {
+    json!([
+        {
+            "rule": "self.all(key, !format.qualifiedName().validate(key).hasValue())",
+            "message": "expected names of labels as keys, such as release or example.com/team",
+        },
+        {
+            "rule": "self.all(key, !format.labelValue().validate(self[key]).hasValue())",
+            "message": "expected values of labels: letters, digits, -, _ and ., at most 63, a letter or digit at both ends",
+        },
+    ])
 }

@@ -94,7 +94,7 @@ pub struct Sidecar {
 
     /// Port to push to on the pod's loopback, `127.0.0.1` and `::1`; the variables `PUSHGATEWAY_URL` and
     /// `PUSHGATEWAY_ADDRESS` of the pod's containers say so. A pod with a container that declares this very port gets no
-    /// sidecar. Default: 9091 or, where a container declares that, the first from 9092 to 9099 that none does.
+    /// sidecar. Default: 9091 or, where a container declares that, the first from 19092 to 19099 that none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = PUSH_PORT_MIN, max = u16::MAX))]
     #[x_kube(validation = ("self != 19091", "expected another port than 19091, which is the one that is scraped"))]
@@ -321,6 +321,9 @@ impl LogFormat {
 
 /// Kubernetes' own schema says the same in five thousand characters, and allows claims, which a sidecar has no use for.
 /// It takes any text as a quantity; here a wrong one would refuse every pod of the group, so it is refused first.
+///
+/// Requests and limits are compared for what a node may promise more of than it has; for the rest they are equal. Kubernetes
+/// 1.33 takes any quantity for megabytes long, and eight names for too many to compare.
 fn resources_schema(_: &mut SchemaGenerator) -> Schema {
     let quantities = |description: &str| {
         json_schema!({
@@ -342,7 +345,8 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
             "requests": quantities("What the container is given at least, by resource: `cpu: 10m`."),
         },
         "x-kubernetes-validations": [{
-            "rule": "!has(self.limits) || !has(self.requests) || self.requests.all(name, !(name in self.limits) || \
+            "rule": "!has(self.limits) || !has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(name, \
+                     !(name in self.requests) || !(name in self.limits) || \
                      !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || \
                      !quantity(string(self.requests[name])).isGreaterThan(quantity(string(self.limits[name]))))",
             "message": "expected no request to be greater than its limit",

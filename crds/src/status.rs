@@ -61,7 +61,7 @@ pub struct PushGroupStatus {
 pub mod condition {
     /// The summary: everything this object asks for is in place.
     pub const READY: &str = "Ready";
-    /// The Service, the monitor and the ConfigMap `sidegate-trust` are as they should be.
+    /// The Service, the monitor, the NetworkPolicy and the ConfigMap `sidegate-trust` are as they should be.
     pub const MONITORS_SYNCED: &str = "MonitorsSynced";
     /// Some Prometheus takes the monitor.
     pub const SELECTED_BY_PROMETHEUS: &str = "SelectedByPrometheus";

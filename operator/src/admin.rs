@@ -119,6 +119,8 @@ mod tests {
         check(&state, "/readyz", 503, "no certificate yet").await;
         state.readiness.groups_are_known();
         state.readiness.certificate_is_served();
+        check(&state, "/readyz", 503, "the namespaces and their LimitRanges are not known yet").await;
+        state.readiness.surroundings_are_known();
         check(&state, "/readyz", 503, "the webhook configuration does not have the CA bundle yet").await;
         state.readiness.certificate_is_trusted();
         check(&state, "/readyz", 200, "ok").await;

@@ -40,11 +40,9 @@ use crate::{
     gc::{Collector, report::Reports},
     injection::{
         groups::Groups,
+        limit_ranges::{self, LimitRanges},
         namespaces::{self, Namespaces},
-        webhook::{
-            self, Around, WebhookState,
-            limit_ranges::{self, LimitRanges},
-        },
+        webhook::{self, Around, WebhookState},
     },
     leader::{self, LONGEST_WRITE, Term},
     listen::{self, BindError},
@@ -114,6 +112,7 @@ struct Kept {
     reports: Arc<Reports>,
     memory: Arc<Memory>,
     namespaces: Namespaces,
+    limit_ranges: LimitRanges,
     not_injected: NotInjected,
 }
 
@@ -153,13 +152,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         reports: Arc::default(),
         memory: Arc::default(),
         namespaces: Namespaces::new(namespaces, parts.client.clone()),
+        limit_ranges: LimitRanges::new(limit_ranges),
         not_injected: NotInjected::default(),
     };
     parts.metrics.missing.watch(kept.not_injected.clone());
     let around = Around {
         groups: Groups::new(kept.groups.clone(), parts.client.clone()),
         namespaces: kept.namespaces.clone(),
-        limit_ranges: LimitRanges::new(limit_ranges),
+        limit_ranges: kept.limit_ranges.clone(),
     };
     let serving = serve_webhook(parts.clone(), webhook_listener, around);
     running.spawn(async move { ("the webhook", serving.await) });
@@ -187,6 +187,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     tokio::spawn(async move {
         if groups.until_known().await {
             known.groups_are_known();
+        }
+    });
+    let (known, namespaces, ranges) = (parts.readiness.clone(), kept.namespaces.clone(), kept.limit_ranges.clone());
+    tokio::spawn(async move {
+        if namespaces.cache().until_known().await && ranges.cache().until_known().await {
+            known.surroundings_are_known();
         }
     });
 
@@ -284,6 +290,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         memory: kept.memory.clone(),
         monitoring: Monitoring::default(),
         monitor_labels: parts.config.monitor_labels.clone(),
+        own_namespace: parts.config.namespace.clone(),
         membership: Attempts::default(),
         overlaps: Overlaps::default(),
         missing: Missing::default(),
@@ -310,6 +317,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         own_namespace: parts.config.namespace.clone(),
         image: Arc::new(parts.config.sidecar.clone()),
         namespaces: kept.namespaces.clone(),
+        limit_ranges: kept.limit_ranges.clone(),
         groups: kept.groups.clone(),
         missing: kept.not_injected.clone(),
         wakes: kept.wakes.clone(),

@@ -46,6 +46,7 @@ use crate::{
     events::{Events, Kind},
     injection::{
         inject::{Injected, Outcome, Surroundings, inject},
+        limit_ranges::LimitRanges,
         namespaces::Namespaces,
         pod::RawPod,
         webhook::telling::controller_of,
@@ -85,6 +86,8 @@ pub struct Audit {
     pub image: Arc<SidecarImage>,
     /// What namespaces say.
     pub namespaces: Namespaces,
+    /// The bounds of namespaces.
+    pub limit_ranges: LimitRanges,
     /// All groups.
     pub groups: Cache<PushGroup>,
     /// Where it is written down.
@@ -307,8 +310,13 @@ impl Audit {
         let (pod, namespace) = (RawPod::new(pod), candidate.namespace.as_str());
         let groups = self.groups.filter(|group| group.namespace().as_deref() == Some(namespace));
         let value = self.namespaces.cached_value(namespace);
-        let around =
-            Surroundings { image: &self.image, namespace_value: value.as_deref(), groups: &groups, limit_ranges: &[] };
+        let Ok(limit_ranges) = self.limit_ranges.cached(namespace) else { return Examined::Unknown };
+        let around = Surroundings {
+            image: &self.image,
+            namespace_value: value.as_deref(),
+            groups: &groups,
+            limit_ranges: &limit_ranges,
+        };
         match inject(pod, &around) {
             Ok(Outcome::Injected(Injected { group, reason, .. })) => Examined::Missing {
                 about: Box::new(controller_of(pod, namespace).unwrap_or_else(|| candidate.reference())),
@@ -364,9 +372,9 @@ impl Audit {
 /// Selects pods that have not ended.
 const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Selects pods that were not injected.
+/// Selects pods that were not injected, but for those that the webhook is not asked about.
 fn not_injected() -> String {
-    format!("!{INJECTED_LABEL}")
+    format!("!{INJECTED_LABEL},app.kubernetes.io/name!=sidegate-operator")
 }
 
 fn selected() -> watcher::Config {

@@ -261,12 +261,18 @@ impl Mistakes {
     }
 
     fn interval(&mut self, flag: &str, text: &str) -> Duration {
+        self.at_least(Duration::from_secs(1), flag, text)
+    }
+
+    fn at_least(&mut self, least: Duration, flag: &str, text: &str) -> Duration {
         let length = text.parse::<crds::Duration>().map(|duration| duration.length());
         match length {
-            Ok(length) if Duration::from_secs(1) <= length => length,
+            Ok(length) if least <= length => length,
             Ok(_) | Err(_) => {
-                self.0.push(format!("{flag}: expected a duration of at least 1s, such as 10s or 1m, found {text:?}"));
-                Duration::from_secs(1)
+                self.0.push(format!(
+                    "{flag}: expected a duration of at least {least:?}, such as 10s or 1m, found {text:?}"
+                ));
+                least
             }
         }
     }
@@ -275,7 +281,8 @@ impl Mistakes {
         let review_bytes = self.bytes("--webhook.max-review-bytes", review, 64 * 1024);
         // The text of a review, as much again while it comes, and the pod in it.
         let memory_bytes = self.bytes("--webhook.max-memory-bytes", memory, review_bytes.saturating_mul(4));
-        let timeout = self.interval("--webhook.timeout", timeout);
+        // The API server may wait for no longer than a second.
+        let timeout = self.at_least(Duration::from_millis(100), "--webhook.timeout", timeout);
         WebhookLimits { timeout, memory: webhook::Limits { review_bytes, memory_bytes } }
     }
 
@@ -438,7 +445,7 @@ mod tests {
             "--sidecar.run-as-user=root",
             "--webhook.listen-address=9443",
             "--webhook.service=",
-            "--webhook.timeout=500ms",
+            "--webhook.timeout=99ms",
             "--webhook.max-review-bytes=1",
             "--webhook.max-memory-bytes=3MiB",
             "--collection.interval=0s",
@@ -459,7 +466,7 @@ mod tests {
              --webhook.service: expected a value, found none\n\
              --webhook.max-review-bytes: expected a number of bytes, at least 65536, found \"1\"\n\
              --webhook.max-memory-bytes: expected a number of bytes, at least 262144, found \"3MiB\"\n\
-             --webhook.timeout: expected a duration of at least 1s, such as 10s or 1m, found \"500ms\"\n\
+             --webhook.timeout: expected a duration of at least 100ms, such as 10s or 1m, found \"99ms\"\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
              --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
              --monitor.labels: expected labels such as release=stack with commas between them, found \"release\"\n\

@@ -100,6 +100,8 @@ pub struct Context {
     pub monitoring: Monitoring,
     /// Labels of every monitor.
     pub monitor_labels: BTreeMap<String, String>,
+    /// The operator's own namespace.
+    pub own_namespace: String,
     /// What came of labelling pods that were there before their group.
     pub membership: Attempts,
     /// Older groups that have pods which a group matches, too.
@@ -141,6 +143,7 @@ pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<Obj
         .reconcile_on(wakes::from_services(&ctx))
         .reconcile_on(monitor_wakes::from_monitors::<ServiceMonitor>(&ctx, "servicemonitors"))
         .reconcile_on(monitor_wakes::from_monitors::<PodMonitor>(&ctx, "podmonitors"))
+        .reconcile_on(monitor_wakes::from_network_policies(&ctx))
         .reconcile_on(monitor_wakes::from_trust(&ctx))
         .reconcile_on(monitor_wakes::from_prometheuses(&ctx))
         .reconcile_on(monitor_wakes::from_prometheus_agents(&ctx))
@@ -313,7 +316,8 @@ fn facts<'a>(
 impl Context {
     /// What the objects of a group are made from.
     fn owner<'a>(&'a self, group: &'a PushGroup) -> Option<Owner<'a>> {
-        Owner::of(group).map(|owner| owner.with_monitor_labels(&self.monitor_labels))
+        let owner = Owner::of(group)?.with_monitor_labels(&self.monitor_labels);
+        Some(owner.with_operator_namespace(&self.own_namespace))
     }
 }
 
@@ -332,6 +336,7 @@ impl Context {
             memory: Arc::default(),
             monitoring: Monitoring::default(),
             monitor_labels: BTreeMap::new(),
+            own_namespace: "sidegate-system".to_owned(),
             membership: Attempts::default(),
             overlaps: Overlaps::default(),
             missing: Missing::default(),

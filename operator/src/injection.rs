@@ -18,6 +18,7 @@ pub mod environment;
 pub mod groups;
 pub mod inject;
 pub mod limit_range;
+pub mod limit_ranges;
 pub mod malformed;
 pub mod namespaces;
 pub mod overrides;

@@ -21,7 +21,7 @@
 //! | [`audit`] | pods that ask for a sidecar and have none |
 //! | [`certs`] | the webhook's certificate and the trust in it |
 //! | [`controller`] | reconciling a `PushGroup`: objects and status |
-//! | [`monitors`] | Service, ServiceMonitor and PodMonitor as objects, and which Prometheus takes them |
+//! | [`monitors`] | Service, ServiceMonitor, PodMonitor and NetworkPolicy as objects, and which Prometheus takes the monitors |
 //! | [`gc`] | the passes over all sidecars and gateways, and what is stale |
 //! | [`sidecar`] | talking to one sidecar |
 //! | [`events`] | Kubernetes Events about objects |

@@ -1,5 +1,6 @@
-//! The objects by which Prometheus finds the sidecars of a group: a headless Service with a ServiceMonitor, or a
-//! PodMonitor. All of a group's objects have one name and the group as their owner.
+//! The objects by which Prometheus finds the sidecars of a group, a headless Service with a ServiceMonitor, or a
+//! PodMonitor, and the NetworkPolicy that lets it through to them. All of a group's objects have one name and the group
+//! as their owner.
 //!
 //! The tenant boundary is in the monitor: its last relabelings pin `namespace`, whatever a pod pushes and whatever
 //! relabelings come before; the CRD lets no relabeling say where a target is.
@@ -9,6 +10,7 @@
 pub mod api;
 pub mod gateway_monitor;
 pub mod monitoring;
+pub mod network_policy;
 pub mod pod_monitor;
 pub mod prometheus;
 pub mod selection;
@@ -46,6 +48,8 @@ pub struct Owner<'a> {
     pub scrape: &'a Scrape,
     /// Labels that every monitor has, but where the group has another of the name.
     pub monitor_labels: &'a BTreeMap<String, String>,
+    /// The namespace of the operator.
+    pub operator_namespace: &'a str,
     /// Whether its sidecars expose pushed timestamps.
     pub has_timestamps: bool,
 }
@@ -63,13 +67,19 @@ impl<'a> Owner<'a> {
         let (name, namespace) = (metadata.name.as_deref()?, metadata.namespace.as_deref()?);
         let has_timestamps = group.spec.sidecar.timestamps == Some(Timestamps::Honor);
         let (uid, scrape) = (metadata.uid.as_deref()?, &group.spec.scrape);
-        Some(Self { name, namespace, uid, scrape, monitor_labels: &NONE, has_timestamps })
+        Some(Self { name, namespace, uid, scrape, monitor_labels: &NONE, operator_namespace: "", has_timestamps })
     }
 
     /// With labels that every monitor has.
     #[must_use]
     pub fn with_monitor_labels(self, monitor_labels: &'a BTreeMap<String, String>) -> Self {
         Self { monitor_labels, ..self }
+    }
+
+    /// With the namespace of the operator.
+    #[must_use]
+    pub fn with_operator_namespace(self, operator_namespace: &'a str) -> Self {
+        Self { operator_namespace, ..self }
     }
 
     /// The name of its objects; with a name of at most 50 characters it is a DNS label.

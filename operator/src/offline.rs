@@ -7,8 +7,9 @@
 //!
 //! What is said of a namespace is said of the manifests: a `PushGroup` that is not there may be in the cluster.
 //!
-//! Limits: labels that a controller adds to its pods are not known, and neither is which of several `PushGroup`s is the
-//! oldest, unless the manifests say so: the first by name stands for it.
+//! Limits: the namespace of the operator itself, which the webhook leaves out, is not known, nor are those to which the
+//! chart keeps it. Neither are labels that a controller adds to its pods, nor which of several `PushGroup`s is the oldest,
+//! unless the manifests say so: the first by name stands for it.
 //!
 //! *Never:* files, standard output, a cluster.
 
@@ -30,6 +31,7 @@ use crate::{
     injection::{
         decide::Skip,
         inject::{Outcome, Surroundings, inject},
+        limit_range,
         pod::RawPod,
     },
 };
@@ -37,9 +39,6 @@ use apply::{apply, at_mut};
 use documents::{BadDocument, Document, documents};
 use known::Known;
 use workloads::{Workload, workloads};
-
-/// Namespaces whose pods the webhook never sees.
-const NOT_OURS: [&str; 2] = ["kube-system", "kube-node-lease"];
 
 /// What the command says beside the manifests.
 #[derive(Clone, Copy, Debug)]
@@ -170,8 +169,12 @@ fn inject_pod(
     given: Given<'_>,
 ) -> Result<(bool, Vec<String>), DocumentError> {
     let namespace = workload.namespace.as_deref().unwrap_or(given.namespace);
-    if NOT_OURS.contains(&namespace) {
+    if names::SYSTEM_NAMESPACES.contains(&namespace) {
         return Ok((false, vec![format!("left alone: the webhook takes no pods of {namespace}")]));
+    }
+    if known.is_switched_off(namespace) {
+        let label = format!("{}: {}", names::WEBHOOK_LABEL, names::WEBHOOK_DISABLED);
+        return Ok((false, vec![format!("left alone: the webhook takes no pods of {namespace}, which has {label}")]));
     }
     let around = Surroundings {
         image: given.image,
@@ -179,7 +182,9 @@ fn inject_pod(
         groups: known.groups(namespace),
         limit_ranges: known.limit_ranges(namespace),
     };
-    let raw = as_made(pod, workload.is_of_a_job)?;
+    let mut raw = as_made(pod, workload.is_of_a_job)?;
+    // For the decision: what is written is left for the API server to fill in.
+    limit_range::fill_in(&mut raw, around.limit_ranges);
     let outcome = inject(RawPod::new(&raw), &around)?;
     let warnings = outcome.warnings();
     let mut remarks = Vec::new();

@@ -16,6 +16,7 @@ pub struct Readiness {
 #[derive(Debug, Default)]
 struct Parts {
     groups: AtomicBool,
+    around: AtomicBool,
     certificate: AtomicBool,
     trust: AtomicBool,
 }
@@ -26,6 +27,11 @@ impl Readiness {
     /// The watch of `PushGroup`s has seen all of them.
     pub fn groups_are_known(&self) {
         self.parts.groups.store(true, Ordering::Relaxed);
+    }
+
+    /// What else is around pods has been seen: namespaces and their LimitRanges.
+    pub fn surroundings_are_known(&self) {
+        self.parts.around.store(true, Ordering::Relaxed);
     }
 
     /// The webhook serves with a certificate.
@@ -43,6 +49,7 @@ impl Readiness {
     pub fn missing(&self) -> Vec<&'static str> {
         let parts = [
             (&self.parts.groups, "the PushGroups are not known yet"),
+            (&self.parts.around, "the namespaces and their LimitRanges are not known yet"),
             (&self.parts.certificate, "the webhook has no certificate yet"),
             (&self.parts.trust, "the webhook configuration does not have the CA bundle yet"),
         ];

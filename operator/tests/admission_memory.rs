@@ -27,8 +27,9 @@ use operator::{
     events::Events,
     injection::{
         groups::Groups,
+        limit_ranges::LimitRanges,
         namespaces::Namespaces,
-        webhook::{self, Around, Limits, WebhookState, limit_ranges::LimitRanges},
+        webhook::{self, Around, Limits, WebhookState},
     },
     scope::Scope,
     stop,
@@ -42,6 +43,9 @@ const REVIEWS: usize = 8_000;
 
 /// The most that they may leave behind, in bytes; a kilobyte of each would be more.
 const LEFT: usize = 4 * 1024 * 1024;
+
+/// What all reviews at a time may take.
+const ROOM: usize = 96 * 1024 * 1024;
 
 /// What is measured is the whole process.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -115,14 +119,22 @@ where
 
 /// Resident memory of this process, in bytes.
 fn resident() -> usize {
+    of_status("VmRSS:")
+}
+
+/// The most that it was since that was set back.
+fn highest() -> usize {
+    of_status("VmHWM:")
+}
+
+fn of_status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-#[tokio::test]
-async fn reviews_that_were_answered_leave_nothing_behind() {
-    let _alone = ALONE.lock().await;
+/// The webhook over an API server that knows of nothing.
+async fn answering() -> axum::Router {
     let client = api_server(Arc::default());
     let around = Around {
         groups: Groups::new(empty().await, client.clone()),
@@ -132,10 +144,16 @@ async fn reviews_that_were_answered_leave_nothing_behind() {
     let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
     let limits = WebhookLimits {
         timeout: Duration::from_secs(4),
-        memory: Limits { review_bytes: 3_670_016, memory_bytes: 96 * 1024 * 1024 },
+        memory: Limits { review_bytes: 3_670_016, memory_bytes: ROOM },
     };
     let state = WebhookState::new(Arc::new(image), &limits, around, Events::to(&client), Arc::default());
-    let router = webhook::router(state);
+    webhook::router(state)
+}
+
+#[tokio::test]
+async fn reviews_that_were_answered_leave_nothing_behind() {
+    let _alone = ALONE.lock().await;
+    let router = answering().await;
     let ask = async |reviews: std::ops::Range<usize>| {
         for number in reviews {
             // A name of its own each, injected, skipped and unreadable by turns.
@@ -164,6 +182,27 @@ async fn reviews_that_were_answered_leave_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_review_of_as_many_containers_as_fit_in_takes_no_more_memory_than_there_is_room_for() {
+    let _alone = ALONE.lock().await;
+    let router = answering().await;
+    // As an API server never sends it: nothing has been defaulted, so very many fit in.
+    let containers = vec!["{}"; 120_000].join(",");
+    let review = format!(
+        r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
+            "namespace": "data", "operation": "CREATE", "resource": {{"resource": "pods"}}, "object":
+            {{"metadata": {{"annotations": {{"sidegate.dev/inject": "true"}}}}, "spec": {{"containers": [{containers}]}}}}}}}}"#
+    );
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = highest();
+    let request = Request::post("/mutate-pods").body(axum::body::Body::from(review)).unwrap();
+    let answer = router.oneshot(request).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    let grown = highest().saturating_sub(before);
+    assert!(String::from_utf8_lossy(&answer).contains("at most 1000 containers"), "{answer:?}");
+    assert!(grown <= ROOM, "expected at most {ROOM} bytes, found {grown}");
+}
+
+#[tokio::test]
 async fn of_fifty_thousand_pods_those_that_ask_are_kept() {
     let _alone = ALONE.lock().await;
     assert!((1_500..4_000).contains(&metadata(1).to_string().len()), "{}", metadata(1).to_string().len());
@@ -175,6 +214,7 @@ async fn of_fifty_thousand_pods_those_that_ask_are_kept() {
         own_namespace: "sidegate".to_owned(),
         image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }),
         namespaces: Namespaces::new(empty().await, client.clone()),
+        limit_ranges: LimitRanges::new(empty().await),
         wakes: Wakes::new(groups.clone()),
         groups,
         missing: missing.clone(),

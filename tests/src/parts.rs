@@ -2,7 +2,8 @@
 //!
 //! Each program is looked for by name in `SIDEGATE_PARTS`, then `KUBEBUILDER_ASSETS` (both flat folders), then in the
 //! cache, which has a folder per part, keyed by version and by the module that builds it. What is in none of them is
-//! built from the Go modules in `tests/cluster`, or installed from Debian's packages.
+//! built from the Go modules in `tests/cluster`, or installed from Debian's packages. Those folders are for the newest
+//! Kubernetes: programs of the oldest are always our own.
 //!
 //! *Never:* how the programs are run.
 
@@ -21,8 +22,15 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// The version of Kubernetes that the cluster runs.
-pub const KUBERNETES_VERSION: &str = "v1.36.3";
+/// The releases of Kubernetes that a cluster may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kubernetes {
+    /// The one that is meant where nothing else is said.
+    #[default]
+    Newest,
+    /// The floor of the operator and of the chart.
+    Oldest,
+}
 
 /// Programs that come from one Go module.
 struct GoPart {
@@ -40,25 +48,28 @@ struct GoPart {
     files: Option<(&'static str, &'static str)>,
 }
 
-const GO_PARTS: [GoPart; 6] = [
-    GoPart {
-        name: "kube",
-        version: KUBERNETES_VERSION,
-        packages: &["."],
-        link: "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
-               -X k8s.io/component-base/version.gitMinor=36",
-        programs: &["kube"],
-        links: &[
-            "etcd",
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kube-proxy",
-            "kubelet",
-            "kubectl",
-        ],
-        files: None,
-    },
+const KUBE: GoPart = GoPart {
+    name: "kube",
+    version: "v1.36.3",
+    packages: &["."],
+    link: "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
+           -X k8s.io/component-base/version.gitMinor=36",
+    programs: &["kube"],
+    links: &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"],
+    files: None,
+};
+
+const OLDEST_KUBE: GoPart = GoPart {
+    name: "kube-1.33",
+    version: "v1.33.13",
+    link: "-X k8s.io/component-base/version.gitVersion=v1.33.13 -X k8s.io/component-base/version.gitMajor=1 \
+           -X k8s.io/component-base/version.gitMinor=33",
+    programs: &["kube-1.33"],
+    ..KUBE
+};
+
+/// What a cluster has beside Kubernetes itself.
+const BESIDE_KUBE: [GoPart; 5] = [
     GoPart {
         name: "containerd",
         version: "v2.4.2",
@@ -125,6 +136,7 @@ const DEBIAN_PARTS: [DebianPart; 4] = [
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    kubernetes: Kubernetes,
     folders: Vec<PathBuf>,
     cache: PathBuf,
 }
@@ -132,6 +144,12 @@ pub struct Parts {
 /// Why no cluster can run here; `None` where one can.
 #[must_use]
 pub fn why_not() -> Option<String> {
+    why_not_on(Kubernetes::Newest)
+}
+
+/// Why no cluster of a release can run here; `None` where one can.
+#[must_use]
+pub fn why_not_on(kubernetes: Kubernetes) -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("a cluster needs Linux".to_owned());
     }
@@ -143,7 +161,7 @@ pub fn why_not() -> Option<String> {
     if !made.is_ok_and(|status| status.success()) {
         return Some("a cluster needs `unshare` and the right to make namespaces".to_owned());
     }
-    let without_go = why_not_built(&GO_PARTS);
+    let without_go = why_not_built(kubernetes, kubernetes.parts());
     if without_go.is_some() {
         return without_go;
     }
@@ -157,18 +175,18 @@ pub fn why_not() -> Option<String> {
 /// Why Prometheus and promtool cannot run here; `None` where they can. They need no rights and no namespaces.
 #[must_use]
 pub fn why_no_prometheus() -> Option<String> {
-    why_not_built(&[PROMETHEUS])
+    why_not_built(Kubernetes::Newest, [&PROMETHEUS])
 }
 
 /// Why helm cannot run here; `None` where it can. It needs no rights either.
 #[must_use]
 pub fn why_no_helm() -> Option<String> {
-    why_not_built(&[HELM])
+    why_not_built(Kubernetes::Newest, [&HELM])
 }
 
-fn why_not_built(needed: &[GoPart]) -> Option<String> {
-    let parts = Parts::locate().ok()?;
-    let missing: Vec<&str> = needed.iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
+fn why_not_built<'a>(kubernetes: Kubernetes, needed: impl IntoIterator<Item = &'a GoPart>) -> Option<String> {
+    let parts = Parts::locate_on(kubernetes).ok()?;
+    let missing: Vec<&str> = needed.into_iter().filter(|part| !parts.has(part)).map(|part| part.name).collect();
     let cannot = !missing.is_empty() && !runs("go", &["version"]);
     cannot.then(|| format!("Go is needed to build these parts: {}", missing.join(", ")))
 }
@@ -184,6 +202,31 @@ pub fn excuse(reason: Option<String>) -> anyhow::Result<Option<String>> {
     }
 }
 
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Newest, Self::Oldest];
+
+    /// Its number, as it tells it.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        self.part().version
+    }
+
+    fn part(self) -> &'static GoPart {
+        match self {
+            Self::Newest => &KUBE,
+            Self::Oldest => &OLDEST_KUBE,
+        }
+    }
+
+    /// All that a cluster of this release needs.
+    fn parts(self) -> impl Iterator<Item = &'static GoPart> {
+        [self.part()].into_iter().chain(&BESIDE_KUBE)
+    }
+}
+
 // === impl Parts ===
 
 impl Parts {
@@ -192,7 +235,15 @@ impl Parts {
     /// # Errors
     /// When a part cannot be built or installed.
     pub fn find_or_build() -> anyhow::Result<Self> {
-        let parts = Self::locate()?;
+        Self::find_or_build_on(Kubernetes::Newest)
+    }
+
+    /// The same for a release of Kubernetes, of which every program will be.
+    ///
+    /// # Errors
+    /// When a part cannot be built or installed.
+    pub fn find_or_build_on(kubernetes: Kubernetes) -> anyhow::Result<Self> {
+        let parts = Self::locate_on(kubernetes)?;
         let missing: Vec<&DebianPart> = missing_packages().collect();
         if !missing.is_empty() {
             let packages: Vec<&str> = missing.iter().map(|part| part.package).collect();
@@ -201,7 +252,7 @@ impl Parts {
                 bail!("expected {} from the Debian package {}, found no such file", part.file, part.package);
             }
         }
-        parts.build_missing(&GO_PARTS)?;
+        parts.build_missing(kubernetes.parts())?;
         Ok(parts)
     }
 
@@ -211,7 +262,7 @@ impl Parts {
     /// When they cannot be built.
     pub fn find_or_build_prometheus() -> anyhow::Result<Self> {
         let parts = Self::locate()?;
-        parts.build_missing(&[PROMETHEUS])?;
+        parts.build_missing([&PROMETHEUS])?;
         Ok(parts)
     }
 
@@ -221,12 +272,12 @@ impl Parts {
     /// When it cannot be built.
     pub fn find_or_build_helm() -> anyhow::Result<Self> {
         let parts = Self::locate()?;
-        parts.build_missing(&[HELM])?;
+        parts.build_missing([&HELM])?;
         Ok(parts)
     }
 
-    fn build_missing(&self, needed: &[GoPart]) -> anyhow::Result<()> {
-        let mut missing = needed.iter().filter(|part| !self.has(part));
+    fn build_missing<'a>(&self, needed: impl IntoIterator<Item = &'a GoPart>) -> anyhow::Result<()> {
+        let mut missing = needed.into_iter().filter(|part| !self.has(part));
         missing.try_for_each(|part| build::build(part, &self.folder(part)?))
     }
 
@@ -243,7 +294,7 @@ impl Parts {
     /// # Errors
     /// When it is in no folder.
     pub fn monitoring_crds(&self) -> anyhow::Result<PathBuf> {
-        let part = GO_PARTS.iter().find(|part| part.files.is_some()).context("no part has files")?;
+        let part = BESIDE_KUBE.iter().find(|part| part.files.is_some()).context("no part has files")?;
         let cached = self.folder(part)?.join("files");
         let places = self.folders.iter().map(|folder| folder.join("prometheus-operator-crd")).chain([cached]);
         places.into_iter().find(|place| place.is_dir()).context("expected the CRDs of the Prometheus Operator")
@@ -254,13 +305,12 @@ impl Parts {
     /// # Errors
     /// When it cannot be built.
     pub fn prometheus_page(&self) -> anyhow::Result<Option<PathBuf>> {
-        let part = GO_PARTS.iter().find(|part| part.name == "prometheus").context("no part prometheus")?;
-        let folder = self.cache.join(format!("prometheus-page-{}", part.version));
+        let folder = self.cache.join(format!("prometheus-page-{}", PROMETHEUS.version));
         if !folder.is_dir() {
             if !runs("npm", &["--version"]) {
                 return Ok(None);
             }
-            build::build_page(part, &folder)?;
+            build::build_page(&PROMETHEUS, &folder)?;
         }
         Ok(Some(folder))
     }
@@ -299,11 +349,15 @@ impl Parts {
     }
 
     pub(crate) fn locate() -> anyhow::Result<Self> {
+        Self::locate_on(Kubernetes::Newest)
+    }
+
+    fn locate_on(kubernetes: Kubernetes) -> anyhow::Result<Self> {
         let given = ["SIDEGATE_PARTS", "KUBEBUILDER_ASSETS"].into_iter().filter_map(env::var_os).map(PathBuf::from);
         let home = |suffix: &str| env::var_os("HOME").map(|home| PathBuf::from(home).join(suffix));
         let cache = env::var_os("XDG_CACHE_HOME").filter(|path: &OsString| !path.is_empty()).map(PathBuf::from);
         let cache = cache.or_else(|| home(".cache")).context("expected XDG_CACHE_HOME or HOME, found neither")?;
-        Ok(Self { folders: given.collect(), cache: cache.join("sidegate/parts") })
+        Ok(Self { kubernetes, folders: given.collect(), cache: cache.join("sidegate/parts") })
     }
 
     fn folder(&self, part: &GoPart) -> anyhow::Result<PathBuf> {
@@ -311,9 +365,12 @@ impl Parts {
     }
 
     fn find(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
-        let cached = GO_PARTS.iter().find(|part| part.programs.contains(&name) || part.links.contains(&name));
-        let cached = cached.map(|part| self.folder(part)).transpose()?;
-        let places = self.folders.iter().cloned().chain(cached);
+        let has = |part: &&GoPart| part.programs.contains(&name) || part.links.contains(&name);
+        let cached = self.kubernetes.parts().find(has).map(|part| self.folder(part)).transpose()?;
+        // A named folder does not say which release it has: the newest is meant.
+        let may_be_given = self.kubernetes == Kubernetes::Newest || !has(&self.kubernetes.part());
+        let given = self.folders.iter().filter(|_| may_be_given).cloned();
+        let places = given.chain(cached);
         Ok(places.map(|folder| folder.join(name)).find(|file| file.is_file()))
     }
 
@@ -358,8 +415,12 @@ mod tests {
     fn a_named_folder_goes_before_the_next_and_before_the_cache() {
         let (first, second) = (Folder::with("first", &["etcd"]), Folder::with("second", &["etcd", "kubectl"]));
         let cache = Folder::with("cache", &[]);
-        let parts = Parts { folders: vec![first.0.clone(), second.0.clone()], cache: cache.0.clone() };
-        let kube = parts.folder(&GO_PARTS[0]).unwrap();
+        let parts = Parts {
+            kubernetes: Kubernetes::Newest,
+            folders: vec![first.0.clone(), second.0.clone()],
+            cache: cache.0.clone(),
+        };
+        let kube = parts.folder(&KUBE).unwrap();
         fs::create_dir_all(&kube).unwrap();
         ["etcd", "kubectl", "kubelet"].iter().for_each(|file| fs::write(kube.join(file), "").unwrap());
         assert_eq!(parts.program("etcd").unwrap(), first.0.join("etcd"));
@@ -369,13 +430,27 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_the_oldest_release_are_of_no_named_folder() {
+        let (named, cache) = (Folder::with("named", &["kubectl", "helm"]), Folder::with("other-cache", &[]));
+        let parts = Parts { kubernetes: Kubernetes::Oldest, folders: vec![named.0.clone()], cache: cache.0.clone() };
+        assert!(parts.program("kubectl").is_err());
+        let kube = parts.folder(&OLDEST_KUBE).unwrap();
+        fs::create_dir_all(&kube).unwrap();
+        fs::write(kube.join("kubectl"), "").unwrap();
+        assert_eq!(parts.program("kubectl").unwrap(), kube.join("kubectl"));
+        assert_eq!(parts.program("helm").unwrap(), named.0.join("helm"));
+    }
+
+    #[test]
     fn a_part_is_keyed_by_version_and_by_what_builds_it() {
         let cache = Folder::with("keys", &[]);
-        let parts = Parts { folders: Vec::new(), cache: cache.0.clone() };
-        let folder = parts.folder(&GO_PARTS[0]).unwrap();
-        let name = folder.file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("kube-v1.36.3-") && name.len() == "kube-v1.36.3-".len() + 8, "{name}");
-        let other = GoPart { link: "-X other=1", ..GO_PARTS[0] };
-        assert_ne!(parts.folder(&other).unwrap(), folder);
+        let parts = Parts { kubernetes: Kubernetes::Newest, folders: Vec::new(), cache: cache.0.clone() };
+        for (part, start) in [(KUBE, "kube-v1.36.3-"), (OLDEST_KUBE, "kube-1.33-v1.33.13-")] {
+            let folder = parts.folder(&part).unwrap();
+            let name = folder.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(start) && name.len() == start.len() + 8, "{name}");
+            let other = GoPart { link: "-X other=1", ..part };
+            assert_ne!(parts.folder(&other).unwrap(), folder);
+        }
     }
 }

@@ -163,9 +163,12 @@ impl Sandbox {
         fs::create_dir_all(&folder)?;
         for namespace in [&self.namespace, SIDEGATE_NAMESPACE] {
             let get = |what: &str| self.kubectl.run(&["--namespace", namespace, "get", what, "--output", "yaml"]);
-            for what in
-                ["pods", "events", "pushgroups,services,endpointslices,configmaps", "servicemonitors,podmonitors"]
-            {
+            for what in [
+                "pods",
+                "events",
+                "pushgroups,services,endpointslices,configmaps,networkpolicies",
+                "servicemonitors,podmonitors",
+            ] {
                 let text = get(what).unwrap_or_else(|error| format!("{error:#}"));
                 fs::write(folder.join(format!("{namespace}.{what}.yaml")), text)?;
             }

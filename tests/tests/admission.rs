@@ -1,4 +1,5 @@
 //! What a real API server says to injected pods, with its own admission: Pod Security, LimitRanger, and all its checks.
+//! Each test is made of the newest and of the oldest Kubernetes that is supported.
 //!
 //! An API server alone is enough: everything is asked of it as a dry run.
 //!
@@ -16,12 +17,14 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use e2e::{binaries, control_plane::ControlPlane, kubectl::Kubectl, parts::Parts};
-use k8s_openapi::api::core::v1::{LimitRange, Namespace, Pod};
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject, PostParams},
+use e2e::{
+    binaries,
+    control_plane::ControlPlane,
+    kubectl::Kubectl,
+    parts::{self, Kubernetes, Parts},
 };
+use k8s_openapi::api::core::v1::{LimitRange, Namespace};
+use kube::{Api, Client, api::PostParams};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -81,6 +84,7 @@ spec:
 ";
 
 struct World {
+    kubernetes: Kubernetes,
     client: Client,
     kubectl: Kubectl,
     runtime: tokio::runtime::Runtime,
@@ -93,28 +97,32 @@ fn main() -> ExitCode {
     if let Some(code) = e2e::cluster::take_role() {
         return code;
     }
-    let tests: [Test; 4] = [
+    let tests: [Test; 6] = [
         ("every_golden_pod_is_taken_where_it_was_taken_before", every_golden_pod_is_taken_where_it_was_taken_before),
+        ("a_pod_with_resources_as_a_whole_is_taken", a_pod_with_resources_as_a_whole_is_taken),
         ("kubectl_reads_the_same_from_what_inject_writes", kubectl_reads_the_same_from_what_inject_writes),
+        ("a_pod_that_is_guaranteed_by_default_stays_so", a_pod_that_is_guaranteed_by_default_stays_so),
         ("every_kind_is_taken_with_its_sidecar", every_kind_is_taken_with_its_sidecar),
         ("the_charts_options_are_taken", the_charts_options_are_taken),
     ];
-    let trials = tests.into_iter().map(|(name, test)| {
-        Trial::ignorable_test(name, move || {
-            if let Some(reason) = e2e::parts::excuse(e2e::parts::why_not())? {
+    let everywhere = Kubernetes::ALL.into_iter().flat_map(|kubernetes| tests.map(|test| (kubernetes, test)));
+    let trials = everywhere.map(|(kubernetes, (name, test))| {
+        Trial::ignorable_test(format!("{}::{name}", kubernetes.version()), move || {
+            if let Some(reason) = parts::excuse(parts::why_not_on(kubernetes))? {
                 return Ok(Completion::ignored_with(reason));
             }
-            let done = World::get().and_then(test).map(|()| Completion::Completed);
+            let done = World::get(kubernetes).and_then(test).map(|()| Completion::Completed);
             done.map_err(|error| Failed::from(format!("{error:#}")))
         })
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-/// A pod that was fine before is fine after, in a namespace of its own with its LimitRanges, open and restricted.
+/// A pod that was fine before is fine after, in a namespace of its own with its LimitRanges, open and restricted. Where
+/// every field of it was known, so is every field of its sidecar, which is kept as it is.
 fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow::Result<()> {
     let folder = binaries::repository().join("operator/tests/golden/injection");
-    let mut tally: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut tally: BTreeMap<String, usize> = BTreeMap::new();
     for file in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let file = file?.path();
         let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".in.yaml"));
@@ -122,7 +130,7 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
         let around = documents(&file)?;
         let out: Value = serde_yaml::from_str(&fs::read_to_string(folder.join(format!("{name}.out.yaml")))?)?;
         let pod = around.iter().find(|document| document["kind"] == "Pod").context("there is a pod")?;
-        *tally.entry("golden").or_default() += 1;
+        *tally.entry("golden".to_owned()).or_default() += 1;
         if out["result"] != "injected" {
             continue;
         }
@@ -131,25 +139,75 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
             world.namespace(&namespace, labels)?;
             let limits = around.iter().filter(|document| document["kind"] == "LimitRange");
             for limit in limits {
-                world.create::<LimitRange>(&namespace, limit, false)?;
+                world.limit(&namespace, limit)?;
             }
-            if world.create::<Pod>(&namespace, pod, true).is_err() {
-                continue;
+            for (strictness, form) in [("Strict", format!("{form}, strictly")), ("Ignore", form.to_owned())] {
+                if world.ask(&namespace, pod, strictness).is_err() {
+                    continue;
+                }
+                *tally.entry(form).or_default() += 1;
+                if pod["spec"]["resources"].is_object() {
+                    *tally.entry("as a whole".to_owned()).or_default() += 1;
+                }
+                let what = || format!("{name} in {namespace}, {strictness}");
+                let taken = world.ask(&namespace, &out["pod"], strictness).with_context(what)?;
+                let (ours, kept) = (sidecar(&out["pod"]), sidecar(&taken));
+                ensure!(is_within(ours, kept), "{}: expected {ours:#}, found {kept:#}", what());
             }
-            *tally.entry(form).or_default() += 1;
-            if pod["spec"]["resources"].is_object() {
-                *tally.entry("as a whole").or_default() += 1;
-            }
-            world.create::<Pod>(&namespace, &out["pod"], true).with_context(|| format!("{name} in {namespace}"))?;
         }
     }
     let golden = tally.get("golden").copied().unwrap_or_default();
     ensure!(GOLDEN_PODS <= golden, "expected at least {GOLDEN_PODS} golden pods, found {tally:?}");
     // Were the inputs refused, nothing would have been shown.
-    let (open, restricted) = (tally.get("open").copied(), tally.get("restricted").copied());
-    ensure!(Some(30) <= open && Some(1) <= restricted, "expected pods that are taken, found {tally:?}");
-    ensure!(Some(7) <= tally.get("as a whole").copied(), "expected pods with resources as a whole, found {tally:?}");
+    for (form, least) in
+        [("open", 30), ("open, strictly", 30), ("restricted", 1), ("restricted, strictly", 1), ("as a whole", 7)]
+    {
+        ensure!(Some(&least) <= tally.get(form), "expected pods that are taken, found {tally:?}");
+    }
     Ok(())
+}
+
+/// Kubernetes 1.33 drops such resources after admission, unless it is told to know them: what the sidecar is left with
+/// is what the namespace gives to any container.
+fn a_pod_with_resources_as_a_whole_is_taken(world: &World) -> anyhow::Result<()> {
+    let namespace = "resources-as-a-whole";
+    world.namespace(namespace, &[])?;
+    let whole = "{requests: {cpu: \"1\", memory: 1Gi}, limits: {memory: 2Gi}}";
+    let manifest = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: a, annotations: {{sidegate.dev/inject: \"true\"}}}}, \
+         spec: {{resources: {whole}, containers: [{{name: app, image: busybox}}]}}}}"
+    );
+    let pod: Value = serde_yaml::from_str(&inject(&manifest)?)?;
+    let ours = sidecar(&pod);
+    ensure!(ours["name"] == "sidegate" && ours.get("resources").is_none(), "{ours:#}");
+    let taken = world.ask(namespace, &pod, "Strict")?;
+    let found = (&taken["spec"]["resources"]["limits"]["memory"], &sidecar(&taken)["resources"]);
+    let expected = match world.kubernetes {
+        Kubernetes::Newest => json!("2Gi"),
+        Kubernetes::Oldest => Value::Null,
+    };
+    ensure!(found == (&expected, &json!({})), "{taken:#}");
+    Ok(())
+}
+
+/// Our container of a pod.
+fn sidecar(pod: &Value) -> &Value {
+    let containers = pod["spec"]["initContainers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    containers.iter().find(|container| container["name"] == "sidegate").unwrap_or(&Value::Null)
+}
+
+/// Whether a value has all of another, and maybe more.
+fn is_within(part: &Value, whole: &Value) -> bool {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(name, value)| whole.get(name).is_some_and(|found| is_within(value, found)))
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            part.len() <= whole.len() && part.iter().zip(whole).all(|(value, found)| is_within(value, found))
+        }
+        (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_), _)
+        | (Value::Object(_) | Value::Array(_), _) => part == whole,
+    }
 }
 
 fn kubectl_reads_the_same_from_what_inject_writes(world: &World) -> anyhow::Result<()> {
@@ -210,6 +268,27 @@ fn every_kind_is_taken_with_its_sidecar(world: &World) -> anyhow::Result<()> {
         let manifest = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a{annotations}}}\n{rest}\n");
         let taken = world.dry_run(&inject(&manifest)?).with_context(|| manifest.clone())?;
         ensure!(taken.to_string().contains("\"name\":\"sidegate\""), "{kind}: expected a sidecar, found {taken:#}");
+    }
+    Ok(())
+}
+
+/// What the API server fills in is known without it, where the LimitRange is among the manifests.
+fn a_pod_that_is_guaranteed_by_default_stays_so(world: &World) -> anyhow::Result<()> {
+    world.namespace("defaults", &[])?;
+    let range = json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "bounds", "namespace": "defaults"},
+        "spec": {"limits": [{"type": "Container", "default": {"cpu": "1", "memory": "1Gi"}}]},
+    });
+    world.limit("defaults", &range)?;
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: defaults, annotations: {sidegate.dev/inject: \
+               \"true\"}}, spec: {containers: [{name: app, image: busybox}]}}\n";
+    let injected = inject(&format!("{range}\n---\n{pod}"))?;
+    let (_, injected) = injected.split_once("---\n").context("there are two documents")?;
+    for (manifest, sidecars) in [(pod, 0), (injected, 1)] {
+        let taken = world.dry_run(manifest)?;
+        let found = taken["spec"]["initContainers"].as_array().map_or(0, Vec::len);
+        ensure!(found == sidecars, "expected {sidecars} sidecars, found {taken:#}");
+        ensure!(taken["status"]["qosClass"] == "Guaranteed", "expected the class Guaranteed, found {taken:#}");
     }
     Ok(())
 }
@@ -277,19 +356,26 @@ fn piped(command: &mut Command, input: &str) -> anyhow::Result<Output> {
 
 impl World {
     /// Made when the first test asks.
-    fn get() -> anyhow::Result<&'static Self> {
-        static WORLD: OnceLock<Result<World, String>> = OnceLock::new();
-        let world = WORLD.get_or_init(|| Self::make().map_err(|error| format!("{error:#}")));
+    fn get(kubernetes: Kubernetes) -> anyhow::Result<&'static Self> {
+        static NEWEST: OnceLock<Result<World, String>> = OnceLock::new();
+        static OLDEST: OnceLock<Result<World, String>> = OnceLock::new();
+        let world = match kubernetes {
+            Kubernetes::Newest => &NEWEST,
+            Kubernetes::Oldest => &OLDEST,
+        };
+        let world = world.get_or_init(|| Self::make(kubernetes).map_err(|error| format!("{error:#}")));
         world.as_ref().map_err(|error| anyhow!("{error}"))
     }
 
-    fn make() -> anyhow::Result<Self> {
-        let parts = Parts::find_or_build()?;
+    fn make(kubernetes: Kubernetes) -> anyhow::Result<Self> {
+        let parts = Parts::find_or_build_on(kubernetes)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let plane = ControlPlane::start(&parts)?;
         let client = runtime.block_on(plane.client())?;
+        let told = runtime.block_on(client.apiserver_version())?.git_version;
+        ensure!(told == kubernetes.version(), "expected {}, found {told}", kubernetes.version());
         let kubectl = Kubectl::of_parts(&parts, plane.kubeconfig())?;
-        Ok(Self { client, kubectl, runtime, _plane: plane })
+        Ok(Self { kubernetes, client, kubectl, runtime, _plane: plane })
     }
 
     fn namespace(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<()> {
@@ -300,20 +386,25 @@ impl World {
         Ok(())
     }
 
-    /// Creates an object as it stands, with fields that no type here knows.
-    fn create<K>(&self, namespace: &str, object: &Value, dry_run: bool) -> anyhow::Result<()>
-    where
-        K: kube::Resource<DynamicType = ()>,
-    {
-        let mut object: DynamicObject = serde_json::from_value(object.clone())?;
-        object.metadata.namespace = None;
-        if object.metadata.name.is_none() && object.metadata.generate_name.is_none() {
-            object.metadata.name = Some("a".to_owned());
-        }
-        let api = Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<K>(&()));
-        let how = PostParams { dry_run, ..PostParams::default() };
-        self.runtime.block_on(api.create(&how, &object))?;
+    fn limit(&self, namespace: &str, limits: &Value) -> anyhow::Result<()> {
+        let mut limits: LimitRange = serde_json::from_value(limits.clone())?;
+        limits.metadata.namespace = None;
+        let api = Api::namespaced(self.client.clone(), namespace);
+        self.runtime.block_on(api.create(&PostParams::default(), &limits))?;
         Ok(())
+    }
+
+    /// What the API server would keep of a pod as it stands, with fields that no type here knows.
+    fn ask(&self, namespace: &str, pod: &Value, field_validation: &str) -> anyhow::Result<Value> {
+        let mut pod = pod.clone();
+        let metadata = pod["metadata"].as_object_mut().context("a pod has metadata")?;
+        metadata.remove("namespace");
+        if !metadata.contains_key("name") && !metadata.contains_key("generateName") {
+            metadata.insert("name".to_owned(), json!("a"));
+        }
+        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldValidation={field_validation}");
+        let request = http::Request::post(path).header("Content-Type", "application/json");
+        Ok(self.runtime.block_on(self.client.request(request.body(pod.to_string().into_bytes())?))?)
     }
 
     /// `kubectl create --dry-run=server`: what the API server would keep of manifests.

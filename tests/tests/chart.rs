@@ -24,6 +24,7 @@ const TESTS: &[(&str, Test)] = &[
     ("with_cert_manager_the_operator_mounts_a_secret_and_has_no_right_to_it", with_cert_manager),
     ("an_issuer_of_ones_own_signs_in_place_of_the_charts", with_an_issuer),
     ("with_a_secret_of_ones_own_the_chart_has_the_bundle", with_a_secret),
+    ("the_webhook_may_hold_no_pod_up_and_is_not_asked_about_its_own_pods", with_the_webhook),
     ("values_that_make_no_sense_are_named", with_mistakes),
     ("numbers_are_written_out_and_the_operator_answers_before_the_api_server_gives_up", with_numbers),
 ];
@@ -129,6 +130,37 @@ fn with_mistakes(chart: &Chart) -> anyhow::Result<()> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+fn with_the_webhook(chart: &Chart) -> anyhow::Result<()> {
+    let rendered = chart.render(&[])?;
+    let configuration = rendered.kind("MutatingWebhookConfiguration")[0];
+    let entries = configuration["webhooks"].as_array().context("there are entries")?;
+    ensure!(entries.len() == 2, "{entries:?}");
+    for entry in entries {
+        let expected = serde_json::json!({
+            "failurePolicy": "Ignore", "reinvocationPolicy": "IfNeeded", "sideEffects": "NoneOnDryRun", "timeoutSeconds": 5,
+            "admissionReviewVersions": ["v1"],
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"],
+                "scope": "Namespaced",
+            }],
+            "objectSelector": {"matchExpressions": [
+                {"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["sidegate-operator"]},
+            ]},
+        });
+        for (field, expected) in expected.as_object().into_iter().flatten() {
+            ensure!(&entry[field] == expected, "{field}: expected {expected}, found {}", entry[field]);
+        }
+        let left_out = &entry["namespaceSelector"]["matchExpressions"];
+        let own = serde_json::json!({
+            "key": "kubernetes.io/metadata.name", "operator": "NotIn",
+            "values": ["kube-system", "kube-public", "kube-node-lease", "there"],
+        });
+        ensure!(left_out.as_array().is_some_and(|all| all.contains(&own)), "expected {own}, found {left_out}");
+        ensure!(entry["matchConditions"].as_array().is_some_and(|conditions| conditions.len() == 2), "{entry}");
+    }
+    Ok(())
 }
 
 fn with_numbers(chart: &Chart) -> anyhow::Result<()> {

@@ -16,8 +16,9 @@ use operator::{
     events::Events,
     injection::{
         groups::Groups,
+        limit_ranges::LimitRanges,
         namespaces::Namespaces,
-        webhook::{self, Around, Limits, WebhookState, limit_ranges::LimitRanges},
+        webhook::{self, Around, Limits, WebhookState},
     },
     listen, serving, stop,
 };

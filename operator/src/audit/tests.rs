@@ -8,6 +8,7 @@ use std::sync::{
 use axum::body::Body as Answered;
 use e2e::wait;
 use futures::channel::mpsc;
+use k8s_openapi::api::core::v1::LimitRange;
 use kube::client::Body;
 use serde_json::{Value, json};
 
@@ -48,6 +49,13 @@ fn pod(namespace: &str, name: &str, annotations: Value, spec: Value) -> Value {
 
 fn containers() -> Value {
     json!({"containers": [{"name": "app", "image": "etl:1"}]})
+}
+
+/// Less than a sidecar needs, in a namespace.
+fn too_little() -> LimitRange {
+    let limits = json!([{"type": "Container", "max": {"memory": "8Mi"}}]);
+    let range = json!({"metadata": {"namespace": "crowded", "name": "a"}, "spec": {"limits": limits}});
+    serde_json::from_value(range).unwrap()
 }
 
 fn asking(name: &str) -> Value {
@@ -111,6 +119,7 @@ fn audit(found: Vec<Value>) -> World {
         own_namespace: "sidegate".to_owned(),
         image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }),
         namespaces: Namespaces::new(Cache::of(namespaces), client.clone()),
+        limit_ranges: LimitRanges::new(Cache::of(vec![too_little()])),
         groups: groups.clone(),
         missing: Missing::default(),
         wakes: Wakes::new(groups.clone()),
@@ -176,6 +185,7 @@ async fn a_pod_that_asks_and_has_no_sidecar_is_told_and_one_that_was_skipped_for
     let world = audit(vec![
         asking("missed"),
         pod("data", "on-the-node", asks(), json!({"hostNetwork": true, "containers": [{"name": "app"}]})),
+        pod("crowded", "no-room", asks(), containers()),
         pod("data", "silent-too", json!({}), containers()),
         pod("data", "refusing", json!({"sidegate.dev/inject": "false"}), containers()),
         pod("data", "mirror", json!({"sidegate.dev/inject": "true", "kubernetes.io/config.mirror": "x"}), containers()),
@@ -189,7 +199,7 @@ async fn a_pod_that_asks_and_has_no_sidecar_is_told_and_one_that_was_skipped_for
     let expected = [("asking".to_owned(), 1), ("data".to_owned(), 1)];
     assert_eq!(world.missing.by_namespace().into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(world.told().await, ["Job job-missed", "Pod silent"]);
-    assert_eq!(world.reads.load(Ordering::Relaxed), 3, "what does not ask is not read");
+    assert_eq!(world.reads.load(Ordering::Relaxed), 4, "what does not ask is not read");
 }
 
 #[tokio::test]

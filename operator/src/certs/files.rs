@@ -88,15 +88,18 @@ impl Files {
         let chain =
             certified(&found.identity, &ring::default_provider()).map_err(|error| failed(error.to_string()))?.cert;
         let now = self.clock.now();
-        if let Err(error) = found.holds(&chain, &self.name, now) {
-            tracing::warn!(%error, folder = %self.folder.display(), "the API server will not take the webhook's certificate");
+        match found.holds(&chain, &self.name, now) {
+            Ok(()) => self.readiness.certificate_is_trusted(),
+            // A new replica with it is not ready, and takes the place of none that may have a better one.
+            Err(error) => {
+                tracing::warn!(%error, folder = %self.folder.display(), "the API server will not take the webhook's certificate");
+            }
         }
         for (which, certificate) in [(Which::Serving, chain.first()), (Which::Authority, found.authorities.first())] {
             if let Some(facts) = certificate.and_then(facts) {
                 self.metrics.certificate_expires(which, facts.not_after);
             }
         }
-        self.readiness.certificate_is_trusted();
         let identity = found.identity.clone();
         self.served = Some(found);
         Ok(Looked { serve: Some(identity), pause: LOOK })

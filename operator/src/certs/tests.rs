@@ -135,7 +135,8 @@ async fn the_api_server_can_trust_what_is_served() {
     let address = hello(tls.await.unwrap());
     let bundle = server.bundle(0).unwrap();
     assert_eq!(server.bundle(1).as_ref(), Some(&bundle));
-    assert_eq!(readiness.missing(), ["the PushGroups are not known yet"]);
+    let others = ["the PushGroups are not known yet", "the namespaces and their LimitRanges are not known yet"];
+    assert_eq!(readiness.missing(), others);
     let answer = tokio::task::spawn_blocking(move || ask(address, &bundle)).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
     sender.request();
@@ -375,7 +376,7 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     let ((one_ca, one), (other_ca, other)) = (made(&config.webhook_names()), made(&config.webhook_names()));
     mount(&folder, "..1", &[("ca.crt", &one_ca), ("tls.crt", &one.certificate), ("tls.key", &one.key)]);
     certificates.look(&mut tls).await.unwrap();
-    assert_eq!(readiness.missing().len(), 2, "nobody has to publish anything: {:?}", readiness.missing());
+    assert_eq!(readiness.missing().len(), 3, "nobody has to publish anything: {:?}", readiness.missing());
     let address = hello(tls.as_ref().unwrap().subscribe());
     let ask = async |bundle: &str| {
         let bundle = bundle.to_owned();
@@ -396,5 +397,21 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     let page = metrics.page().unwrap();
     assert!(page.contains(&format!("_expiry_timestamp_seconds{{certificate=\"serving\"}} {until}\n")), "{page}");
     assert!(server.with(|state| state.secret.is_none()) && server.bundle(0).is_none(), "nothing is written");
+
+    // With one for somebody else a replica is never ready.
+    let (elsewhere_ca, elsewhere) = made(&["elsewhere".to_owned()]);
+    mount(
+        &folder,
+        "..4",
+        &[("ca.crt", &elsewhere_ca), ("tls.crt", &elsewhere.certificate), ("tls.key", &elsewhere.key)],
+    );
+    let new = Readiness::default();
+    let mut certificates = Certificates::new(&server.client(), &config, clock, metrics, new.clone());
+    certificates.look(&mut None).await.unwrap();
+    assert!(
+        new.missing().contains(&"the webhook configuration does not have the CA bundle yet"),
+        "{:?}",
+        new.missing()
+    );
     fs::remove_dir_all(folder).unwrap();
 }

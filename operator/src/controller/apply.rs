@@ -2,8 +2,9 @@
 //!
 //! What is there is applied by its UID and by force, so that drift is repaired. What is not there is created first, which
 //! an apply would do as well, but also merge what we want into an object that somebody made at the same moment: whose
-//! that is is looked at then. What others added is taken out, for an apply leaves it alone: fields of a monitor's spec,
-//! labels, ports of the Service, each of which changes what is scraped, and what the ConfigMap holds besides.
+//! that is is looked at then. What others added is taken out, for an apply leaves it alone: fields of the spec of a
+//! monitor or a NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let through, and
+//! what the ConfigMap holds besides.
 //!
 //! *Never:* why.
 
@@ -17,7 +18,10 @@ use jiff::Timestamp;
 use json_patch::{PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Service},
+    api::{
+        core::v1::{ConfigMap, Service},
+        networking::v1::NetworkPolicy,
+    },
 };
 use kube::{
     Api, Client, Resource,
@@ -39,7 +43,7 @@ use crate::monitors::{
 /// Labels, by which Prometheuses and monitors choose.
 const LABELS: &[&str] = &["metadata", "labels"];
 
-/// What a monitor says.
+/// What a monitor or a NetworkPolicy says.
 const SPEC: &[&str] = &["spec"];
 
 /// What a ConfigMap holds.
@@ -94,13 +98,19 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
     let (mut failed, mut absent, mut by_endpoints, mut is_wanted) = (Vec::new(), false, false, false);
     let mut foreign = plan.foreign;
     for desired in &plan.apply {
-        is_wanted |= desired.kind() != Kind::ConfigMap;
+        is_wanted |= ![Kind::ConfigMap, Kind::NetworkPolicy].contains(&desired.kind());
         let placed = match desired {
             Desired::ConfigMap(object) => {
                 let manager = format!("{TRUST_MANAGER}/{}", owner.name);
-                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust).await
+                let maps = &[LABELS, DATA, BINARY_DATA];
+                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust, maps).await
             }
-            Desired::Service(object) => place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose).await,
+            Desired::Service(object) => {
+                place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose, &[LABELS]).await
+            }
+            Desired::NetworkPolicy(object) => {
+                place::<NetworkPolicy>(with.client, owner, MONITORS_MANAGER, object, whose, &[LABELS, SPEC]).await
+            }
             Desired::ServiceMonitor(object) => {
                 let placed = place_monitor::<ServiceMonitor>(with, owner, object).await;
                 if let Ok(Placed::Applied(applied)) = &placed {
@@ -126,6 +136,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
             Kind::Service => remove::<Service>(with.client, owner, &name, uid).await,
             Kind::ServiceMonitor => remove::<ServiceMonitor>(with.client, owner, &name, uid).await,
             Kind::PodMonitor => remove::<PodMonitor>(with.client, owner, &name, uid).await,
+            Kind::NetworkPolicy => remove::<NetworkPolicy>(with.client, owner, &name, uid).await,
         };
         if let Err(error) = removed {
             failed.push(format!("{}: {error}", kind.as_str()));
@@ -147,12 +158,14 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
     }
 }
 
+/// Makes an object what it should be, and these maps of it nothing more.
 async fn place<K>(
     client: &Client,
     owner: &Owner<'_>,
     manager: &str,
     object: &K,
     whose: Whose,
+    maps: &[&[&str]],
 ) -> Result<Placed<()>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
@@ -168,7 +181,7 @@ where
         live => live?,
     };
     let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
-    change::<K>(client, owner, manager, &live, additions(&wanted, &live, &[LABELS, DATA, BINARY_DATA])).await?;
+    change::<K>(client, owner, manager, &live, additions(&wanted, &live, maps)).await?;
     Ok(Placed::Applied(()))
 }
 

@@ -1,5 +1,5 @@
-//! What wakes the reconciles of groups for the sake of their monitors: a monitor or the ConfigMap that somebody changed, a
-//! monitoring kind that comes or goes, and Prometheuses and namespaces that choose differently now.
+//! What wakes the reconciles of groups for the sake of their monitors: a monitor, a NetworkPolicy or the ConfigMap that
+//! somebody changed, a monitoring kind that comes or goes, and Prometheuses and namespaces that choose differently now.
 //!
 //! A change of an object makes the group's objects due; one of a Prometheus only its status.
 //!
@@ -14,7 +14,10 @@ use crds::{
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Namespace},
+    api::{
+        core::v1::{ConfigMap, Namespace},
+        networking::v1::NetworkPolicy,
+    },
 };
 use kube::{
     Api, Resource, ResourceExt as _,
@@ -46,10 +49,20 @@ pub fn from_monitors<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
     // Its CRD may be another one.
     let listed = |ctx: &Context| ctx.monitoring.undeclared.forget();
-    from_objects::<K>(ctx, what, config, listed, |monitor, _| owner_of(monitor).into_iter().collect())
+    from_objects::<K>(ctx, what, ours(), listed, |monitor, _| owner_of(monitor).into_iter().collect())
+}
+
+/// Watches our NetworkPolicies; a change of one makes its group's objects due.
+pub fn from_network_policies(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
+    from_objects::<NetworkPolicy>(
+        ctx,
+        "networkpolicies",
+        ours(),
+        |_| {},
+        |policy, _| owner_of(policy).into_iter().collect(),
+    )
 }
 
 /// Watches the ConfigMaps that sidecars trust; a change of one makes the objects of all groups of its namespace due.
@@ -87,6 +100,11 @@ pub fn from_namespaces(ctx: &Arc<Context>) -> impl Stream<Item = ObjectRef<PushG
         let seen = seen.map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()));
         stream::iter(woken(&ctx.groups, ctx.monitoring.see_namespace(seen)))
     })
+}
+
+/// Of a kind, what the operator makes.
+fn ours() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"))
 }
 
 fn from_scrapers(

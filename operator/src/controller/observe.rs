@@ -13,7 +13,10 @@ use crds::{
 };
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Pod, Service},
+    api::{
+        core::v1::{ConfigMap, Pod, Service},
+        networking::v1::NetworkPolicy,
+    },
 };
 use kube::{Api, Client, Resource, api::ObjectMeta};
 use protocol::trust::CONFIG_MAP_NAME;
@@ -39,6 +42,8 @@ pub struct Existing {
     pub service_monitor: Found,
     /// The PodMonitor.
     pub pod_monitor: Found,
+    /// The NetworkPolicy.
+    pub network_policy: Found,
 }
 
 /// An object of that name and kind.
@@ -70,6 +75,7 @@ pub async fn observe(client: &Client, owner: &Owner<'_>) -> Result<Existing, kub
         service: find::<Service>(client, owner, &owner.object_name(), whose).await?,
         service_monitor: find::<ServiceMonitor>(client, owner, &owner.object_name(), whose).await?,
         pod_monitor: find::<PodMonitor>(client, owner, &owner.object_name(), whose).await?,
+        network_policy: find::<NetworkPolicy>(client, owner, &owner.object_name(), whose).await?,
     })
 }
 

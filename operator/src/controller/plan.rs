@@ -11,7 +11,10 @@ use crds::{
     names::{MANAGED_BY, MANAGED_BY_LABEL},
     scrape::{MonitorKind, Scrape},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Service},
+    networking::v1::NetworkPolicy,
+};
 use kube::api::ObjectMeta;
 use protocol::trust::{CONFIG_MAP_NAME, OPERATOR_KEYS_FILE, PublicKey, print_operator_keys};
 
@@ -19,7 +22,7 @@ use super::observe::{Existing, Found};
 use crate::monitors::{
     Owner,
     api::{PodMonitor, ServiceMonitor},
-    pod_monitor, service, service_monitor,
+    network_policy, pod_monitor, service, service_monitor,
 };
 
 /// All that is to be done, in this order.
@@ -44,6 +47,8 @@ pub enum Desired {
     ServiceMonitor(Box<ServiceMonitor>),
     /// The PodMonitor.
     PodMonitor(Box<PodMonitor>),
+    /// The NetworkPolicy.
+    NetworkPolicy(Box<NetworkPolicy>),
 }
 
 /// A kind of object that a group may have.
@@ -57,20 +62,22 @@ pub enum Kind {
     ServiceMonitor,
     /// A PodMonitor.
     PodMonitor,
+    /// A NetworkPolicy.
+    NetworkPolicy,
 }
 
 /// Plans the objects of a group.
 #[must_use]
 pub fn plan(owner: &Owner<'_>, existing: &Existing, keys: &[PublicKey]) -> Plan {
     let mut plan = Plan { apply: Vec::new(), remove: Vec::new(), foreign: Vec::new() };
-    let wanted = owner.scrape.kind;
     for (kind, found) in [
         (Kind::ConfigMap, &existing.trust),
         (Kind::Service, &existing.service),
         (Kind::ServiceMonitor, &existing.service_monitor),
         (Kind::PodMonitor, &existing.pod_monitor),
+        (Kind::NetworkPolicy, &existing.network_policy),
     ] {
-        match (kind.is_part_of(wanted), found) {
+        match (kind.is_part_of(owner.scrape), found) {
             (true, found) => plan.apply_unless_foreign(kind.desired(owner, keys), found),
             (false, Found::Ours { uid, managed: true }) => plan.remove.push((kind, uid.clone())),
             (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Foreign) => {}
@@ -137,6 +144,7 @@ impl Kind {
             Self::Service => "Service",
             Self::ServiceMonitor => "ServiceMonitor",
             Self::PodMonitor => "PodMonitor",
+            Self::NetworkPolicy => "NetworkPolicy",
         }
     }
 
@@ -145,15 +153,16 @@ impl Kind {
     pub fn name(self, owner: &Owner<'_>) -> String {
         match self {
             Self::ConfigMap => CONFIG_MAP_NAME.to_owned(),
-            Self::Service | Self::ServiceMonitor | Self::PodMonitor => owner.object_name(),
+            Self::Service | Self::ServiceMonitor | Self::PodMonitor | Self::NetworkPolicy => owner.object_name(),
         }
     }
 
-    fn is_part_of(self, wanted: MonitorKind) -> bool {
+    fn is_part_of(self, wanted: &Scrape) -> bool {
         match self {
             Self::ConfigMap => true,
-            Self::Service | Self::ServiceMonitor => wanted == MonitorKind::ServiceMonitor,
-            Self::PodMonitor => wanted == MonitorKind::PodMonitor,
+            Self::Service | Self::ServiceMonitor => wanted.kind == MonitorKind::ServiceMonitor,
+            Self::PodMonitor => wanted.kind == MonitorKind::PodMonitor,
+            Self::NetworkPolicy => wanted.network_policy.is_some(),
         }
     }
 
@@ -163,6 +172,7 @@ impl Kind {
             Self::Service => Desired::Service(Box::new(service::build(owner))),
             Self::ServiceMonitor => Desired::ServiceMonitor(Box::new(service_monitor::build(owner))),
             Self::PodMonitor => Desired::PodMonitor(Box::new(pod_monitor::build(owner))),
+            Self::NetworkPolicy => Desired::NetworkPolicy(Box::new(network_policy::build(owner))),
         }
     }
 }
@@ -178,6 +188,7 @@ impl Desired {
             Self::Service(_) => Kind::Service,
             Self::ServiceMonitor(_) => Kind::ServiceMonitor,
             Self::PodMonitor(_) => Kind::PodMonitor,
+            Self::NetworkPolicy(_) => Kind::NetworkPolicy,
         }
     }
 
@@ -187,12 +198,15 @@ impl Desired {
             Self::Service(object) => &mut object.metadata,
             Self::ServiceMonitor(object) => &mut object.metadata,
             Self::PodMonitor(object) => &mut object.metadata,
+            Self::NetworkPolicy(object) => &mut object.metadata,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crds::scrape::ScrapePolicy;
+
     use super::*;
     use crate::{golden, monitors::tests::group};
 
@@ -201,17 +215,33 @@ mod tests {
         service: Found::Absent,
         service_monitor: Found::Absent,
         pod_monitor: Found::Absent,
+        network_policy: Found::Absent,
     };
 
     fn ours(managed: bool) -> Found {
         Found::Ours { uid: "7".to_owned(), managed }
     }
 
+    fn all_ours() -> Existing {
+        Existing {
+            trust: ours(true),
+            service: ours(true),
+            service_monitor: ours(true),
+            pod_monitor: ours(true),
+            network_policy: ours(true),
+        }
+    }
+
     /// What is applied, removed and left to others.
     #[track_caller]
     fn check(wanted: MonitorKind, existing: &Existing, expected: &str) {
+        check_scrape(&Scrape { kind: wanted, ..Scrape::default() }, existing, expected);
+    }
+
+    #[track_caller]
+    fn check_scrape(wanted: &Scrape, existing: &Existing, expected: &str) {
         let mut group = group();
-        group.spec.scrape.kind = wanted;
+        group.spec.scrape = wanted.clone();
         let plan = plan(&Owner::of(&group).unwrap(), existing, &[]);
         let kinds = |kinds: Vec<Kind>| kinds.into_iter().map(Kind::as_str).collect::<Vec<_>>().join(" ");
         let found = format!(
@@ -232,12 +262,22 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_any_more_is_removed() {
-        let all =
-            Existing { trust: ours(true), service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
-        let expected = "apply [ConfigMap PodMonitor] remove [Service ServiceMonitor] foreign []";
-        check(MonitorKind::PodMonitor, &all, expected);
-        let expected = "apply [ConfigMap] remove [Service ServiceMonitor PodMonitor] foreign []";
-        check(MonitorKind::None, &all, expected);
+        let expected = "apply [ConfigMap PodMonitor] remove [Service ServiceMonitor NetworkPolicy] foreign []";
+        check(MonitorKind::PodMonitor, &all_ours(), expected);
+        let expected = "apply [ConfigMap] remove [Service ServiceMonitor PodMonitor NetworkPolicy] foreign []";
+        check(MonitorKind::None, &all_ours(), expected);
+    }
+
+    #[test]
+    fn there_is_a_network_policy_where_one_is_asked_for_whatever_the_monitor() {
+        let with = |kind| Scrape { kind, network_policy: Some(ScrapePolicy::default()), ..Scrape::default() };
+        let expected = "apply [ConfigMap PodMonitor NetworkPolicy] remove [] foreign []";
+        check_scrape(&with(MonitorKind::PodMonitor), &NOTHING, expected);
+        let none = with(MonitorKind::None);
+        check_scrape(&none, &NOTHING, "apply [ConfigMap NetworkPolicy] remove [] foreign []");
+        let foreign = Existing { network_policy: Found::Foreign, ..NOTHING };
+        check_scrape(&none, &foreign, "apply [ConfigMap] remove [] foreign [NetworkPolicy]");
+        check(MonitorKind::None, &foreign, "apply [ConfigMap] remove [] foreign []");
     }
 
     #[test]
@@ -253,12 +293,10 @@ mod tests {
         let monitor = || Some(service_monitor::build(&owner));
         let both = || vec![Kind::ConfigMap, Kind::ServiceMonitor];
         assert_eq!(kinds(&NOTHING, monitor()), (both(), vec![], vec![]));
-        let all =
-            Existing { trust: ours(true), service: ours(true), service_monitor: ours(true), pod_monitor: ours(true) };
-        let of_sidecars = vec![Kind::Service, Kind::PodMonitor];
-        assert_eq!(kinds(&all, monitor()), (both(), of_sidecars, vec![]));
-        let three = vec![Kind::Service, Kind::ServiceMonitor, Kind::PodMonitor];
-        assert_eq!(kinds(&all, None), (vec![Kind::ConfigMap], three, vec![]));
+        let of_sidecars = vec![Kind::Service, Kind::PodMonitor, Kind::NetworkPolicy];
+        assert_eq!(kinds(&all_ours(), monitor()), (both(), of_sidecars, vec![]));
+        let four = vec![Kind::Service, Kind::ServiceMonitor, Kind::PodMonitor, Kind::NetworkPolicy];
+        assert_eq!(kinds(&all_ours(), None), (vec![Kind::ConfigMap], four, vec![]));
         let foreign = Existing { service_monitor: Found::Foreign, ..NOTHING };
         assert_eq!(kinds(&foreign, monitor()), (vec![Kind::ConfigMap], vec![], vec![Kind::ServiceMonitor]));
     }
@@ -270,6 +308,7 @@ mod tests {
             service: Found::Foreign,
             service_monitor: ours(false),
             pod_monitor: ours(false),
+            network_policy: ours(false),
         };
         let expected = "apply [ServiceMonitor] remove [] foreign [ConfigMap Service]";
         check(MonitorKind::ServiceMonitor, &foreign, expected);

@@ -294,16 +294,16 @@ mod tests {
 
     #[test]
     fn another_port_is_listened_at_in_both_families() {
-        let pod = Circumstances { push_port: 9092, ..Circumstances::default() };
+        let pod = Circumstances { push_port: 19092, ..Circumstances::default() };
         let addresses = |fields: serde_json::Value| -> Vec<String> {
             let all = arguments(&sidecar(fields), 30, pod).into_iter();
             all.filter_map(|flag| flag.strip_prefix("--push.listen-address=").map(str::to_owned)).collect()
         };
-        assert_eq!(addresses(json!({})), ["127.0.0.1:9092", "[::1]:9092"]);
-        assert_eq!(addresses(json!({"listenAddresses": [":9092"]})), [":9092"]);
+        assert_eq!(addresses(json!({})), ["127.0.0.1:19092", "[::1]:19092"]);
+        assert_eq!(addresses(json!({"listenAddresses": [":19092"]})), [":19092"]);
         assert_eq!(
             addresses(json!({"listenAddresses": ["127.0.0.1:4318"]})),
-            ["127.0.0.1:9092", "[::1]:9092", "127.0.0.1:4318"]
+            ["127.0.0.1:19092", "[::1]:19092", "127.0.0.1:4318"]
         );
     }
 

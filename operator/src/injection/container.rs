@@ -287,14 +287,14 @@ mod tests {
             "containers": [{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}],
         }});
         let expected = Circumstances {
-            push_port: 9092,
+            push_port: 19092,
             active_deadline_seconds: Some(20),
             guaranteed: true,
             cpu_limited: true,
             pod_level_resources: true,
             root: true,
         };
-        assert_eq!(Circumstances::of(RawPod::new(&raw), 9092), expected);
+        assert_eq!(Circumstances::of(RawPod::new(&raw), 19092), expected);
         assert_eq!(Circumstances::of(RawPod::new(&json!({})), 9091), Circumstances::default());
     }
 }

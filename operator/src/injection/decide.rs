@@ -36,8 +36,12 @@ const EXPECTED: &str = "true, false or a PushGroup's name";
 /// How many characters a warning has for the names of groups.
 const ROOM_FOR_NAMES: usize = 40;
 
-/// The last part of the name of a container's image: this is ourselves, alone or as a sidecar by hand.
-const OWN_IMAGE: &str = "sidegate";
+/// The most containers of a pod; the patch is long by each.
+const CONTAINERS_MAX: usize = 1_000;
+
+/// Images of Pushgateways by the last part of their names, and ourselves, alone or as a sidecar by hand. What merely ends
+/// like one may well be a client.
+const PUSHGATEWAYS: [&str; 4] = ["pushgateway", "prom-pushgateway", "prometheus-pushgateway", "sidegate"];
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +93,11 @@ pub enum Skip {
     ExistingPushgateway {
         /// The container.
         container: String,
+    },
+    /// It has more containers than a patch is made for.
+    TooManyContainers {
+        /// How many.
+        found: usize,
     },
     /// A container declares a port that the sidecar cannot do without.
     PortTaken {
@@ -217,6 +226,10 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
     if pod.runs_on_windows() {
         return Some(Skip::Windows);
     }
+    let containers = pod.all_containers().count();
+    if CONTAINERS_MAX < containers {
+        return Some(Skip::TooManyContainers { found: containers });
+    }
     let pushgateway = pod.all_containers().find(|container| text(container, "image").is_some_and(is_pushgateway))?;
     Some(Skip::ExistingPushgateway { container: name_of(pushgateway) })
 }
@@ -225,7 +238,7 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
 fn is_pushgateway(image: &str) -> bool {
     let last = image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let name = last.split(':').next().unwrap_or_default();
-    name.ends_with("pushgateway") || name == OWN_IMAGE
+    PUSHGATEWAYS.contains(&name)
 }
 
 /// The name of a container, for a sentence.
@@ -276,6 +289,7 @@ impl Skip {
             Self::HostNetwork => "host_network",
             Self::Windows => "windows",
             Self::ExistingPushgateway { .. } => "existing_pushgateway",
+            Self::TooManyContainers { .. } => "too_many_containers",
             Self::PortTaken { .. } => "port_taken",
             Self::NoRoom(_) => "no_room",
             Self::Malformed(_) => "malformed",
@@ -297,6 +311,9 @@ impl Skip {
             Self::HostNetwork => "the pod uses the node's network".to_owned(),
             Self::Windows => "the pod runs on Windows".to_owned(),
             Self::ExistingPushgateway { container } => format!("container {container} is a Pushgateway already"),
+            Self::TooManyContainers { found } => {
+                format!("expected at most {CONTAINERS_MAX} containers in the pod, found {found}")
+            }
             Self::PortTaken { container, port } => {
                 format!("container {container} declares port {port}, which the sidecar needs")
             }

@@ -240,9 +240,9 @@ mod tests {
         let found = told(json!({"routePrefix": "/v1/pushgateway"}), 9091, AppSide::default()).variables;
         let url = ("PUSHGATEWAY_URL", "http://127.0.0.1:9091/v1/pushgateway".to_owned());
         assert_eq!(found, [url, ("PUSHGATEWAY_ADDRESS", "127.0.0.1:9091".to_owned())]);
-        let found = told(json!({}), 9092, AppSide::default()).variables;
-        assert_eq!(found[0].1, "http://127.0.0.1:9092");
-        assert_eq!(found[1].1, "127.0.0.1:9092");
+        let found = told(json!({}), 19092, AppSide::default()).variables;
+        assert_eq!(found[0].1, "http://127.0.0.1:19092");
+        assert_eq!(found[1].1, "127.0.0.1:19092");
     }
 
     #[test]

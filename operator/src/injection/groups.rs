@@ -10,9 +10,6 @@ use kube::{Api, Client, ResourceExt as _, api::ListParams, core::DeserializeGuar
 
 use crate::{cache::Cache, controller::readable::readable};
 
-/// How long the API server may take to list: it waits for our own answer meanwhile.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Where groups are looked up.
 #[derive(Clone)]
 pub struct Groups {
@@ -27,8 +24,8 @@ pub enum GroupsError {
     #[error("cannot list PushGroups: {0}")]
     List(#[from] kube::Error),
     /// It took too long.
-    #[error("cannot list PushGroups: no answer within {PATIENCE:?}")]
-    TooSlow,
+    #[error("cannot list PushGroups: no answer within {0:?}")]
+    TooSlow(Duration),
 }
 
 // === impl Groups ===
@@ -50,10 +47,10 @@ impl Groups {
     ///
     /// # Errors
     /// When it does not say.
-    pub async fn live(&self, namespace: &str) -> Result<Vec<Arc<PushGroup>>, GroupsError> {
+    pub async fn live(&self, namespace: &str, within: Duration) -> Result<Vec<Arc<PushGroup>>, GroupsError> {
         let api = Api::<DeserializeGuard<PushGroup>>::namespaced(self.client.clone(), namespace);
-        let listed = tokio::time::timeout(PATIENCE, api.list(&ListParams::default())).await;
-        let listed = listed.map_err(|_| GroupsError::TooSlow)??;
+        let listed = tokio::time::timeout(within, api.list(&ListParams::default())).await;
+        let listed = listed.map_err(|_| GroupsError::TooSlow(within))??;
         Ok(listed.items.into_iter().filter_map(readable).map(Arc::new).collect())
     }
 }

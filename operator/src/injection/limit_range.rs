@@ -11,6 +11,8 @@
 //! *Never:* what a sidecar wants, how a pod is put together beyond its sums.
 
 mod bounds;
+mod defaults;
+mod others;
 mod pod_sum;
 pub mod whole;
 
@@ -22,10 +24,10 @@ use k8s_openapi::{
 };
 
 use self::bounds::Bounds;
-pub use self::pod_sum::PodSum;
+pub use self::{defaults::fill_in, pod_sum::PodSum};
 use super::quantity::{Amount, MOST, Notation, ONE};
 
-/// What is bounded for containers that do not name it.
+/// What is bounded for containers that do not name it, and what they take some of.
 const USUAL: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// Less than this a sidecar does not start with, in thousandths.
@@ -40,10 +42,26 @@ pub struct Fitted {
     pub warnings: Vec<String>,
 }
 
-/// The bounds leave too little.
+/// There is no room for a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    /// What is left is too little.
+    #[error(transparent)]
+    TooLittle(#[from] TooLittle),
+    /// It has no use for what every container must have.
+    #[error(
+        "expected the namespace's LimitRanges to let a container do without {resource}, found that each has to have some"
+    )]
+    Compulsory {
+        /// Which resource.
+        resource: String,
+    },
+}
+
+/// What is left is too little.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {whose} to leave it at least {least} of {resource}, found {found}")]
-pub struct NoRoom {
+pub struct TooLittle {
     /// What leaves it.
     whose: &'static str,
     /// Which resource.
@@ -116,6 +134,7 @@ pub fn fit(
         put(&mut fitted.resources.requests, resource, changed(share.request, own.request));
         put(&mut fitted.resources.limits, resource, changed(share.limit, own.limit));
     }
+    others::decline(&mut fitted.resources, limit_ranges)?;
     Ok(fitted)
 }
 
@@ -178,7 +197,7 @@ impl Case<'_> {
         let share = tried.into_iter().find(|share| self.holds(*share)).ok_or_else(|| self.no_room(room))?;
         let is_lowered = |limit: i128| self.own.limit.is_none_or(|own| limit < own);
         if share.limit.is_some_and(|limit| limit < self.least() && is_lowered(limit)) {
-            return Err(self.no_room(room));
+            return Err(self.no_room(room).into());
         }
         Ok(share)
     }
@@ -241,10 +260,10 @@ impl Case<'_> {
         if self.resource == "memory" { LEAST_MEMORY } else { self.grain }
     }
 
-    fn no_room(&self, room: Room) -> NoRoom {
+    fn no_room(&self, room: Room) -> TooLittle {
         let least = self.least().max(room.limit.0).max(room.request.0);
         let found = room.limit.1.min(room.request.1).max(0);
-        NoRoom {
+        TooLittle {
             whose: "the namespace's LimitRanges",
             resource: self.resource.to_owned(),
             least: self.written(least).to_string(),

@@ -24,9 +24,6 @@ use kube::{
 
 use crate::cache::{Cache, CacheWriter};
 
-/// How long the API server may take to tell: it waits for our own answer meanwhile.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// What is known of a namespace.
 pub type Labels = PartialObjectMeta<Namespace>;
 
@@ -44,8 +41,8 @@ pub enum NamespacesError {
     #[error("cannot read the labels of the namespace: {0}")]
     List(#[from] kube::Error),
     /// It took too long.
-    #[error("cannot read the labels of the namespace: no answer within {PATIENCE:?}")]
-    TooSlow,
+    #[error("cannot read the labels of the namespace: no answer within {0:?}")]
+    TooSlow(Duration),
 }
 
 /// Watches for as long as it is polled.
@@ -93,20 +90,27 @@ impl Namespaces {
     }
 
     /// The value of that label, where it matters whether there is one: of a pod that is silent itself, and while nothing
-    /// is known.
+    /// is known. The API server asks about a silent pod only where the label asks for it, so it knows more than a cache
+    /// that says otherwise.
     ///
     /// # Errors
     /// When the API server does not say.
-    pub async fn value(&self, namespace: &str, is_silent: bool) -> Result<Option<String>, NamespacesError> {
+    pub async fn value(
+        &self,
+        namespace: &str,
+        is_silent: bool,
+        within: Duration,
+    ) -> Result<Option<String>, NamespacesError> {
         let cached = self.cached_value(namespace);
-        if cached.is_some() || (self.cache.is_known() && !is_silent) {
+        let asks = cached.as_deref().is_some_and(|value| value != "false");
+        if asks || (self.cache.is_known() && !is_silent) {
             return Ok(cached);
         }
         let api = Api::<Labels>::all(self.client.clone());
         // The right to list is there for the watch; one by name would be a right more.
         let this = ListParams::default().fields(&format!("metadata.name={namespace}"));
-        let listed = tokio::time::timeout(PATIENCE, api.list(&this)).await;
-        let listed = listed.map_err(|_| NamespacesError::TooSlow)??;
+        let listed = tokio::time::timeout(within, api.list(&this)).await;
+        let listed = listed.map_err(|_| NamespacesError::TooSlow(within))??;
         Ok(listed.items.first().and_then(|namespace| value_of(namespace, INJECT)))
     }
 
@@ -127,6 +131,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::cache::cache;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     /// A namespace with labels.
     pub(crate) fn namespace(name: &str, labels: &serde_json::Value) -> Labels {
@@ -155,12 +161,16 @@ pub(crate) mod tests {
     async fn a_silent_pod_is_there_because_of_a_label_that_the_cache_may_not_know_yet() {
         let asks = json!({"sidegate.dev/inject": "nightly"});
         let known = Namespaces::new(Cache::of(vec![namespace("data", &json!({}))]), server(asks.clone()));
-        assert_eq!(known.value("data", false).await.unwrap(), None);
-        assert_eq!(known.value("data", true).await.unwrap().as_deref(), Some("nightly"));
+        assert_eq!(known.value("data", false, SECOND).await.unwrap(), None);
+        assert_eq!(known.value("data", true, SECOND).await.unwrap().as_deref(), Some("nightly"));
         let unknown = Namespaces::new(cache().0, server(asks.clone()));
-        assert_eq!(unknown.value("data", false).await.unwrap().as_deref(), Some("nightly"));
+        assert_eq!(unknown.value("data", false, SECOND).await.unwrap().as_deref(), Some("nightly"));
         let cached = Namespaces::new(Cache::of(vec![namespace("data", &asks)]), server(json!({})));
-        assert_eq!(cached.value("data", true).await.unwrap().as_deref(), Some("nightly"));
+        assert_eq!(cached.value("data", true, SECOND).await.unwrap().as_deref(), Some("nightly"));
+        let declines = namespace("data", &json!({"sidegate.dev/inject": "false"}));
+        let behind = Namespaces::new(Cache::of(vec![declines]), server(asks));
+        assert_eq!(behind.value("data", false, SECOND).await.unwrap().as_deref(), Some("false"));
+        assert_eq!(behind.value("data", true, SECOND).await.unwrap().as_deref(), Some("nightly"));
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub const ANNOTATIONS: [Annotation; 16] = [
     Annotation {
         name: names::PUSH_PORT,
         values: "1024 to 65535, but 19091",
-        default: "`pushPort`, else 9091; where a container declares that, the first free from 9092 to 9099, with a warning",
+        default: "`pushPort`, else 9091; where a container declares that, the first free from 19092 to 19099, with a warning",
         effect: "The port to push to, at `127.0.0.1` and `::1`; `PUSHGATEWAY_URL` and `PUSHGATEWAY_ADDRESS` say so.",
         expected: "a port from 1024 to 65535 but 19091",
         read: |text, wanted| {
@@ -217,8 +217,9 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         name: names::ENV,
         values: "`true` or `false`",
         default: "`true`",
-        effect: "Whether the other containers are given `PUSHGATEWAY_URL` and `PUSHGATEWAY_ADDRESS`, each where it does \
-                 not set its own; with `false` their `NO_PROXY` is left alone, too.",
+        effect: "Whether the other containers are given `PUSHGATEWAY_URL` and `PUSHGATEWAY_ADDRESS`, each where its \
+                 `env` does not set its own: one that comes by `envFrom` cannot be seen and is hidden. With `false` their \
+                 `NO_PROXY` is left alone, too.",
         expected: "true or false",
         read: |text, wanted| {
             wanted.app.address = switch(text)?;

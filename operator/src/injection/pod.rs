@@ -13,6 +13,9 @@ use super::quantity;
 /// The two lists of containers.
 pub const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
 
+/// The label by which a node tells its operating system, and the old name of it.
+const SYSTEM_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
 /// A pod's raw JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct RawPod<'a> {
@@ -88,12 +91,34 @@ impl<'a> RawPod<'a> {
         self.at("/spec/hostNetwork").and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// Whether it says that it runs on Windows.
+    /// Whether it says that it runs on Windows: by its system, by its nodes', or else by options that only Windows has.
     #[must_use]
     pub fn runs_on_windows(self) -> bool {
-        let system = self.at("/spec/os/name").and_then(Value::as_str);
-        let node = self.at("/spec/nodeSelector/kubernetes.io~1os").and_then(Value::as_str);
-        system == Some("windows") || node == Some("windows")
+        self.system().map_or_else(|| self.has_windows_options(), |system| system == "windows")
+    }
+
+    /// The one operating system that it runs on, where it says so.
+    fn system(self) -> Option<&'a str> {
+        let own = self.at("/spec/os/name").and_then(Value::as_str);
+        let labels = self.at("/spec/nodeSelector");
+        let selected = || SYSTEM_LABELS.iter().find_map(|label| text(labels?, label));
+        own.or_else(selected).or_else(|| self.system_of_affinity())
+    }
+
+    fn system_of_affinity(self) -> Option<&'a str> {
+        let required = self.at("/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution")?;
+        // A node has to meet one of the terms, whichever.
+        let mut systems = required.get("nodeSelectorTerms")?.as_array()?.iter().map(system_of_term);
+        let first = systems.next()??;
+        systems.all(|system| system == Some(first)).then_some(first)
+    }
+
+    fn has_windows_options(self) -> bool {
+        let has_some = |object: &Value| {
+            let options = object.pointer("/securityContext/windowsOptions").and_then(Value::as_object);
+            options.is_some_and(|options| !options.is_empty())
+        };
+        self.at("/spec").is_some_and(has_some) || self.all_containers().any(has_some)
     }
 
     /// Whether a Job owns it.
@@ -147,6 +172,18 @@ impl<'a> RawPod<'a> {
 #[must_use]
 pub fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
     object.get(field).and_then(Value::as_str)
+}
+
+/// The one operating system of the nodes that meet a term.
+fn system_of_term(term: &Value) -> Option<&str> {
+    term.get("matchExpressions")?.as_array()?.iter().find_map(|expression| {
+        let is_of_systems = text(expression, "key").is_some_and(|key| SYSTEM_LABELS.contains(&key));
+        let values = expression.get("values")?.as_array()?;
+        match values.as_slice() {
+            [only] if is_of_systems && text(expression, "operator") == Some("In") => only.as_str(),
+            _ => None,
+        }
+    })
 }
 
 fn is_container_guaranteed(container: &Value) -> bool {
@@ -220,6 +257,42 @@ mod tests {
         check(json!({"containers": [limited], "initContainers": [{}]}), false);
         check(json!({"containers": [limited, {"resources": {"limits": {"cpu": null}}}]}), false);
         check(json!({"containers": []}), false);
+    }
+
+    #[test]
+    fn windows_is_known_by_what_only_leads_there() {
+        let check = |spec: Value, expected: bool| {
+            let raw = json!({"spec": spec});
+            assert_eq!(RawPod::new(&raw).runs_on_windows(), expected, "{raw}");
+        };
+        let nodes = |terms: Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
+        let term = |key: &str, operator: &str, values: &[&str]| {
+            let other = json!({"key": "zone", "operator": "In", "values": ["windows"]});
+            json!({"matchExpressions": [other, {"key": key, "operator": operator, "values": values}]})
+        };
+        let windows = term("kubernetes.io/os", "In", &["windows"]);
+        check(json!({}), false);
+        check(json!({"os": {"name": "windows"}}), true);
+        for label in SYSTEM_LABELS {
+            check(json!({"nodeSelector": {label: "windows"}}), true);
+            check(json!({"nodeSelector": {label: "linux"}}), false);
+            check(nodes(json!([term(label, "In", &["windows"])])), true);
+        }
+        check(nodes(json!([windows, windows])), true);
+        check(nodes(json!([windows, term("kubernetes.io/os", "In", &["linux"])])), false);
+        check(nodes(json!([windows, {}])), false);
+        check(nodes(json!([])), false);
+        check(nodes(json!([term("kubernetes.io/os", "In", &["linux", "windows"])])), false);
+        check(nodes(json!([term("kubernetes.io/os", "NotIn", &["windows"])])), false);
+        let options = json!({"securityContext": {"windowsOptions": {"runAsUserName": "ContainerUser"}}});
+        check(options.clone(), true);
+        for list in CONTAINER_LISTS {
+            check(json!({list: [{}, options]}), true);
+        }
+        check(json!({"securityContext": {"windowsOptions": {}}}), false);
+        let mut on_linux = options;
+        on_linux["nodeSelector"] = json!({"kubernetes.io/os": "linux"});
+        check(on_linux, false);
     }
 
     #[test]

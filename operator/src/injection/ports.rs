@@ -18,8 +18,8 @@ use super::{
     pod::{RawPod, text},
 };
 
-/// Where the port to push to may go, in this order.
-pub const OTHERS: [u16; 8] = [9092, 9093, 9094, 9095, 9096, 9097, 9098, 9099];
+/// Where the port to push to may go, in this order: nobody's usual ones, since many listen at theirs undeclared.
+pub const OTHERS: [u16; 8] = [19092, 19093, 19094, 19095, 19096, 19097, 19098, 19099];
 
 /// Where pushes are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,12 +111,12 @@ mod tests {
     #[test]
     fn the_port_to_push_to_moves_out_of_the_way() {
         check(&[], json!({}), 9091, false);
-        check(&[8080, 9092], json!({}), 9091, false);
-        check(&[9091], json!({}), 9092, true);
-        check(&[9091, 9092, 9094], json!({}), 9093, true);
-        check(&[9091, 9092, 9093, 9094, 9095, 9096, 9097, 9098], json!({}), 9099, true);
-        check(&[9091], json!({"listenAddresses": ["127.0.0.1:9092"]}), 9093, true);
-        check_taken(&[9091, 9092, 9093, 9094, 9095, 9096, 9097, 9098, 9099], json!({}), 9091);
+        check(&[8080, 19092], json!({}), 9091, false);
+        check(&[9091], json!({}), 19092, true);
+        check(&[9091, 19092, 19094], json!({}), 19093, true);
+        check(&[9091, 19092, 19093, 19094, 19095, 19096, 19097, 19098], json!({}), 19099, true);
+        check(&[9091], json!({"listenAddresses": ["127.0.0.1:19092"]}), 19093, true);
+        check_taken(&[9091, 19092, 19093, 19094, 19095, 19096, 19097, 19098, 19099], json!({}), 9091);
     }
 
     #[test]
@@ -139,8 +139,8 @@ mod tests {
         let number = |port: Value| chosen(json!([port]), json!({})).map(|port| port.number);
         assert_eq!(number(json!({"containerPort": 9091, "protocol": "UDP"})), Ok(9091));
         assert_eq!(number(json!({"containerPort": 8080, "hostPort": 19091})), Ok(9091));
-        assert_eq!(number(json!({"containerPort": 9091, "protocol": "TCP"})), Ok(9092));
-        assert_eq!(number(json!({"containerPort": 9091, "protocol": null})), Ok(9092));
+        assert_eq!(number(json!({"containerPort": 9091, "protocol": "TCP"})), Ok(19092));
+        assert_eq!(number(json!({"containerPort": 9091, "protocol": null})), Ok(19092));
         assert_eq!(number(json!({"containerPort": "9091"})), Ok(9091), "the API server refuses it");
     }
 
@@ -151,7 +151,7 @@ mod tests {
             let port = choose(RawPod::new(&raw), &Sidecar::default()).unwrap();
             assert_eq!(
                 port.warning().unwrap(),
-                "sidegate: container app declares port 9091: push to PUSHGATEWAY_URL, at 9092"
+                "sidegate: container app declares port 9091: push to PUSHGATEWAY_URL, at 19092"
             );
         }
         assert_eq!(PushPort { number: 9091, moved_for: None }.warning(), None);

@@ -6,7 +6,6 @@
 //!
 //! *Never:* TLS, what makes a pod eligible, what a patch looks like.
 
-pub mod limit_ranges;
 mod refusal;
 mod review;
 mod room;
@@ -28,7 +27,6 @@ use k8s_openapi::api::core::v1::LimitRange;
 use tokio::time::{Instant, timeout_at};
 
 use self::{
-    limit_ranges::LimitRanges,
     refusal::Refusal,
     review::{About, Answer, Asked},
     room::{Held, Room, TooHeavy},
@@ -36,6 +34,7 @@ use self::{
 use super::{
     groups::Groups,
     inject::{Outcome, Surroundings, inject},
+    limit_ranges::{LimitRanges, NotKnown},
     namespaces::{Namespaces, NamespacesError},
     pod::RawPod,
 };
@@ -86,6 +85,8 @@ enum Fault {
     Unreadable(#[source] serde_json::Error),
     #[error("{0}")]
     Namespace(#[from] NamespacesError),
+    #[error("{0}")]
+    LimitRanges(#[from] NotKnown),
     #[error("cannot write the sidecar as JSON: {0}")]
     Json(#[source] serde_json::Error),
     #[error("the operator panicked, which its log has more about")]
@@ -191,10 +192,9 @@ impl WebhookState {
         let kind = if is_silent { Kind::Normal } else { Kind::Warning };
         let controller = telling::controller_of(pod, namespace);
         *owner = controller.map(|about| Told { about, kind: Kind::Warning, reason: telling::FAILED });
-        let (outcome, more) = self.decide(pod, namespace, is_silent).await?;
+        let outcome = self.decide(pod, namespace, is_silent).await?;
         let (result, reason) = (outcome.result(), outcome.reason());
-        let mut warnings = outcome.warnings();
-        warnings.extend(more);
+        let warnings = outcome.warnings();
         let mut event = None;
         let patch = match outcome {
             Outcome::Untouched(_) => None,
@@ -208,36 +208,34 @@ impl WebhookState {
         Ok(Verdict { result, reason, answer: Answer { patch, warnings }, event })
     }
 
-    /// Decides by what is cached and, where that has no group that fits, once more by what the API server has. Warnings of
-    /// the edge's own come along.
-    async fn decide(
-        &self,
-        pod: RawPod<'_>,
-        namespace: &str,
-        is_silent: bool,
-    ) -> Result<(Outcome, Option<String>), Fault> {
-        let value = self.around.namespaces.value(namespace, is_silent).await?;
+    /// Decides by what is cached and, where that has no group that fits, once more by what the API server has. What is not
+    /// known in time leaves time for the rest.
+    async fn decide(&self, pod: RawPod<'_>, namespace: &str, is_silent: bool) -> Result<Outcome, Fault> {
+        let short = self.patience / 4;
+        let value = self.around.namespaces.value(namespace, is_silent, short).await?;
         let decide = |groups: &[Arc<PushGroup>], limit_ranges: &[LimitRange]| {
             let around = Surroundings { image: &self.image, namespace_value: value.as_deref(), groups, limit_ranges };
             (self.centre)(pod, &around).map_err(Fault::Json)
         };
         let mut groups = self.around.groups.cached(namespace);
         let first = decide(&groups, &[])?;
-        let Outcome::Injected(injected) = &first else { return Ok((first, None)) };
-        let ranges = self.around.limit_ranges.of(namespace).await;
-        let warning = ranges.is_none().then(|| {
-            "sidegate: the LimitRanges of the namespace are not known: the sidecar's resources are not fitted to them"
-                .to_owned()
-        });
-        let ranges = ranges.unwrap_or_default();
+        let Outcome::Injected(injected) = &first else { return Ok(first) };
+        let group_is_known = injected.group_is_known;
+        // Where they would refuse the sidecar they refuse the pod: rather none than that.
+        let ranges = self.around.limit_ranges.of(namespace, short).await?;
         let mut again = !ranges.is_empty();
-        if !injected.group_is_known {
-            match self.around.groups.live(namespace).await {
+        if !group_is_known {
+            match self.around.groups.live(namespace, short * 3 / 2).await {
                 Ok(live) => (groups, again) = (live, true),
                 Err(error) => tracing::warn!(%error, namespace, "injecting without having seen the PushGroups"),
             }
         }
-        Ok((if again { decide(&groups, &ranges)? } else { first }, warning))
+        if !again {
+            return Ok(first);
+        }
+        // A pod of very many containers has a patch that is as long.
+        drop(first);
+        decide(&groups, &ranges)
     }
 
     /// Counts, and tells the pod's owner of a sidecar that is missing. Nobody hears of a dry run.
@@ -262,6 +260,7 @@ impl Fault {
             Self::TooHeavy(_) => "too_heavy",
             Self::Unreadable(_) => "unreadable",
             Self::Namespace(_) => "namespace",
+            Self::LimitRanges(_) => "limit_ranges",
             Self::Json(_) => "no_json",
             Self::Panic => "panic",
         }

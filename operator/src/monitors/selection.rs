@@ -12,7 +12,7 @@ use kube::core::{Expression, SelectorExt as _};
 use super::prometheus::Scraper;
 
 /// The label of a namespace that every API server sets to its name.
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(super) const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;

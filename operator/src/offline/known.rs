@@ -18,6 +18,7 @@ use super::workloads::{Object, each_object, text_at};
 pub struct Known {
     groups: BTreeMap<String, Vec<Arc<PushGroup>>>,
     values: BTreeMap<String, String>,
+    switches: BTreeMap<String, String>,
     limit_ranges: BTreeMap<String, Vec<LimitRange>>,
 }
 
@@ -59,6 +60,12 @@ impl Known {
         self.values.get(namespace).map(String::as_str)
     }
 
+    /// Whether a namespace has the label that keeps the webhook out.
+    #[must_use]
+    pub fn is_switched_off(&self, namespace: &str) -> bool {
+        self.switches.get(namespace).is_some_and(|value| value == names::WEBHOOK_DISABLED)
+    }
+
     /// The bounds of a namespace.
     #[must_use]
     pub fn limit_ranges(&self, namespace: &str) -> &[LimitRange] {
@@ -73,9 +80,11 @@ impl Known {
             }
             ("", "LimitRange") => self.limit_ranges.entry(namespace).or_default().push(read(object)?),
             ("", "Namespace") => {
-                let value = text_at(object.value, &["metadata", "labels", names::INJECT]);
-                if let (Some(name), Some(value)) = (text_at(object.value, &["metadata", "name"]), value) {
-                    self.values.insert(name.to_owned(), value.to_owned());
+                let Some(name) = text_at(object.value, &["metadata", "name"]) else { return Ok(()) };
+                for (label, known) in [(names::INJECT, &mut self.values), (names::WEBHOOK_LABEL, &mut self.switches)] {
+                    if let Some(value) = text_at(object.value, &["metadata", "labels", label]) {
+                        known.insert(name.to_owned(), value.to_owned());
+                    }
                 }
             }
             _ => {}
@@ -114,6 +123,8 @@ mod tests {
             "{apiVersion: v1, kind: List, items: [{apiVersion: sidegate.dev/v1alpha1, kind: PushGroup, metadata: {name: b, namespace: data}, spec: {selector: {}}}]}",
             "{apiVersion: v1, kind: Namespace, metadata: {name: data, labels: {sidegate.dev/inject: \"true\"}}}",
             "{apiVersion: v1, kind: Namespace, metadata: {name: other}}",
+            "{apiVersion: v1, kind: Namespace, metadata: {name: off, labels: {sidegate.dev/webhook: disabled}}}",
+            "{apiVersion: v1, kind: Namespace, metadata: {name: on, labels: {sidegate.dev/webhook: enabled}}}",
             "{apiVersion: v1, kind: LimitRange, metadata: {name: l, namespace: data}, spec: {limits: [{type: Container}]}}",
             "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}",
         ])
@@ -124,6 +135,7 @@ mod tests {
             (vec!["a".to_owned()], vec!["b".to_owned()], vec![])
         );
         assert_eq!((known.value("data"), known.value("other"), known.value("usual")), (Some("true"), None, None));
+        assert_eq!(["off", "on", "data"].map(|namespace| known.is_switched_off(namespace)), [true, false, false]);
         assert_eq!((known.limit_ranges("data").len(), known.limit_ranges("usual").len()), (1, 0));
     }
 

@@ -4,7 +4,9 @@
 
 mod arguments;
 mod contract;
+mod floor;
 mod fuzz_corpus;
+mod offline;
 mod race;
 mod reference;
 

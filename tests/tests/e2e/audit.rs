@@ -3,6 +3,7 @@
 use anyhow::{Context as _, ensure};
 use crds::{names::SIDECAR_CONTAINER, status::condition};
 use e2e::{
+    install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
     wait,
 };
@@ -22,9 +23,10 @@ crate::world::tests![
     a_pod_that_the_webhook_did_not_see_is_told_until_it_is_gone,
     a_namespace_asks_for_the_pods_that_say_nothing_themselves,
     a_pod_that_is_skipped_is_told_its_owner_and_a_dry_run_nobody,
+    the_clusters_own_pods_and_the_operators_are_left_alone_whatever_they_ask,
 ];
 
-fn has_sidecar(pod: &Pod) -> bool {
+pub(crate) fn has_sidecar(pod: &Pod) -> bool {
     let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
     init.into_iter().flatten().any(|container| container.name == SIDECAR_CONTAINER)
 }
@@ -107,5 +109,31 @@ async fn a_pod_that_is_skipped_is_told_its_owner_and_a_dry_run_nobody(sandbox: S
     let told = event(&sandbox, "owner", "InjectionSkipped").await?;
     ensure!(told.series.is_none(), "the dry run was told as well: {told:?}");
     ensure!(told.note.as_deref() == Some("sidegate: no sidecar: the pod uses the node's network"), "{told:?}");
+    Ok(())
+}
+
+async fn the_clusters_own_pods_and_the_operators_are_left_alone_whatever_they_ask(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    let pod: Pod = serde_json::from_value(serde_yaml::from_str(&workload::opted_in("asking"))?)?;
+    let mut own = pod.clone();
+    own.metadata
+        .labels
+        .get_or_insert_default()
+        .insert("app.kubernetes.io/name".to_owned(), "sidegate-operator".to_owned());
+    let here = sandbox.namespace.as_str();
+    let cases = [
+        (here, &pod, true),
+        (here, &own, false),
+        (SIDEGATE_NAMESPACE, &pod, false),
+        ("kube-system", &pod, false),
+        ("kube-public", &pod, false),
+    ];
+    for (namespace, pod, expected) in cases {
+        let pods = Api::<Pod>::namespaced(sandbox.client.clone(), namespace);
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        let found = has_sidecar(&pods.create(&dry, pod).await?);
+        ensure!(found == expected, "in {namespace}: expected a sidecar: {expected}, found {found}");
+    }
     Ok(())
 }

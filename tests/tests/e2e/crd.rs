@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use e2e::sandbox::Sandbox;
 use serde_json::Value;
 
-use crate::workload;
+use crate::{network_policy, workload};
 
 crate::world::tests![
     wrong_objects_are_refused_with_a_sentence_that_names_the_field,
@@ -13,10 +13,11 @@ crate::world::tests![
     kubectl_get_shows_what_matters_and_with_wide_why,
 ];
 
-struct Wrong {
-    name: &'static str,
-    spec: &'static str,
-    sentence: &'static str,
+/// What is refused, and the sentence.
+pub(crate) struct Wrong {
+    pub(crate) name: &'static str,
+    pub(crate) spec: &'static str,
+    pub(crate) sentence: &'static str,
 }
 
 const SELECTOR: &str = "selector: {matchLabels: {app: etl}}";
@@ -388,7 +389,7 @@ fn manifest(name: &str, spec: &str) -> String {
 }
 
 async fn wrong_objects_are_refused_with_a_sentence_that_names_the_field(sandbox: Sandbox) -> anyhow::Result<()> {
-    for wrong in WRONG {
+    for wrong in WRONG.iter().chain(network_policy::WRONG) {
         let output = sandbox.kubectl.try_apply(&sandbox.namespace, &manifest(wrong.name, wrong.spec))?;
         let answer = String::from_utf8(output.stderr)?;
         // The API server repeats the value between the field and the sentence.
@@ -422,6 +423,13 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     labelValueLengthLimit: 500
     keepDroppedTargets: 10
     bodySizeLimit: 10MB
+    networkPolicy:
+      from:
+        - {namespaceSelector: {}}
+        - namespaceSelector: {matchExpressions: [{key: team, operator: NotIn, values: [etl, ""]}]}
+          podSelector: {matchLabels: {app: prometheus}, matchExpressions: [{key: a.example/b, operator: Exists}]}
+        - {ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.2.3.4/32]}}
+        - {ipBlock: {cidr: "fd00::/8", except: ["fd00:1::/32"]}}
   sidecar:
     resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi, cpu: 1}}
     holdOpen: 45s

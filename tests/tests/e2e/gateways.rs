@@ -96,10 +96,10 @@ async fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> any
         .map(drop)
 }
 
-/// Waits for a reason of the condition `GatewayReachable`; its message.
-async fn unreachable(sandbox: &Sandbox, expected: &str) -> anyhow::Result<String> {
+/// Waits for a reason of the condition `GatewayReachable` of a `PushGroup`; its message.
+pub(crate) async fn unreachable(sandbox: &Sandbox, name: &str, expected: &str) -> anyhow::Result<String> {
     sandbox
-        .group_until("central", &format!("GatewayReachable={expected}"), |group| {
+        .group_until(name, &format!("GatewayReachable={expected}"), |group| {
             let conditions = &group.status.as_ref()?.conditions;
             let found = conditions.iter().find(|found| found.type_ == condition::GATEWAY_REACHABLE)?;
             (found.status == "False" && found.reason == expected).then(|| found.message.clone())
@@ -117,17 +117,17 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.apply(&central("central", &format!("url: \"http://{address}:9091\""), rest))?;
 
     // The right is the user's to grant: what is printed is what is applied.
-    let message = unreachable(&sandbox, reason::SECRET_FORBIDDEN).await?;
+    let message = unreachable(&sandbox, "central", reason::SECRET_FORBIDDEN).await?;
     let (sentence, manifest) = message.split_once('\n').context("expected a manifest after the sentence")?;
     ensure!(sentence.contains("may not read the Secret pg"), "{message}");
     sandbox.apply(manifest)?;
-    let message = unreachable(&sandbox, reason::SECRET_MISSING).await?;
+    let message = unreachable(&sandbox, "central", reason::SECRET_MISSING).await?;
     ensure!(message == format!("Expected the Secret pg in namespace {}, found none", sandbox.namespace), "{message}");
     sandbox.apply(&secret("open wheat"))?;
-    let message = unreachable(&sandbox, reason::GATEWAY_UNREACHABLE).await?;
+    let message = unreachable(&sandbox, "central", reason::GATEWAY_UNREACHABLE).await?;
     ensure!(message.starts_with(&format!("Cannot connect to http://{address}:9091: ")), "{message}");
     open_the_gate(&sandbox)?;
-    let message = unreachable(&sandbox, reason::UNAUTHORIZED).await?;
+    let message = unreachable(&sandbox, "central", reason::UNAUTHORIZED).await?;
     ensure!(message.ends_with("to accept the Secret's credentials, found status 401"), "{message}");
     ensure!(!message.contains("wheat"), "{message}");
     sandbox.condition("central", condition::READY, "False").await?;
@@ -162,12 +162,12 @@ async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox)
 
     sandbox.apply(GATEWAY)?;
     sandbox.apply(&secret("open sesame"))?;
-    let message = unreachable(&sandbox, reason::SECRET_FORBIDDEN).await?;
+    let message = unreachable(&sandbox, "central", reason::SECRET_FORBIDDEN).await?;
     sandbox.apply(message.split_once('\n').context("expected a manifest after the sentence")?.1)?;
     let found = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
     ensure!(found.reason == reason::APPLIED, "{found:?}");
     // A cluster of ours has no DNS.
-    let message = unreachable(&sandbox, reason::GATEWAY_UNREACHABLE).await?;
+    let message = unreachable(&sandbox, "central", reason::GATEWAY_UNREACHABLE).await?;
     let expected = format!("Cannot connect to http://pushgateway.{}.svc:9091: ", sandbox.namespace);
     ensure!(message.starts_with(&expected), "{message}");
 

@@ -22,8 +22,11 @@ mod injection_kinds;
 mod labels;
 mod membership;
 mod monitors;
+mod network_policy;
+mod oldest_kubernetes;
 mod own_cluster;
 mod rights;
+mod scrape_configs;
 mod workload;
 mod world;
 
@@ -57,6 +60,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         labels::TESTS,
         discovery::TESTS,
         drift::TESTS,
+        network_policy::TESTS,
         gateways::TESTS,
         availability::TESTS,
         cluster::TESTS,
@@ -65,7 +69,9 @@ fn run(arguments: &Arguments) -> Conclusion {
         fields::TESTS,
         injection::TESTS,
         injection_kinds::TESTS,
+        oldest_kubernetes::TESTS,
         rights::TESTS,
+        scrape_configs::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|test| {

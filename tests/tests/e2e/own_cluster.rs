@@ -2,7 +2,12 @@
 //!
 //! *Never:* what is installed in it.
 
-use e2e::{cluster::Cluster, install, kubectl::Kubectl, parts::Parts};
+use e2e::{
+    cluster::Cluster,
+    install,
+    kubectl::Kubectl,
+    parts::{Kubernetes, Parts},
+};
 use kube::Client;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -24,8 +29,13 @@ pub(crate) struct OwnCluster {
 impl OwnCluster {
     /// Starts one, once there is room for it.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_on(Kubernetes::Newest).await
+    }
+
+    /// The same, of a release of Kubernetes.
+    pub(crate) async fn start_on(kubernetes: Kubernetes) -> anyhow::Result<Self> {
         let room = ROOM.acquire().await?;
-        let parts = Parts::find_or_build()?;
+        let parts = Parts::find_or_build_on(kubernetes)?;
         let cluster = Cluster::start(&parts).await?;
         let (client, kubectl) = (cluster.client().await?, Kubectl::of_parts(&parts, cluster.kubeconfig())?);
         install::import_images(&cluster, &parts)?;

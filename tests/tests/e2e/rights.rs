@@ -159,16 +159,17 @@ fn right(verb: &str, resource: &str, name: &str) -> Right {
 /// Has the operator do all it can do in a namespace, and waits until each right was used and none was missing.
 async fn all_used(sandbox: &Sandbox, rights: &[Right], log: &Path) -> anyhow::Result<()> {
     ensure!(20 < rights.len(), "expected the chart's rights, found {rights:?}");
-    let group = |kind: &str| {
+    let group = |scrape: &str| {
         workload::push_group("all", "  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]")
-            .replace("interval: 2s", &format!("interval: 2s, kind: {kind}"))
+            .replace("interval: 2s", &format!("interval: 2s, {scrape}"))
     };
     // There before its group, which labels it later.
     sandbox.apply(&workload::opted_in("early"))?;
     sandbox.pod_ready("early").await?;
-    // Each kind of monitor is made, and taken away for the next.
-    for kind in ["ServiceMonitor", "PodMonitor", "None"] {
-        sandbox.apply(&group(kind))?;
+    // Each kind of monitor is made, and taken away for the next; the NetworkPolicy with the first.
+    let policy = "kind: ServiceMonitor, networkPolicy: {from: [{podSelector: {}}]}";
+    for scrape in [policy, "kind: PodMonitor", "kind: None"] {
+        sandbox.apply(&group(scrape))?;
         sandbox.group_ready("all").await?;
     }
     sandbox.apply(&workload::opted_in("app"))?;

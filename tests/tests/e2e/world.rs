@@ -2,13 +2,20 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Mutex, OnceLock},
 };
 
 use anyhow::{Context as _, anyhow};
-use e2e::{cluster::Cluster, install, kubectl::Kubectl, parts::Parts, reference, sandbox::Sandbox};
+use e2e::{
+    cluster::Cluster,
+    install,
+    kubectl::Kubectl,
+    parts::{self, Kubernetes, Parts},
+    reference,
+    sandbox::Sandbox,
+};
 use kube::Client;
 
 type Run = fn(Sandbox) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -44,19 +51,18 @@ static WORLD: OnceLock<Mutex<Option<World>>> = OnceLock::new();
 /// Why the cluster is not there, for every test after the first that wanted it.
 static FAILURE: OnceLock<String> = OnceLock::new();
 
-// === impl World ===
+// === impl Test ===
 
-impl World {
-    /// Runs a test in a namespace of its own, and dumps it when it fails.
-    pub(crate) fn test(test: Test) -> anyhow::Result<()> {
+impl Test {
+    /// Runs it in a namespace of its own of some cluster, and dumps that when it fails.
+    pub(crate) fn carry_out(self, kubeconfig: &Path, parts: &Parts) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let (kubeconfig, parts) = Self::kubeconfig()?;
         runtime.block_on(async {
-            let kubectl = Kubectl::of_parts(&parts, &kubeconfig)?;
-            let client = e2e::cluster::client(Some(&kubeconfig), None).await?;
-            let sandbox = Sandbox::create(test.name, kubectl, client).await?;
+            let kubectl = Kubectl::of_parts(parts, kubeconfig)?;
+            let client = e2e::cluster::client(Some(kubeconfig), None).await?;
+            let sandbox = Sandbox::create(self.name, kubectl, client).await?;
             // A task of its own: a test that panics is dumped too.
-            let outcome = tokio::spawn((test.run)(sandbox.clone())).await;
+            let outcome = tokio::spawn((self.run)(sandbox.clone())).await;
             let outcome = outcome.map_err(|panic| anyhow!("{panic}")).flatten();
             if let Err(error) = outcome {
                 let dump = sandbox.dump().await;
@@ -66,8 +72,18 @@ impl World {
             sandbox.remove().await
         })
     }
+}
 
-    fn kubeconfig() -> anyhow::Result<(std::path::PathBuf, Parts)> {
+// === impl World ===
+
+impl World {
+    /// Runs a test in the shared cluster.
+    pub(crate) fn test(test: Test) -> anyhow::Result<()> {
+        let (kubeconfig, parts) = Self::kubeconfig()?;
+        test.carry_out(&kubeconfig, &parts)
+    }
+
+    fn kubeconfig() -> anyhow::Result<(PathBuf, Parts)> {
         let world = WORLD.get_or_init(|| {
             let made = Self::make();
             Mutex::new(made.map_err(|error| FAILURE.set(format!("{error:#}"))).ok())
@@ -78,21 +94,37 @@ impl World {
     }
 
     fn make() -> anyhow::Result<Self> {
+        // Before there is any cluster: building takes all of the machine for minutes, and tests beside it no chance.
+        for kubernetes in Kubernetes::ALL {
+            if parts::why_not_on(kubernetes).is_none() {
+                Parts::find_or_build_on(kubernetes)?;
+            }
+        }
         let parts = Parts::find_or_build()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let cluster = runtime.block_on(async {
             let cluster = Cluster::start(&parts).await?;
             let client = cluster.client().await?;
             let kubectl = Kubectl::of_parts(&parts, cluster.kubeconfig())?;
-            install::prepare_prometheus(&cluster, &parts, &kubectl, None)?;
             install::import_images(&cluster, &parts)?;
             cluster.import(&[reference::image()?])?;
-            install_sidegate(&kubectl, &client).await?;
-            install::prometheus_ready(&client).await?;
+            furnish(&cluster, &parts, &kubectl, &client).await?;
             anyhow::Ok(cluster)
         })?;
         Ok(Self { cluster, parts })
     }
+}
+
+/// Installs the Prometheus Operator, Prometheus and Sidegate in a cluster that has our images.
+pub(crate) async fn furnish(
+    cluster: &Cluster,
+    parts: &Parts,
+    kubectl: &Kubectl,
+    client: &Client,
+) -> anyhow::Result<()> {
+    install::prepare_prometheus(cluster, parts, kubectl, None)?;
+    install_sidegate(kubectl, client).await?;
+    install::prometheus_ready(client).await
 }
 
 /// Installs Sidegate from the images of this build.

@@ -1,5 +1,7 @@
 //! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
 
+mod network_policy;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -12,7 +14,7 @@ use axum::{
     body::Body as Answered,
     http::{Method, Request, Response},
 };
-use crds::{PushGroup, PushGroupStatus};
+use crds::{PushGroup, PushGroupStatus, scrape::ScrapePolicy};
 use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -45,6 +47,8 @@ struct Insides {
     /// A field that the CRDs do not have.
     lacks: Option<&'static str>,
     refuses_objects: bool,
+    /// An object that may not be written.
+    refuses: Option<&'static str>,
     /// What somebody makes right before the next object is created, and where.
     made_before: Option<(&'static str, Value)>,
     /// Answers that are lost after the work is done.
@@ -86,6 +90,9 @@ impl FakeServer {
             let call = api.calls.len();
             let refused = json!({"kind": "Status", "status": "Failure", "message": format!("no {call}"), "code": 403});
             return (403, refused);
+        }
+        if *method != Method::GET && api.refuses.is_some_and(|refused| refused.starts_with(path)) {
+            return (403, json!({"kind": "Status", "status": "Failure", "message": "forbidden", "code": 403}));
         }
         if path.contains("monitoring.coreos.com") && !api.knows_monitors {
             return (404, json!("404 page not found"));
@@ -183,6 +190,7 @@ const GROUP: &str = "/apis/sidegate.dev/v1alpha1/namespaces/data/pushgroups/nigh
 const SERVICE: &str = "/api/v1/namespaces/data/services/sidegate-nightly";
 const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/servicemonitors/sidegate-nightly";
 const POD_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/data/podmonitors/sidegate-nightly";
+const NETWORK_POLICY: &str = "/apis/networking.k8s.io/v1/namespaces/data/networkpolicies/sidegate-nightly";
 const TRUST: &str = "/api/v1/namespaces/data/configmaps/sidegate-trust";
 
 /// The path of the kind of an object, where one is made.
@@ -210,6 +218,7 @@ async fn a_plan_is_applied_in_order_each_by_its_manager() {
             format!("GET {SERVICE} -"),
             format!("GET {SERVICE_MONITOR} -"),
             format!("GET {POD_MONITOR} -"),
+            format!("GET {NETWORK_POLICY} -"),
             format!("POST {} sidegate-trust%2Fnightly", kind(TRUST)),
             format!("PATCH {TRUST} sidegate-trust%2Fnightly force"),
             format!("POST {} sidegate-monitors", kind(SERVICE)),
@@ -259,13 +268,19 @@ async fn a_foreign_config_map_is_not_overwritten_and_hinders_nothing_else() {
 
 #[tokio::test]
 async fn what_somebody_makes_at_the_same_moment_is_left_alone() {
-    for (path, name) in [(TRUST, "ConfigMap sidegate-trust"), (SERVICE, "Service sidegate-nightly")] {
+    for (path, name) in [
+        (TRUST, "ConfigMap sidegate-trust"),
+        (SERVICE, "Service sidegate-nightly"),
+        (NETWORK_POLICY, "NetworkPolicy sidegate-nightly"),
+    ] {
         let server = FakeServer::default();
         server.0.lock().unwrap().knows_monitors = true;
+        let mut group = group();
+        group.spec.scrape.network_policy = Some(ScrapePolicy::default());
         // Nothing of it is what we want otherwise.
         let theirs = json!({"metadata": {"name": "theirs", "uid": "1"}, "data": {"mine": "yes"}});
         server.0.lock().unwrap().made_before = Some((path, theirs.clone()));
-        assert_eq!(sync(&server, &group()).await, Outcome::Foreign(name.to_owned()));
+        assert_eq!(sync(&server, &group).await, Outcome::Foreign(name.to_owned()));
         assert_eq!(server.object(path), Some(theirs));
     }
 }

@@ -165,6 +165,11 @@ fn obstacles_skip_with_a_sentence() {
         "existing_pushgateway",
         "container gateway is a Pushgateway already",
     );
+    check(
+        |raw| raw["spec"]["containers"] = vec![json!({"name": "app"}); 1_001].into(),
+        "too_many_containers",
+        "expected at most 1000 containers in the pod, found 1001",
+    );
     let taken = Skip::PortTaken { container: "app".to_owned(), port: 19091 };
     assert_eq!(taken.reason(), "port_taken");
     assert_eq!(
@@ -192,13 +197,21 @@ fn a_pushgateway_is_known_by_its_image() {
         "pushgateway",
         "prom/pushgateway:v1.11.1",
         "registry:5000/prom-pushgateway",
+        "registry:5000/prometheus-pushgateway:1",
         "quay.io/prometheus/pushgateway:v1@sha256:0123",
         "registry:5000/sidegate:0.1.0",
     ] {
         check(&with(image), Wish::Skip(Skip::ExistingPushgateway { container: "gateway".to_owned() }));
     }
-    for image in ["pushgateway/client:1", "pushgateway-client", "etl:pushgateway", "registry:5000/etl", "sidegate/etl"]
-    {
+    for image in [
+        "pushgateway/client:1",
+        "pushgateway-client",
+        "kafka-to-pushgateway:2",
+        "registry:5000/metrics-pushgateway",
+        "etl:pushgateway",
+        "registry:5000/etl",
+        "sidegate/etl",
+    ] {
         check(&with(image), Wish::Sidecar(Pick::Matching));
     }
 }

@@ -169,10 +169,10 @@ fn a_taken_port_is_told_and_the_app_is_told_the_other() {
     let mut raw = pod(json!({}));
     raw["spec"]["containers"][0]["ports"] = json!([{"containerPort": 9091}]);
     let (result, warnings) = injected(&raw, &groups);
-    assert_eq!(warnings, ["sidegate: container app declares port 9091: push to PUSHGATEWAY_URL, at 9092"]);
-    assert_eq!(variable(&result, "PUSHGATEWAY_URL").as_deref(), Some("http://127.0.0.1:9092"));
+    assert_eq!(warnings, ["sidegate: container app declares port 9091: push to PUSHGATEWAY_URL, at 19092"]);
+    assert_eq!(variable(&result, "PUSHGATEWAY_URL").as_deref(), Some("http://127.0.0.1:19092"));
     let sidecar = result.pointer("/spec/initContainers/0").unwrap();
-    for flag in ["--push.listen-address=127.0.0.1:9092", "--push.listen-address=[::1]:9092"] {
+    for flag in ["--push.listen-address=127.0.0.1:19092", "--push.listen-address=[::1]:19092"] {
         assert!(has_flag(sidecar, flag), "{sidecar}");
     }
     raw["spec"]["containers"][0]["ports"] = json!([{"containerPort": 19091}]);

@@ -33,12 +33,13 @@ pub(super) struct Bounds {
 pub(super) struct Ratio(i128);
 
 /// What one item says about a resource.
-struct Item<'a> {
-    resource: &'a str,
-    item: &'a LimitRangeItem,
+pub(super) struct Item<'a> {
+    pub(super) resource: &'a str,
+    pub(super) item: &'a LimitRangeItem,
 }
 
-fn items<'a>(kind: &'a str, limit_ranges: &'a [LimitRange]) -> impl Iterator<Item = &'a LimitRangeItem> {
+/// All items for containers, or for pods.
+pub(super) fn items<'a>(kind: &'a str, limit_ranges: &'a [LimitRange]) -> impl Iterator<Item = &'a LimitRangeItem> {
     let items = limit_ranges.iter().filter_map(|range| range.spec.as_ref()).flat_map(|spec| &spec.limits);
     items.filter(move |item| item.type_ == kind)
 }
@@ -52,8 +53,8 @@ impl Bounds {
         for item in items("Container", limit_ranges) {
             let item = Item { resource, item };
             bounds.tighten(&item.rules());
-            let limit = item.read(&item.item.default).or(item.read(&item.item.max));
-            let request = item.read(&item.item.default_request).or(limit).or(item.read(&item.item.min));
+            let limit = item.default_limit().and_then(amount);
+            let request = item.default_request().and_then(amount);
             bounds.defaults.extend(request.map(|request| Share { request: Some(request), limit }));
         }
         bounds
@@ -112,21 +113,36 @@ impl Bounds {
 
 // === impl Item ===
 
-impl Item<'_> {
-    /// An amount that nobody can read is none.
-    fn read(&self, map: &Option<BTreeMap<String, Quantity>>) -> Option<i128> {
-        let quantity = map.as_ref()?.get(self.resource)?;
-        Amount::parse(&quantity.0).map(|amount| amount.thousandths)
+impl<'a> Item<'a> {
+    /// The limit of a container that says none.
+    pub(super) fn default_limit(&self) -> Option<&'a Quantity> {
+        self.said(&self.item.default).or_else(|| self.said(&self.item.max))
+    }
+
+    /// The request of a container that says neither.
+    pub(super) fn default_request(&self) -> Option<&'a Quantity> {
+        let said = self.said(&self.item.default_request);
+        said.or_else(|| self.default_limit()).or_else(|| self.said(&self.item.min))
+    }
+
+    fn said(&self, map: &'a Option<BTreeMap<String, Quantity>>) -> Option<&'a Quantity> {
+        map.as_ref()?.get(self.resource)
     }
 
     fn rules(&self) -> Bounds {
+        let read = |map| self.said(map).and_then(amount);
         Bounds {
-            least: self.read(&self.item.min),
-            most: self.read(&self.item.max),
-            ratio: self.read(&self.item.max_limit_request_ratio).map(Ratio),
+            least: read(&self.item.min),
+            most: read(&self.item.max),
+            ratio: read(&self.item.max_limit_request_ratio).map(Ratio),
             ..Bounds::default()
         }
     }
+}
+
+/// One that nobody can read is none.
+fn amount(quantity: &Quantity) -> Option<i128> {
+    Amount::parse(&quantity.0).map(|amount| amount.thousandths)
 }
 
 // === impl Ratio ===

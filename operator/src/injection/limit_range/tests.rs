@@ -141,6 +141,44 @@ fn too_little_is_no_sidecar() {
     assert!(given_beside(&json!({}), &usual(), &below_one).is_err());
 }
 
+/// What is written down in a pod with resources as a whole.
+fn in_a_whole(ranges: &[LimitRange]) -> Result<ResourceRequirements, NoRoom> {
+    let pod = json!({"spec": {"resources": {"requests": {"cpu": "1"}}, "containers": [{"name": "app"}]}});
+    super::whole::fit(&ResourceRequirements::default(), RawPod::new(&pod), 0, ranges).map(|fitted| fitted.resources)
+}
+
+#[test]
+fn what_the_sidecar_has_no_use_for_is_declined() {
+    let gpu = |fields: Value| {
+        let mut item = json!({"type": "Container"});
+        for (field, amount) in fields.as_object().unwrap() {
+            item[field] = json!({"example.com/gpu": amount});
+        }
+        json!([item])
+    };
+    let mut declined = usual();
+    declined["requests"]["example.com/gpu"] = json!("0");
+    declined["limits"]["example.com/gpu"] = json!("0");
+    for fields in [json!({"max": "1"}), json!({"default": "1"}), json!({"defaultRequest": "1"}), json!({"min": "0"})] {
+        assert_eq!(given_beside(&json!({}), &usual(), &gpu(fields.clone())).unwrap().0, declined, "{fields}");
+        let nothing = in_a_whole(&ranges(&gpu(fields))).unwrap();
+        let none = json!({"example.com/gpu": "0"});
+        assert_eq!(serde_json::to_value(nothing).unwrap(), json!({"requests": none, "limits": none}));
+    }
+    for fields in [json!({"min": "1", "max": "2"}), json!({"maxLimitRequestRatio": "1"})] {
+        let sentence = "expected the namespace's LimitRanges to let a container do without example.com/gpu, found that \
+                        each has to have some";
+        assert_eq!(given_beside(&json!({}), &usual(), &gpu(fields.clone())).unwrap_err(), sentence);
+        assert_eq!(in_a_whole(&ranges(&gpu(fields))).unwrap_err().to_string(), sentence);
+    }
+    // What is asked for stays.
+    let own = json!({"requests": {"example.com/gpu": "1"}, "limits": {"example.com/gpu": "1"}});
+    assert_eq!(given_beside(&json!({}), &own, &gpu(json!({"max": "2"}))).unwrap().0, own);
+    // Of a pod's sum the sidecar takes nothing anyway, and of these every container has some.
+    let of_pods = json!([{"type": "Pod", "max": {"example.com/gpu": "1"}}]);
+    assert_eq!(given_beside(&json!({}), &usual(), &of_pods).unwrap().0, usual());
+}
+
 #[test]
 fn a_pod_has_room_for_what_is_left() {
     let check = |spec: Value, items: Value, expected: [&str; 4]| {

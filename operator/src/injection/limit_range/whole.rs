@@ -14,7 +14,7 @@
 use k8s_openapi::api::core::v1::{LimitRange, ResourceRequirements};
 use serde_json::Value;
 
-use super::{Bounds, Case, Fitted, NoRoom, PodSum, Room, Share, USUAL, given, grain, pod_sum, put};
+use super::{Bounds, Case, Fitted, NoRoom, PodSum, Room, Share, TooLittle, USUAL, given, grain, others, pod_sum, put};
 use crate::injection::pod::RawPod;
 
 /// What a pod as a whole may have.
@@ -54,6 +54,7 @@ pub fn fit(
         put(&mut fitted.resources.requests, resource, share.request.map(|request| case.written(request)));
         put(&mut fitted.resources.limits, resource, share.limit.map(|limit| case.written(limit)));
     }
+    others::decline(&mut fitted.resources, limit_ranges)?;
     Ok(fitted)
 }
 
@@ -88,7 +89,7 @@ impl Case<'_> {
     fn least_share(&self, usual: Share) -> Result<Share, NoRoom> {
         let room = self.room();
         if self.sum.is_whole_open {
-            return if self.fits() { Ok(Share::default()) } else { Err(self.no_room_in_whole(room)) };
+            return if self.fits() { Ok(Share::default()) } else { Err(self.no_room_in_whole(room).into()) };
         }
         let Room { request: (least_request, most_request), limit: (least_limit, most_limit) } = room;
         let Bounds { most, ratio, defaults, .. } = &self.container;
@@ -111,13 +112,13 @@ impl Case<'_> {
         };
         let is_too_little =
             share.limit.is_some_and(|limit| limit < self.least() && usual.limit.is_none_or(|usual| limit < usual));
-        if is_too_little || !self.holds(share) { Err(self.no_room_in_whole(room)) } else { Ok(share) }
+        if is_too_little || !self.holds(share) { Err(self.no_room_in_whole(room).into()) } else { Ok(share) }
     }
 
-    fn no_room_in_whole(&self, room: Room) -> NoRoom {
+    fn no_room_in_whole(&self, room: Room) -> TooLittle {
         let no_room = self.no_room(room);
         let of_limit_ranges = self.container.most.unwrap_or(super::MOST);
         let left = room.request.1.min(room.limit.1);
-        if left < of_limit_ranges { NoRoom { whose: "the pod's resources", ..no_room } } else { no_room }
+        if left < of_limit_ranges { TooLittle { whose: "the pod's resources", ..no_room } } else { no_room }
     }
 }

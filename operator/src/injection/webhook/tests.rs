@@ -380,16 +380,17 @@ async fn nobody_hears_of_a_dry_run_that_skips_or_fails() {
 }
 
 #[tokio::test]
-async fn where_limit_ranges_are_not_known_the_pod_is_injected_with_a_warning() {
+async fn where_limit_ranges_are_not_known_the_pod_is_admitted_with_a_warning() {
     let (mut state, _) = told();
     let (unknown, writer) = cache();
     drop(writer);
     state.around.limit_ranges = LimitRanges::new(unknown);
     let (patch, warnings) = admitted(&state, &review_of(&job_pod())).await;
-    assert!(patch.is_some());
+    assert_eq!(patch, None);
     let warning =
-        "sidegate: the LimitRanges of the namespace are not known: the sidecar's resources are not fitted to them";
+        "sidegate: no sidecar, by a fault of the operator: the LimitRanges of the namespace are not known yet";
     assert_eq!(warnings, [warning]);
+    assert!(state.metrics.page().unwrap().contains("reason=\"limit_ranges\""));
 }
 
 #[tokio::test]

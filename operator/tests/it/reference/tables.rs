@@ -17,9 +17,14 @@ pub(crate) fn files() -> Result<Vec<(&'static str, String)>, Box<dyn std::error:
     ])
 }
 
+/// A link to what Kubernetes says about selectors.
+const SELECTOR: &str = "[label selector](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/)";
+
 /// What is Kubernetes' own and described there.
-const FOREIGN: [(&str, &str); 3] = [
-    ("spec.selector", "[label selector](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/)"),
+const FOREIGN: [(&str, &str); 5] = [
+    ("spec.selector", SELECTOR),
+    ("spec.scrape.networkPolicy.from[].namespaceSelector", SELECTOR),
+    ("spec.scrape.networkPolicy.from[].podSelector", SELECTOR),
     ("spec.sidecar.resources.limits", "quantities by resource"),
     ("spec.sidecar.resources.requests", "quantities by resource"),
 ];

@@ -1,7 +1,8 @@
 //! The LimitRanges of a namespace, which a sidecar has to fit into or its pod is refused.
 //!
 //! They are watched rather than read for each pod: there are few in a cluster, they seldom change, and an admission does
-//! not wait for the API server, which waits for it. The right to list is needed in both ways.
+//! not wait for the API server, which waits for it. One that was
+//! made a moment before its pod may be missed, and the pod be refused by it. The right to list is needed in both ways.
 //!
 //! *Never:* what follows from them.
 
@@ -22,14 +23,16 @@ use crate::{
     scope::Scope,
 };
 
-/// How long an admission waits for the first listing.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Where LimitRanges are looked up.
 #[derive(Clone)]
 pub struct LimitRanges {
     cache: Cache<LimitRange>,
 }
+
+/// They are not known yet: whatever is made without them may be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the LimitRanges of the namespace are not known yet")]
+pub struct NotKnown;
 
 /// Watches for as long as it is polled.
 pub async fn watch(client: &Client, scope: &Scope, writer: CacheWriter<LimitRange>) {
@@ -60,14 +63,34 @@ impl LimitRanges {
         Self { cache }
     }
 
-    /// Those of a namespace; `None` where they are not known in time.
-    pub(super) async fn of(&self, namespace: &str) -> Option<Vec<LimitRange>> {
-        if !self.cache.is_known() && !matches!(tokio::time::timeout(PATIENCE, self.cache.until_known()).await, Ok(true))
-        {
-            return None;
+    /// Those of a namespace, after the first listing, which is waited for so long.
+    ///
+    /// # Errors
+    /// When they are not known by then.
+    pub async fn of(&self, namespace: &str, within: Duration) -> Result<Vec<LimitRange>, NotKnown> {
+        // What is known needs no waiting, however little time there is.
+        if !self.cache.is_known() {
+            let _ = tokio::time::timeout(within, self.cache.until_known()).await;
+        }
+        self.cached(namespace)
+    }
+
+    /// Those of a namespace.
+    ///
+    /// # Errors
+    /// Before the first listing.
+    pub fn cached(&self, namespace: &str) -> Result<Vec<LimitRange>, NotKnown> {
+        if !self.cache.is_known() {
+            return Err(NotKnown);
         }
         let here = self.cache.filter(|range| range.metadata.namespace.as_deref() == Some(namespace));
-        Some(here.iter().map(|range| (**range).clone()).collect())
+        Ok(here.iter().map(|range| (**range).clone()).collect())
+    }
+
+    /// The cache itself.
+    #[must_use]
+    pub fn cache(&self) -> &Cache<LimitRange> {
+        &self.cache
     }
 }
 
@@ -84,9 +107,11 @@ mod tests {
             serde_json::from_value(json!({"metadata": {"namespace": namespace, "name": "a"}})).unwrap()
         };
         let known = LimitRanges::new(Cache::of(vec![range("data"), range("web")]));
-        assert_eq!(known.of("data").await.map(|ranges| ranges.len()), Some(1));
-        assert_eq!(known.of("other").await.map(|ranges| ranges.len()), Some(0));
+        let within = Duration::from_secs(1);
+        assert_eq!(known.of("data", within).await.map(|ranges| ranges.len()), Ok(1));
+        assert_eq!(known.of("other", within).await.map(|ranges| ranges.len()), Ok(0));
         let (unknown, _writer) = cache();
-        assert_eq!(LimitRanges::new(unknown).of("data").await, None);
+        let unknown = LimitRanges::new(unknown);
+        assert_eq!((unknown.of("data", within).await, unknown.cached("data")), (Err(NotKnown), Err(NotKnown)));
     }
 }
