@@ -41,10 +41,10 @@ crate::world::tests![
 
 const OPERATOR: &str = "sidegate-operator";
 
-/// Short enough to see some of them, long enough for a busy machine: a CA is replaced every twenty seconds. The API server
+/// Short enough to see some of them, long enough for a busy machine: a CA is replaced every forty seconds. The API server
 /// waits long, since what is to be seen is whom it trusts and whom it reaches, and not how busy the machine is.
 const VALUES: [&str; 3] =
-    ["webhook.certificates.lifetime=30s", "webhook.certificates.caLifetime=60s", "webhook.timeoutSeconds=30"];
+    ["webhook.certificates.lifetime=60s", "webhook.certificates.caLifetime=120s", "webhook.timeoutSeconds=30"];
 
 /// How often each of four creates a pod; a scheduler looks at all that fit nowhere again and again.
 const PACE: Duration = Duration::from_millis(300);
