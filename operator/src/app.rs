@@ -49,7 +49,8 @@ use crate::{
     metrics::Metrics,
     monitors::monitoring::Monitoring,
     readiness::Readiness,
-    retry, serving,
+    retry,
+    serving::{self, Serving},
     sidecar::client::{SidecarClient, TIMEOUT},
     signing::{NoRandomness, OperatorKey, secret::load_or_create},
     stop::{self, Stop},
@@ -241,7 +242,9 @@ async fn serve_webhook(parts: Arc<Parts>, listener: TcpListener, around: Around)
     let events = Events::to(&parts.client);
     let limits = &parts.config.webhook.limits;
     let router = webhook::router(WebhookState::new(image, limits, around, events, parts.metrics.clone()));
-    let served = serving::serve(listener, tls, router, parts.stop.clone()).await;
+    let most = parts.config.webhook.most_connections;
+    let serving = Serving { tls, router, stop: parts.stop.clone(), most, metrics: parts.metrics.clone() };
+    let served = serving.serve(listener).await;
     keeping.abort();
     served
 }

@@ -113,6 +113,15 @@ pub struct Args {
     )]
     pub webhook_max_memory_bytes: String,
 
+    /// Connections to the webhook at a time; one more is closed at once. An API server has one or two.
+    #[arg(
+        long = "webhook.max-connections",
+        env = "SIDEGATE_OPERATOR_WEBHOOK_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value = "128"
+    )]
+    pub webhook_max_connections: String,
+
     /// How long a certificate of the webhook is good for; it is replaced when a third of that is left.
     #[arg(
         long = "webhook.certificate-lifetime",

@@ -78,6 +78,8 @@ pub struct WebhookConfig {
     pub certificates: CertificateSource,
     /// What an admission may take.
     pub limits: WebhookLimits,
+    /// How many connections there may be at a time.
+    pub most_connections: usize,
 }
 
 /// What an admission may take.
@@ -161,6 +163,7 @@ impl Config {
             webhook_timeout,
             webhook_max_review_bytes,
             webhook_max_memory_bytes,
+            webhook_max_connections,
             webhook_certificate_lifetime,
             webhook_ca_lifetime,
             webhook_certificate_directory,
@@ -190,6 +193,7 @@ impl Config {
                 configuration: found.required("--webhook.configuration", Some(webhook_configuration)),
                 service: found.required("--webhook.service", Some(webhook_service)),
                 limits: found.webhook_limits(&webhook_timeout, &webhook_max_review_bytes, &webhook_max_memory_bytes),
+                most_connections: found.connections("--webhook.max-connections", &webhook_max_connections),
                 certificates: {
                     let own = CertificateSource::Own {
                         secret: found.required("--webhook.secret", Some(webhook_secret)),
@@ -284,6 +288,14 @@ impl Mistakes {
         // The API server may wait for no longer than a second.
         let timeout = self.at_least(Duration::from_millis(100), "--webhook.timeout", timeout);
         WebhookLimits { timeout, memory: webhook::Limits { review_bytes, memory_bytes } }
+    }
+
+    fn connections(&mut self, flag: &str, text: &str) -> usize {
+        const LEAST: usize = 8;
+        text.parse().ok().filter(|most| LEAST <= *most).unwrap_or_else(|| {
+            self.0.push(format!("{flag}: expected a number of connections, at least {LEAST}, found {text:?}"));
+            LEAST
+        })
     }
 
     fn bytes(&mut self, flag: &str, text: &str, least: usize) -> usize {
@@ -448,6 +460,7 @@ mod tests {
             "--webhook.timeout=99ms",
             "--webhook.max-review-bytes=1",
             "--webhook.max-memory-bytes=3MiB",
+            "--webhook.max-connections=7",
             "--collection.interval=0s",
             "--namespaces=data,/etc",
             "--monitor.labels=release",
@@ -467,6 +480,7 @@ mod tests {
              --webhook.max-review-bytes: expected a number of bytes, at least 65536, found \"1\"\n\
              --webhook.max-memory-bytes: expected a number of bytes, at least 262144, found \"3MiB\"\n\
              --webhook.timeout: expected a duration of at least 100ms, such as 10s or 1m, found \"99ms\"\n\
+             --webhook.max-connections: expected a number of connections, at least 8, found \"7\"\n\
              --collection.interval: expected a duration of at least 1s, such as 10s or 1m, found \"0s\"\n\
              --namespaces: expected names of namespaces with commas between them, found \"/etc\"\n\
              --monitor.labels: expected labels such as release=stack with commas between them, found \"release\"\n\

@@ -4,7 +4,8 @@
 //! while nothing changes when the end is asked for; then those who are connected are told to go, those who come are still
 //! answered, and the socket closes when there is nobody. A request that finds it closed would be an admission lost.
 //!
-//! Not held yet: a connection that is silent after the TLS handshake, and headers over HTTP/2.
+//! Connections have a limit, as what comes over each of them has. Not held yet: one that is silent after its handshake
+//! keeps its place.
 //!
 //! *Never:* routes, where certificates come from.
 
@@ -26,12 +27,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::stop::Stop;
+use crate::{metrics::Metrics, stop::Stop};
 
 /// What a connection is begun with: that of now, and each after it.
 pub type Tls = watch::Receiver<Arc<ServerConfig>>;
 
-/// The longest from the end being asked for until [`serve`] is over.
+/// The longest from the end being asked for until [`Serving::serve`] is over.
 pub const LONGEST: Duration = Duration::from_secs(20);
 
 /// How long everything takes at the end.
@@ -48,6 +49,15 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// How long the headers of a request may take, over HTTP/1.
 const HEADERS: Duration = Duration::from_secs(5);
+
+/// How much of a body may come before it is read, over HTTP/2, in bytes.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// How much of all bodies of a connection.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How often who is connected by HTTP/2 is asked whether it is still there, and how long it has for an answer.
+const ALIVE: Duration = Duration::from_secs(30);
 
 /// How long to wait where the system has no more connections to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -71,23 +81,20 @@ struct Patience {
     settled: Duration,
 }
 
-/// What is served, and until when.
+/// What is served, to how many, and until when.
 #[derive(Clone)]
-struct Serving {
-    tls: Tls,
-    router: Router,
-    stop: Stop,
-    patience: Patience,
-}
-
-/// Serves until the end is asked for and nobody comes any more.
-///
-/// # Errors
-/// When the socket is of no use.
-pub async fn serve(listener: TcpListener, tls: Tls, router: Router, stop: Stop) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    Serving { tls, router, stop, patience: PATIENCE }.at(listener).await;
-    Ok(())
+pub struct Serving {
+    /// What connections begin with.
+    pub tls: Tls,
+    /// What is asked.
+    pub router: Router,
+    /// When the end is asked for.
+    pub stop: Stop,
+    /// How many connections there may be at a time; one more is closed at once, since the API server then goes by its
+    /// failure policy without waiting.
+    pub most: usize,
+    /// Where that is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// # Cancel safety
@@ -108,63 +115,79 @@ async fn accept(listener: &tokio::net::TcpListener) -> TcpStream {
 // === impl Serving ===
 
 impl Serving {
-    async fn at(self, listener: tokio::net::TcpListener) {
+    /// Serves until the end is asked for and nobody comes any more.
+    ///
+    /// # Errors
+    /// When the socket is of no use.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        self.at(tokio::net::TcpListener::from_std(listener)?, PATIENCE).await;
+        Ok(())
+    }
+
+    async fn at(self, listener: tokio::net::TcpListener, patience: Patience) {
         let mut connections = JoinSet::new();
-        let begin = |connections: &mut JoinSet<()>, stream| connections.spawn(self.clone().connection(stream));
-        let mut time_to_go = pin!(self.time_to_go());
+        let mut time_to_go = pin!(self.time_to_go(patience));
         loop {
             tokio::select! {
-                stream = accept(&listener) => {
-                    begin(&mut connections, stream);
-                }
+                stream = accept(&listener) => self.begin(&mut connections, stream, patience),
                 Some(_) = connections.join_next() => {}
                 () = time_to_go.as_mut() => break,
             }
         }
-        let latest = Instant::now() + self.patience.visited;
+        let latest = Instant::now() + patience.visited;
         loop {
             tokio::select! {
-                stream = accept(&listener) => {
-                    begin(&mut connections, stream);
-                }
+                stream = accept(&listener) => self.begin(&mut connections, stream, patience),
                 Some(_) = connections.join_next() => {}
-                () = sleep(self.patience.quiet), if connections.is_empty() => break,
+                () = sleep(patience.quiet), if connections.is_empty() => break,
                 () = sleep_until(latest) => break,
             }
         }
         drop(listener);
         let last = async { while connections.join_next().await.is_some() {} };
-        if timeout(self.patience.last_answers, last).await.is_err() {
+        if timeout(patience.last_answers, last).await.is_err() {
             tracing::warn!("some request of the webhook was not answered in time");
         }
     }
 
-    /// Over when those who are connected are told to go.
-    async fn time_to_go(&self) {
-        self.stop.clone().requested().await;
-        sleep(self.patience.unchanged).await;
+    fn begin(&self, connections: &mut JoinSet<()>, stream: TcpStream, patience: Patience) {
+        if connections.len() < self.most {
+            connections.spawn(self.clone().connection(stream, patience));
+        } else {
+            tracing::debug!(most = self.most, "refused a connection to the webhook: there are too many");
+            self.metrics.review_refused("too_many_connections");
+        }
     }
 
-    async fn connection(self, stream: TcpStream) {
+    /// Over when those who are connected are told to go.
+    async fn time_to_go(&self, patience: Patience) {
+        self.stop.clone().requested().await;
+        sleep(patience.unchanged).await;
+    }
+
+    async fn connection(self, stream: TcpStream, patience: Patience) {
         // An answer is small and is waited for.
         let _ = stream.set_nodelay(true);
         let config = Arc::clone(&self.tls.borrow());
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => self.answer(stream).await,
+            Ok(Ok(stream)) => self.answer(stream, patience).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake not ended in time"),
         }
     }
 
     /// Answers the requests of a connection, until it is told to go.
-    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let settled = Instant::now() + self.patience.settled;
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, patience: Patience) {
+        let settled = Instant::now() + patience.settled;
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        // A body that waits for its room holds up neither the others of its connection nor much memory.
+        builder.http2().initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
         let service = TowerToHyperService::new(self.router.clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let time_to_go = async {
-            self.time_to_go().await;
+            self.time_to_go(patience).await;
             sleep_until(settled).await;
         };
         tokio::select! {

@@ -146,6 +146,9 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
                     continue;
                 }
                 *tally.entry(form).or_default() += 1;
+                if pod["spec"]["resources"].is_object() {
+                    *tally.entry("as a whole".to_owned()).or_default() += 1;
+                }
                 let what = || format!("{name} in {namespace}, {strictness}");
                 let taken = world.ask(&namespace, &out["pod"], strictness).with_context(what)?;
                 let (ours, kept) = (sidecar(&out["pod"]), sidecar(&taken));
@@ -156,7 +159,9 @@ fn every_golden_pod_is_taken_where_it_was_taken_before(world: &World) -> anyhow:
     let golden = tally.get("golden").copied().unwrap_or_default();
     ensure!(GOLDEN_PODS <= golden, "expected at least {GOLDEN_PODS} golden pods, found {tally:?}");
     // Were the inputs refused, nothing would have been shown.
-    for (form, least) in [("open", 30), ("open, strictly", 30), ("restricted", 1), ("restricted, strictly", 1)] {
+    for (form, least) in
+        [("open", 30), ("open, strictly", 30), ("restricted", 1), ("restricted, strictly", 1), ("as a whole", 7)]
+    {
         ensure!(Some(&least) <= tally.get(form), "expected pods that are taken, found {tally:?}");
     }
     Ok(())

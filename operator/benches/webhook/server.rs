@@ -20,7 +20,9 @@ use operator::{
         namespaces::Namespaces,
         webhook::{self, Around, Limits, WebhookState},
     },
-    listen, serving, stop,
+    listen,
+    serving::Serving,
+    stop,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -47,7 +49,7 @@ pub(crate) async fn serve(kind: &str) {
         }
     };
     let (_running, stop) = stop::channel();
-    serving::serve(listener, tls, router, stop).await.unwrap();
+    Serving { tls, router, stop, most: 256, metrics: Arc::default() }.serve(listener).await.unwrap();
 }
 
 async fn webhook() -> Router {

@@ -26,7 +26,7 @@ use super::{
     x509::{facts, read_pem, write_pem},
     *,
 };
-use crate::{args::Args, stop};
+use crate::{args::Args, serving::Serving, stop};
 
 const START: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
@@ -118,7 +118,7 @@ fn hello(tls: Tls) -> SocketAddr {
     let (sender, stop) = stop::channel();
     tokio::spawn(async move {
         let _running = sender;
-        crate::serving::serve(listener, tls, app, stop).await
+        Serving { tls, router: app, stop, most: 8, metrics: Arc::default() }.serve(listener).await
     });
     address
 }

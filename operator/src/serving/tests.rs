@@ -24,6 +24,9 @@ const BRIEF: Patience = Patience {
     settled: Duration::ZERO,
 };
 
+/// As many as a test needs.
+const MOST: usize = 4;
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A server that says hello, and how to reach it.
@@ -32,6 +35,7 @@ struct Server {
     connector: TlsConnector,
     serving: JoinHandle<()>,
     stop: StopSender,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -46,9 +50,11 @@ impl Server {
         let client = client.with_root_certificates(roots).with_no_client_auth();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let metrics = Arc::<Metrics>::default();
         let (sender, stop) = stop::channel();
-        let serving = tokio::spawn(Serving { tls, router, stop, patience }.at(listener));
-        Self { address, connector: TlsConnector::from(Arc::new(client)), serving, stop: sender }
+        let serving =
+            tokio::spawn(Serving { tls, router, stop, most: MOST, metrics: metrics.clone() }.at(listener, patience));
+        Self { address, connector: TlsConnector::from(Arc::new(client)), serving, stop: sender, metrics }
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
@@ -96,6 +102,27 @@ async fn at_the_end_those_who_are_connected_go_and_those_who_come_are_answered()
 }
 
 #[tokio::test]
+async fn one_connection_too_many_is_closed_at_once_and_counted() {
+    let server = Server::start(hello(), PATIENCE).await;
+    let mut connected = Vec::new();
+    for _ in 0..MOST {
+        connected.push(server.connect().await);
+    }
+    let mut refused = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
+    assert!(server.metrics.page().unwrap().contains("{reason=\"too_many_connections\"} 1\n"));
+    // Those who are there are answered, and who goes makes room.
+    assert!(ask(connected.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"));
+    connected.remove(0);
+    let found = e2e::wait::until("room for another", Duration::from_secs(20), || async {
+        let stream = TcpStream::connect(server.address).await?;
+        let name = ServerName::try_from("localhost")?;
+        Ok(server.connector.connect(name, stream).await.ok())
+    });
+    assert!(ask(&mut found.await.unwrap()).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_request_that_has_begun_is_answered_after_the_end_was_asked_for() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (handler_begun, handler_go_on) = (begun.clone(), go_on.clone());
@@ -138,7 +165,9 @@ async fn a_request_whose_headers_do_not_end_is_not_waited_for() {
     };
     let config = server_config(&identity, Arc::new(ring::default_provider())).unwrap();
     let tls = watch::Sender::new(Arc::new(config)).subscribe();
-    let answering = tokio::spawn(Serving { tls, router: hello(), stop, patience: PATIENCE }.answer(stream));
+    let answering = tokio::spawn(
+        Serving { tls, router: hello(), stop, most: MOST, metrics: Arc::default() }.answer(stream, PATIENCE),
+    );
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").await.unwrap();
     let asked = Instant::now();
     // It is an answer or none; what counts is that the connection ends.

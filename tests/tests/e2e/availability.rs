@@ -28,21 +28,23 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, PostParams},
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
 use crate::{audit::has_sidecar, own_cluster::OwnCluster, workload, world};
 
 crate::world::tests![
-    through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told
+    through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told,
+    with_a_secret_of_ones_own_every_pod_gets_its_sidecar_and_what_is_in_it_is_served_anew,
 ];
 
 const OPERATOR: &str = "sidegate-operator";
 
-/// Short enough to see some of them, long enough for a busy machine: a CA is replaced every twenty seconds. The API server
+/// Short enough to see some of them, long enough for a busy machine: a CA is replaced every forty seconds. The API server
 /// waits long, since what is to be seen is whom it trusts and whom it reaches, and not how busy the machine is.
 const VALUES: [&str; 3] =
-    ["webhook.certificates.lifetime=30s", "webhook.certificates.caLifetime=60s", "webhook.timeoutSeconds=30"];
+    ["webhook.certificates.lifetime=60s", "webhook.certificates.caLifetime=120s", "webhook.timeoutSeconds=30"];
 
 /// How often each of four creates a pod; a scheduler looks at all that fit nowhere again and again.
 const PACE: Duration = Duration::from_millis(300);
@@ -62,17 +64,40 @@ struct Load {
 async fn through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told(
     _: Sandbox,
 ) -> anyhow::Result<()> {
-    let load = Load::start().await?;
+    let load = Load::start(OwnCluster::start().await?, &VALUES).await?;
     let outcome = async {
         load.renewed_certificates_lose_no_admission().await.context("certificates that are renewed")?;
         load.a_rolling_update_loses_no_injection().await.context("a rolling update")?;
         load.an_outage_holds_no_pod_up_and_is_told_when_it_is_over().await.context("an outage")
     };
-    if let Err(error) = outcome.await {
-        let dump = load.sandbox.dump().await.map(|folder| folder.display().to_string());
-        return Err(error.context(format!("pods, events and logs are in {}", dump.unwrap_or_default())));
-    }
-    Ok(())
+    load.or_a_dump(outcome.await).await
+}
+
+async fn with_a_secret_of_ones_own_every_pod_gets_its_sidecar_and_what_is_in_it_is_served_anew(
+    _: Sandbox,
+) -> anyhow::Result<()> {
+    let own = OwnCluster::start().await?;
+    let authority = Authority::new()?;
+    own.kubectl.run(&["create", "namespace", SIDEGATE_NAMESPACE])?;
+    own.kubectl.apply(SIDEGATE_NAMESPACE, &authority.secret()?)?;
+    let bundle = format!("webhook.certificates.caBundle={}", authority.certificate);
+    let values = ["webhook.certificates.mode=secret", "webhook.certificates.secretName=own", &bundle];
+    let load = Load::start(own, &values).await?;
+    let outcome = async {
+        let before = load.expiries().await?;
+        let renewed = async {
+            load.sandbox.kubectl.apply(SIDEGATE_NAMESPACE, &authority.secret()?)?;
+            // A kubelet looks at a pod's Secrets when the pod changes; else within a minute or so.
+            load.sandbox.kubectl.run(&["--namespace", SIDEGATE_NAMESPACE, "annotate", "pods", "--all", "looked=at"])?;
+            wait::until("the new certificate to be served", LIMIT, || async {
+                let after = load.expiries().await?;
+                Ok(before.iter().zip(&after).all(|(before, after)| before < after).then_some(()))
+            })
+            .await
+        };
+        load.meanwhile(renewed).await
+    };
+    load.or_a_dump(outcome.await).await
 }
 
 /// A pod that asks for a sidecar, and fits no node.
@@ -82,16 +107,57 @@ fn nowhere(name: &str) -> anyhow::Result<Pod> {
     Ok(serde_json::from_value(pod)?)
 }
 
+/// Somebody who makes certificates, and has nothing to do with us.
+struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+    /// Each certificate is good for a day longer than the one before.
+    days: AtomicUsize,
+}
+
+// === impl Authority ===
+
+impl Authority {
+    fn new() -> anyhow::Result<Self> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { certificate, issuer: Issuer::new(params, key), days: AtomicUsize::new(1) })
+    }
+
+    /// The Secret with a new certificate for the webhook.
+    fn secret(&self) -> anyhow::Result<String> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new([format!("{OPERATOR}.{SIDEGATE_NAMESPACE}.svc")])?;
+        let day = u8::try_from(self.days.fetch_add(1, Ordering::Relaxed))?;
+        params.not_after = rcgen::date_time_ymd(2090, 1, day);
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"name": "own", "namespace": SIDEGATE_NAMESPACE},
+            "stringData": {"tls.crt": certificate, "tls.key": key.serialize_pem()},
+        })
+        .to_string())
+    }
+}
+
 // === impl Load ===
 
 impl Load {
-    async fn start() -> anyhow::Result<Self> {
-        let own = OwnCluster::start().await?;
-        world::install_sidegate_with(&own.kubectl, &own.client, &VALUES).await?;
+    async fn start(own: OwnCluster, values: &[&str]) -> anyhow::Result<Self> {
+        world::install_sidegate_with(&own.kubectl, &own.client, values).await?;
         let sandbox = Sandbox::create("load", own.kubectl.clone(), own.client.clone()).await?;
         let load = Self { _own: own, sandbox, created: AtomicUsize::default(), lost: Mutex::default() };
         load.only_new_replicas(&BTreeSet::new()).await?;
         Ok(load)
+    }
+
+    /// What a test came to; where it failed with what there was.
+    async fn or_a_dump(&self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        let Err(error) = outcome else { return Ok(()) };
+        let dump = self.sandbox.dump().await.map(|folder| folder.display().to_string());
+        Err(error.context(format!("pods, events and logs are in {}", dump.unwrap_or_default())))
     }
 
     /// Creates a pod that asks for a sidecar, and takes down if it got none.
