@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(variable.to_str(), Some(expected.as_str()), "--{long}");
             seen += 1;
         }
-        assert_eq!(seen, 26, "every flag but --help and --version");
+        assert_eq!(seen, 27, "every flag but --help and --version");
     }
 
     #[test]

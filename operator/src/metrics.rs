@@ -154,7 +154,7 @@ impl Default for Metrics {
             refused_reviews: add(
                 all,
                 "sidegate_operator_refused_reviews",
-                "Requests to the webhook that could not be answered",
+                "Requests and connections to the webhook that could not be answered",
                 Family::default(),
             ),
             collected_groups: add(all, "sidegate_operator_collected_groups", "Stale groups removed", Family::default()),

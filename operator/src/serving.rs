@@ -1,20 +1,28 @@
 //! Answers over TLS and, at the end, goes on until nobody comes any more.
 //!
 //! A node learns by and by that a pod is no endpoint of its Service any more, and whoever is connected stays so. So for a
-//! while nothing changes when the end is asked for; then those who are connected are told to go, those who come are still
-//! answered, and the socket closes when there is nobody. A request that finds it closed would be an admission lost.
+//! while nothing changes when the end is asked for; then each answer says that it is the last of its connection, those
+//! who come anew are still answered, and the socket closes when there is nobody. A request that finds it closed would be
+//! an admission lost.
 //!
-//! Connections have a limit, as what comes over each of them has. Not held yet: one that is silent after its handshake
-//! keeps its place.
+//! It is HTTP/1.1, as the API server asks webhooks. A connection between two requests is the API server's to close: it does
+//! not repeat a request that was on its way when we did.
+//!
+//! Connections have a limit, as what comes over each of them has. Not held yet: one that is silent keeps its place for long.
 //!
 //! *Never:* routes, where certificates come from.
 
 use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header::CONNECTION},
+    middleware::{self, Next},
+};
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use rustls::ServerConfig;
@@ -41,23 +49,13 @@ const PATIENCE: Patience = Patience {
     visited: Duration::from_secs(10),
     quiet: Duration::from_secs(2),
     last_answers: Duration::from_secs(3),
-    settled: Duration::from_secs(1),
 };
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long the headers of a request may take, over HTTP/1.
-const HEADERS: Duration = Duration::from_secs(5);
-
-/// How much of a body may come before it is read, over HTTP/2, in bytes.
-const STREAM_WINDOW: u32 = 64 * 1024;
-
-/// How much of all bodies of a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// How often who is connected by HTTP/2 is asked whether it is still there, and how long it has for an answer.
-const ALIVE: Duration = Duration::from_secs(30);
+/// How long the headers of a request may take, and a connection be silent: longer than an API server keeps one (90 s).
+const HEADERS: Duration = Duration::from_secs(100);
 
 /// How long to wait where the system has no more connections to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -77,8 +75,6 @@ struct Patience {
     quiet: Duration,
     /// How long the last requests may take.
     last_answers: Duration,
-    /// How old a connection is at least when it is told to go: one that has not said its first word would just be cut.
-    settled: Duration,
 }
 
 /// What is served, to how many, and until when.
@@ -95,6 +91,17 @@ pub struct Serving {
     pub most: usize,
     /// Where that is counted.
     pub metrics: Arc<Metrics>,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It has not been asked for, or just now.
+    Not,
+    /// Who is answered is told to go.
+    Going,
+    /// There was nobody, or there is no time left.
+    Over,
 }
 
 /// # Cancel safety
@@ -124,79 +131,85 @@ impl Serving {
         Ok(())
     }
 
-    async fn at(self, listener: tokio::net::TcpListener, patience: Patience) {
+    async fn at(mut self, listener: tokio::net::TcpListener, patience: Patience) {
+        let (end, ending) = watch::channel(Ending::Not);
+        let told = ending.clone();
+        self.router =
+            self.router.layer(middleware::from_fn(move |request, next| last_answer(told.clone(), request, next)));
         let mut connections = JoinSet::new();
-        let mut time_to_go = pin!(self.time_to_go(patience));
+        let mut time_to_go = pin!(async {
+            self.stop.clone().requested().await;
+            sleep(patience.unchanged).await;
+        });
         loop {
             tokio::select! {
-                stream = accept(&listener) => self.begin(&mut connections, stream, patience),
+                stream = accept(&listener) => self.begin(&mut connections, stream, &ending),
                 Some(_) = connections.join_next() => {}
                 () = time_to_go.as_mut() => break,
             }
         }
+        end.send_replace(Ending::Going);
         let latest = Instant::now() + patience.visited;
         loop {
             tokio::select! {
-                stream = accept(&listener) => self.begin(&mut connections, stream, patience),
+                stream = accept(&listener) => self.begin(&mut connections, stream, &ending),
                 Some(_) = connections.join_next() => {}
                 () = sleep(patience.quiet), if connections.is_empty() => break,
                 () = sleep_until(latest) => break,
             }
         }
         drop(listener);
+        end.send_replace(Ending::Over);
         let last = async { while connections.join_next().await.is_some() {} };
         if timeout(patience.last_answers, last).await.is_err() {
             tracing::warn!("some request of the webhook was not answered in time");
         }
     }
 
-    fn begin(&self, connections: &mut JoinSet<()>, stream: TcpStream, patience: Patience) {
+    fn begin(&self, connections: &mut JoinSet<()>, stream: TcpStream, ending: &watch::Receiver<Ending>) {
         if connections.len() < self.most {
-            connections.spawn(self.clone().connection(stream, patience));
+            connections.spawn(self.clone().connection(stream, ending.clone()));
         } else {
             tracing::debug!(most = self.most, "refused a connection to the webhook: there are too many");
             self.metrics.review_refused("too_many_connections");
         }
     }
 
-    /// Over when those who are connected are told to go.
-    async fn time_to_go(&self, patience: Patience) {
-        self.stop.clone().requested().await;
-        sleep(patience.unchanged).await;
-    }
-
-    async fn connection(self, stream: TcpStream, patience: Patience) {
+    async fn connection(self, stream: TcpStream, ending: watch::Receiver<Ending>) {
         // An answer is small and is waited for.
         let _ = stream.set_nodelay(true);
         let config = Arc::clone(&self.tls.borrow());
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => self.answer(stream, patience).await,
+            Ok(Ok(stream)) => answer(stream, self.router, ending).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake not ended in time"),
         }
     }
+}
 
-    /// Answers the requests of a connection, until it is told to go.
-    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, patience: Patience) {
-        let settled = Instant::now() + patience.settled;
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        // A body that waits for its room holds up neither the others of its connection nor much memory.
-        builder.http2().initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-        let service = TowerToHyperService::new(self.router.clone());
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let time_to_go = async {
-            self.time_to_go(patience).await;
-            sleep_until(settled).await;
-        };
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = time_to_go => connection.as_mut().graceful_shutdown(),
-        }
-        // Whatever ends it, there is nobody left to be told.
-        let _ = connection.await;
+/// Answers the requests of a connection, until its other end closes it or everything is over.
+async fn answer<S>(stream: S, router: Router, mut ending: watch::Receiver<Ending>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = ending.wait_for(|ending| *ending == Ending::Over) => connection.as_mut().graceful_shutdown(),
     }
+    // Whatever ends it, there is nobody left to be told.
+    let _ = connection.await;
+}
+
+/// Tells who is answered near the end to come again over another connection, and so to another replica.
+async fn last_answer(ending: watch::Receiver<Ending>, request: Request, next: Next) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    if *ending.borrow() != Ending::Not {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 #[cfg(test)]

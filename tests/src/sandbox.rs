@@ -173,7 +173,9 @@ impl Sandbox {
                 fs::write(folder.join(format!("{namespace}.{what}.yaml")), text)?;
             }
             let pods = Api::<Pod>::namespaced(self.client.clone(), namespace).list(&ListParams::default()).await?;
-            for pod in pods {
+            let has_begun =
+                |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Pending");
+            for pod in pods.into_iter().filter(has_begun) {
                 let name = pod.metadata.name.unwrap_or_default();
                 let logs = ["--namespace", namespace, "logs", &name, "--all-containers", "--prefix"];
                 let text = self.kubectl.run(&logs).unwrap_or_else(|error| format!("{error:#}"));

@@ -158,7 +158,7 @@ pub fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<Certi
     certified.map_err(|error| Unfit::Unverified { name: "its key".to_owned(), cause: error.to_string() })
 }
 
-/// What a server says to whoever connects: HTTP/2, else HTTP/1.1, with this certificate.
+/// What a server says to whoever connects: HTTP/1.1, with this certificate.
 ///
 /// # Errors
 /// As those of [`certified`].
@@ -168,7 +168,7 @@ pub fn server_config(identity: &Identity, provider: Arc<CryptoProvider>) -> Resu
     let unverified = |error: rustls::Error| Unfit::Unverified { name: "TLS".to_owned(), cause: error.to_string() };
     let resolver = Arc::new(SingleCertAndKey::from(certified));
     let mut config = versions.map_err(unverified)?.with_no_client_auth().with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
