@@ -528,8 +528,8 @@ async fn kubectl_get_shows_what_matters_and_with_wide_why(sandbox: Sandbox) -> a
     let columns = |table: &str| unbroken(table.lines().next().unwrap_or_default());
     let (usual, wide) = (get(&[])?, get(&["--output", "wide"])?);
     ensure!(columns(&usual) == "NAME MODE SIDECARS GROUPS STALE LAST PUSH READY AGE", "{usual}");
-    let expected = "NAME MODE SIDECARS GROUPS STALE LAST PUSH READY AGE STALE AFTER COLLECTED REASON MESSAGE";
+    let expected = "NAME MODE SIDECARS GROUPS STALE LAST PUSH READY AGE STALE AFTER OUTDATED COLLECTED REASON MESSAGE";
     ensure!(columns(&wide) == expected, "{wide}");
-    ensure!(unbroken(&wide).ends_with("1h 0 AsAsked Everything is as asked for"), "{wide}");
+    ensure!(unbroken(&wide).ends_with("1h 0 0 AsAsked Everything is as asked for"), "{wide}");
     Ok(())
 }
