@@ -204,7 +204,7 @@ impl WebhookState {
             }
             Outcome::Injected(injected) => Some(injected.patch),
         };
-        tracing::debug!(namespace, result, reason, "looked at a pod");
+        tracing::debug!(namespace, dry_run = asked.dry_run, result, reason, "looked at a pod");
         Ok(Verdict { result, reason, answer: Answer { patch, warnings }, event })
     }
 
@@ -220,22 +220,16 @@ impl WebhookState {
         let mut groups = self.around.groups.cached(namespace);
         let first = decide(&groups, &[])?;
         let Outcome::Injected(injected) = &first else { return Ok(first) };
-        let group_is_known = injected.group_is_known;
         // Where they would refuse the sidecar they refuse the pod: rather none than that.
         let ranges = self.around.limit_ranges.of(namespace, short).await?;
         let mut again = !ranges.is_empty();
-        if !group_is_known {
+        if !injected.group_is_known {
             match self.around.groups.live(namespace, short * 3 / 2).await {
                 Ok(live) => (groups, again) = (live, true),
                 Err(error) => tracing::warn!(%error, namespace, "injecting without having seen the PushGroups"),
             }
         }
-        if !again {
-            return Ok(first);
-        }
-        // A pod of very many containers has a patch that is as long.
-        drop(first);
-        decide(&groups, &ranges)
+        if again { decide(&groups, &ranges) } else { Ok(first) }
     }
 
     /// Counts, and tells the pod's owner of a sidecar that is missing. Nobody hears of a dry run.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, ensure};
 use crds::names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER};
 use e2e::sandbox::Sandbox;
 use k8s_openapi::api::core::v1::Pod;
+use protocol::endpoints::SCRAPE_PORT;
 use serde_json::Value;
 
 use crate::workload;
@@ -12,6 +13,7 @@ crate::world::tests![
     a_pod_without_the_annotation_is_untouched,
     an_opted_in_pod_gets_a_native_sidecar_and_its_address,
     a_restricted_namespace_takes_an_injected_pod,
+    a_sidecar_is_pushed_to_and_scraped_by_either_family_of_addresses,
 ];
 
 fn sidecars(pod: &Pod) -> usize {
@@ -88,5 +90,25 @@ async fn a_restricted_namespace_takes_an_injected_pod(sandbox: Sandbox) -> anyho
     ensure!(sidecars(&pod) == 1);
     workload::push(&sandbox, "app", "job/restricted", "some_metric 1")?;
     ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"restricted\"} 1"));
+    Ok(())
+}
+
+async fn a_sidecar_is_pushed_to_and_scraped_by_either_family_of_addresses(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    for (loopback, sample) in [("127.0.0.1", "by_ipv4"), ("[::1]", "by_ipv6")] {
+        let push = format!("wget -q -O- --post-data '{sample} 1' http://{loopback}:9091/metrics/job/{sample}");
+        sandbox.exec("app", "app", &push)?;
+    }
+    for loopback in ["127.0.0.1", "[::1]"] {
+        let scrape = format!("wget -q -O- http://{loopback}:{SCRAPE_PORT}/metrics");
+        let page = sandbox.exec("app", "app", &scrape)?;
+        for sample in ["by_ipv4", "by_ipv6"] {
+            let line = format!("{sample}{{instance=\"\",job=\"{sample}\"}} 1");
+            ensure!(page.contains(&line), "expected {line} at {loopback}, found {page}");
+        }
+    }
     Ok(())
 }

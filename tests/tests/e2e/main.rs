@@ -19,6 +19,7 @@ mod fields;
 mod gateways;
 mod injection;
 mod injection_kinds;
+mod injection_others;
 mod labels;
 mod membership;
 mod monitors;
@@ -69,6 +70,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         fields::TESTS,
         injection::TESTS,
         injection_kinds::TESTS,
+        injection_others::TESTS,
         oldest_kubernetes::TESTS,
         rights::TESTS,
         scrape_configs::TESTS,
