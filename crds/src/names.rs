@@ -84,6 +84,9 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "sidegate-operator";
 
+/// Label of the operator's own pods, by the chart.
+pub const OPERATOR_POD_LABEL: (&str, &str) = ("app.kubernetes.io/name", "sidegate-operator");
+
 /// Field manager of Services, monitors and NetworkPolicies.
 pub const MONITORS_MANAGER: &str = "sidegate-monitors";
 

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crds::{
     PushGroup,
-    names::{INJECT, INJECTED_LABEL, SYSTEM_NAMESPACES},
+    names::{INJECT, INJECTED_LABEL, OPERATOR_POD_LABEL, SYSTEM_NAMESPACES},
 };
 use futures::{
     Stream, StreamExt as _,
@@ -374,7 +374,8 @@ const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// Selects pods that were not injected, but for those that the webhook is not asked about.
 fn not_injected() -> String {
-    format!("!{INJECTED_LABEL},app.kubernetes.io/name!=sidegate-operator")
+    let (name, operator) = OPERATOR_POD_LABEL;
+    format!("!{INJECTED_LABEL},{name}!={operator}")
 }
 
 fn selected() -> watcher::Config {

@@ -185,6 +185,10 @@ fn inject_pod(
     let mut raw = as_made(pod, workload.is_of_a_job)?;
     // For the decision: what is written is left for the API server to fill in.
     limit_range::fill_in(&mut raw, around.limit_ranges);
+    let (name, operator) = names::OPERATOR_POD_LABEL;
+    if RawPod::new(&raw).labels().get(name).is_some_and(|value| value == operator) {
+        return Ok((false, vec!["left alone: the webhook takes no pods of the operator itself".to_owned()]));
+    }
     let outcome = inject(RawPod::new(&raw), &around)?;
     let warnings = outcome.warnings();
     let mut remarks = Vec::new();

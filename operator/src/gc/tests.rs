@@ -259,6 +259,14 @@ async fn stale_groups_are_removed_and_others_stay() {
 }
 
 #[tokio::test]
+async fn a_pod_with_an_ipv6_address_is_visited_there() {
+    let fake = serve("::1", &[("old", 4000), ("young", 10)], Fake::default()).await;
+    let (report, _) = pass(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "::1")]).await;
+    assert_eq!((report.targets, report.failed, report.collected), (1, 0, 1));
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["young"]);
+}
+
+#[tokio::test]
 async fn a_group_that_is_pushed_meanwhile_stays() {
     let fake = serve("127.19.2.1", &[("old", 4000)], Fake::default()).await;
     *fake.pushed_again.lock().unwrap() = Some("old".to_owned());

@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use crds::scrape::network_policy::{IpBlock, Peer};
+use crds::{
+    names::OPERATOR_POD_LABEL,
+    scrape::network_policy::{IpBlock, Peer},
+};
 use k8s_openapi::{
     api::networking::v1::{
         IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -17,9 +20,6 @@ use k8s_openapi::{
 use protocol::endpoints::SCRAPE_PORT;
 
 use super::{Owner, selection::NAMESPACE_NAME_LABEL};
-
-/// The label of the operator's pods, by the chart.
-const OPERATOR_POD_LABEL: (&str, &str) = ("app.kubernetes.io/name", "sidegate-operator");
 
 /// The NetworkPolicy.
 #[must_use]

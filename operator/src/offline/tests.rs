@@ -107,6 +107,7 @@ fn every_workload_is_told_about() {
         pod("typo", "data", "\"True\"", containers),
         pod("named", "data", "other", containers),
         pod("system", "kube-public", "\"true\"", containers),
+        pod("own", "data", "\"true\"", containers).replace("{name: own", "{name: own, labels: {app.kubernetes.io/name: sidegate-operator}"),
         pod("shut", "closed", "\"true\"", containers),
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: closed, labels: {sidegate.dev/webhook: disabled}}\n---\n".to_owned(),
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, annotations: {sidegate.dev/inject: \"true\"}}\nspec: {template: {spec: {}}}\n---\n".to_owned(),
@@ -123,6 +124,7 @@ fn every_workload_is_told_about() {
     assert_eq!(named[0], "injected, PushGroup other");
     assert!(named[1].starts_with("no PushGroup other in the namespace yet"), "{remarks:?}");
     assert_eq!(said("pod/system: "), ["left alone: the webhook takes no pods of kube-public"]);
+    assert_eq!(said("pod/own: "), ["left alone: the webhook takes no pods of the operator itself"]);
     let off = "left alone: the webhook takes no pods of closed, which has sidegate.dev/webhook: disabled";
     assert_eq!(said("pod/shut: "), [off]);
     let expected = "left alone: sidegate.dev/inject is on the Deployment, where it means nothing; expected it in the \
@@ -130,7 +132,7 @@ fn every_workload_is_told_about() {
     assert_eq!(said("deployment/web: "), [expected]);
     assert_eq!(said("deployment/empty: "), ["left alone: it has no pod template"]);
     assert_eq!(said("pod/plain-: "), ["left alone: not asked"]);
-    assert_eq!(remarks.len(), 9, "{remarks:?}");
+    assert_eq!(remarks.len(), 10, "{remarks:?}");
 }
 
 #[test]
