@@ -103,8 +103,8 @@ pub struct Args {
     )]
     pub webhook_max_review_bytes: String,
 
-    /// Memory that all admissions at a time may take, by estimate; others wait, and a pod that takes more by itself is
-    /// admitted unchanged.
+    /// Memory that all admissions at a time may take, by estimate; others wait. Those of more than a mebibyte have three
+    /// quarters of it, and a pod that takes more than that by itself is admitted unchanged.
     #[arg(
         long = "webhook.max-memory-bytes",
         env = "SIDEGATE_OPERATOR_WEBHOOK_MAX_MEMORY_BYTES",
@@ -113,7 +113,8 @@ pub struct Args {
     )]
     pub webhook_max_memory_bytes: String,
 
-    /// Connections to the webhook at a time; one more is closed at once. An API server has one or two.
+    /// Connections to the webhook at a time; one more takes the place of the one that was silent longest. An API server has
+    /// one or two.
     #[arg(
         long = "webhook.max-connections",
         env = "SIDEGATE_OPERATOR_WEBHOOK_MAX_CONNECTIONS",

@@ -8,9 +8,11 @@
 //! It is HTTP/1.1, as the API server asks webhooks. A connection between two requests is the API server's to close: it does
 //! not repeat a request that was on its way when we did.
 //!
-//! Connections have a limit, as what comes over each of them has. Not held yet: one that is silent keeps its place for long.
+//! Connections have a limit, as what comes over each of them has.
 //!
 //! *Never:* routes, where certificates come from.
+
+mod connections;
 
 use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
@@ -20,7 +22,10 @@ use axum::{
     http::{HeaderValue, header::CONNECTION},
     middleware::{self, Next},
 };
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -30,11 +35,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
-    task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
+use self::connections::{Activity, Connections, Crowded};
 use crate::{metrics::Metrics, stop::Stop};
 
 /// What a connection is begun with: that of now, and each after it.
@@ -86,8 +91,8 @@ pub struct Serving {
     pub router: Router,
     /// When the end is asked for.
     pub stop: Stop,
-    /// How many connections there may be at a time; one more is closed at once, since the API server then goes by its
-    /// failure policy without waiting.
+    /// How many connections there may be at a time. For one more another is closed that is silent; where there is none, it
+    /// is closed itself, since the API server then goes by its failure policy without waiting.
     pub most: usize,
     /// Where that is counted.
     pub metrics: Arc<Metrics>,
@@ -136,7 +141,7 @@ impl Serving {
         let told = ending.clone();
         self.router =
             self.router.layer(middleware::from_fn(move |request, next| last_answer(told.clone(), request, next)));
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::at_most(self.most);
         let mut time_to_go = pin!(async {
             self.stop.clone().requested().await;
             sleep(patience.unchanged).await;
@@ -144,7 +149,7 @@ impl Serving {
         loop {
             tokio::select! {
                 stream = accept(&listener) => self.begin(&mut connections, stream, &ending),
-                Some(_) = connections.join_next() => {}
+                () = connections.one_ended(), if !connections.is_empty() => {}
                 () = time_to_go.as_mut() => break,
             }
         }
@@ -153,34 +158,39 @@ impl Serving {
         loop {
             tokio::select! {
                 stream = accept(&listener) => self.begin(&mut connections, stream, &ending),
-                Some(_) = connections.join_next() => {}
+                () = connections.one_ended(), if !connections.is_empty() => {}
                 () = sleep(patience.quiet), if connections.is_empty() => break,
                 () = sleep_until(latest) => break,
             }
         }
         drop(listener);
         end.send_replace(Ending::Over);
-        let last = async { while connections.join_next().await.is_some() {} };
+        let last = async {
+            while !connections.is_empty() {
+                connections.one_ended().await;
+            }
+        };
         if timeout(patience.last_answers, last).await.is_err() {
             tracing::warn!("some request of the webhook was not answered in time");
         }
     }
 
-    fn begin(&self, connections: &mut JoinSet<()>, stream: TcpStream, ending: &watch::Receiver<Ending>) {
-        if connections.len() < self.most {
-            connections.spawn(self.clone().connection(stream, ending.clone()));
-        } else {
-            tracing::debug!(most = self.most, "refused a connection to the webhook: there are too many");
-            self.metrics.review_refused("too_many_connections");
+    fn begin(&self, connections: &mut Connections, stream: TcpStream, ending: &watch::Receiver<Ending>) {
+        let begun = connections.begin(|activity| self.clone().connection(stream, ending.clone(), activity));
+        let Err(crowded) = begun else { return };
+        self.metrics.review_refused("too_many_connections");
+        match crowded {
+            Crowded::OneMadePlace => tracing::debug!(most = self.most, "closed a silent connection for a new one"),
+            Crowded::Refused => tracing::debug!(most = self.most, "refused a connection: all others are in use"),
         }
     }
 
-    async fn connection(self, stream: TcpStream, ending: watch::Receiver<Ending>) {
+    async fn connection(self, stream: TcpStream, ending: watch::Receiver<Ending>, activity: Activity) {
         // An answer is small and is waited for.
         let _ = stream.set_nodelay(true);
         let config = Arc::clone(&self.tls.borrow());
         match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => answer(stream, self.router, ending).await,
+            Ok(Ok(stream)) => answer(stream, self.router, ending, &activity).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake not ended in time"),
         }
@@ -188,13 +198,23 @@ impl Serving {
 }
 
 /// Answers the requests of a connection, until its other end closes it or everything is over.
-async fn answer<S>(stream: S, router: Router, mut ending: watch::Receiver<Ending>)
+async fn answer<S>(stream: S, router: Router, mut ending: watch::Receiver<Ending>, activity: &Activity)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        activity.begins();
+        let answer = router.call(request);
+        async {
+            let answer = answer.await;
+            activity.ends();
+            answer
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = ending.wait_for(|ending| *ending == Ending::Over) => connection.as_mut().graceful_shutdown(),

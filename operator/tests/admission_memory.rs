@@ -186,7 +186,7 @@ async fn a_review_of_as_many_containers_as_fit_in_takes_no_more_memory_than_ther
     let _alone = ALONE.lock().await;
     let router = answering().await;
     // As an API server never sends it: nothing has been defaulted, so very many fit in.
-    let containers = vec!["{}"; 120_000].join(",");
+    let containers = vec!["{}"; 90_000].join(",");
     let review = format!(
         r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
             "namespace": "data", "operation": "CREATE", "resource": {{"resource": "pods"}}, "object":

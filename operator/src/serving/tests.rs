@@ -107,24 +107,45 @@ async fn at_the_end_those_who_are_connected_go_and_those_who_come_are_answered()
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_closed_at_once_and_counted() {
+async fn one_connection_too_many_takes_the_place_of_the_one_that_was_silent_longest_and_is_counted() {
     let server = Server::start(hello(), PATIENCE).await;
     let mut connected = Vec::new();
     for _ in 0..MOST {
         connected.push(server.connect().await);
     }
+    // The first to come is not the one that has been silent longest any more.
+    ask(&mut connected[0]).await;
+    let mut new = server.connect().await;
+    assert_eq!(connected.remove(1).read(&mut [0]).await.unwrap_or(0), 0);
+    for stream in connected.iter_mut().chain([&mut new]) {
+        assert!(ask(stream).await.starts_with("HTTP/1.1 200"));
+    }
+    assert!(server.metrics.page().unwrap().contains("{reason=\"too_many_connections\"} 1\n"));
+}
+
+#[tokio::test]
+async fn where_all_connections_are_in_use_one_more_is_closed_at_once_and_counted() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (handler_begun, handler_go_on) = (begun.clone(), go_on.clone());
+    let slow = get(async move || {
+        handler_begun.notify_one();
+        handler_go_on.acquire().await.unwrap().forget();
+        "hello"
+    });
+    let server = Server::start(Router::new().route("/", slow), PATIENCE).await;
+    let mut asking = Vec::new();
+    for _ in 0..MOST {
+        let mut stream = server.connect().await;
+        asking.push(tokio::spawn(async move { ask(&mut stream).await }));
+        begun.notified().await;
+    }
     let mut refused = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
     assert!(server.metrics.page().unwrap().contains("{reason=\"too_many_connections\"} 1\n"));
-    // Those who are there are answered, and who goes makes room.
-    assert!(ask(connected.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"));
-    connected.remove(0);
-    let found = e2e::wait::until("room for another", Duration::from_secs(20), || async {
-        let stream = TcpStream::connect(server.address).await?;
-        let name = ServerName::try_from("localhost")?;
-        Ok(server.connector.connect(name, stream).await.ok())
-    });
-    assert!(ask(&mut found.await.unwrap()).await.starts_with("HTTP/1.1 200"));
+    go_on.add_permits(MOST);
+    for answer in asking {
+        assert!(answer.await.unwrap().starts_with("HTTP/1.1 200"));
+    }
 }
 
 #[tokio::test]
@@ -170,7 +191,7 @@ async fn who_stays_connected_or_is_never_answered_does_not_hold_the_end_up() {
 async fn a_request_whose_headers_do_not_end_is_not_waited_for_but_longer_than_an_api_server_is_silent() {
     let (mut client, stream) = tokio::io::duplex(1024);
     let (_end, ending) = watch::channel(Ending::Not);
-    let answering = tokio::spawn(answer(stream, hello(), ending));
+    let answering = tokio::spawn(async move { answer(stream, hello(), ending, &Activity::of_nobody()).await });
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").await.unwrap();
     let asked = Instant::now();
     // It is an answer or none; what counts is that the connection ends.

@@ -2,7 +2,8 @@
 //!
 //! A body takes its share as it comes, so that somebody who sends slowly holds no more than was sent. A pod read as JSON
 //! takes many times its text, up to eighty times where it is made for it, so what it will take is estimated from its text
-//! before it is read. Whoever finds no room waits for it, until the deadline of the review.
+//! before it is read. Whoever finds no room waits for it, until the deadline of the review. Large ones have three quarters
+//! of it among them: however many they are, ordinary ones go past.
 //!
 //! *Never:* what a review says.
 
@@ -20,6 +21,9 @@ const GRAIN: usize = 1024;
 /// What a connection, its TLS and the answer take besides, in bytes.
 const BESIDES: usize = 64 * 1024;
 
+/// What the largest ordinary review takes, in bytes: more than that of a pod of a hundred containers.
+const ORDINARY: usize = 1024 * 1024;
+
 /// What a review in hand may take, and all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -34,6 +38,8 @@ pub struct Limits {
 pub(super) struct Room {
     limits: Limits,
     free: Arc<Semaphore>,
+    /// The part of it that large reviews may have.
+    free_for_large: Arc<Semaphore>,
 }
 
 /// A body that has come in full, and its share of the room for as long as it lives.
@@ -53,18 +59,35 @@ pub(super) struct TooHeavy {
 
 #[derive(Debug)]
 struct Share {
-    free: Arc<Semaphore>,
-    /// What is held, in grains.
-    held: usize,
-    permit: Option<OwnedSemaphorePermit>,
+    room: Room,
+    part: Part,
+    /// Of the part for large reviews.
+    large_part: Part,
+}
+
+/// What is held of a part of the room.
+#[derive(Debug, Default)]
+struct Part(Option<OwnedSemaphorePermit>);
+
+// === impl Limits ===
+
+impl Limits {
+    /// What all large reviews may take at a time, and so the largest.
+    fn memory_of_large_bytes(self) -> usize {
+        self.memory_bytes / 4 * 3
+    }
+
+    fn ordinary_bytes(self) -> usize {
+        ORDINARY.min(self.memory_bytes / 8)
+    }
 }
 
 // === impl Room ===
 
 impl Room {
     pub(super) fn new(limits: Limits) -> Self {
-        let grains = (limits.memory_bytes / GRAIN).min(Semaphore::MAX_PERMITS);
-        Self { limits, free: Arc::new(Semaphore::new(grains)) }
+        let grains = |bytes: usize| Arc::new(Semaphore::new((bytes / GRAIN).min(Semaphore::MAX_PERMITS)));
+        Self { limits, free: grains(limits.memory_bytes), free_for_large: grains(limits.memory_of_large_bytes()) }
     }
 
     /// Reads a body in full.
@@ -73,7 +96,8 @@ impl Room {
     /// What was read is lost, and its share is free again.
     pub(super) async fn read(&self, mut body: Body) -> Result<Held, Refusal> {
         let longest = self.limits.review_bytes;
-        let mut held = Held { bytes: Vec::new(), share: Share { free: self.free.clone(), held: 0, permit: None } };
+        let share = Share { room: self.clone(), part: Part::default(), large_part: Part::default() };
+        let mut held = Held { bytes: Vec::new(), share };
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::Broken(error.to_string()))?;
             let Ok(chunk) = frame.into_data() else { continue };
@@ -97,8 +121,9 @@ impl Room {
     /// What was held before is held still.
     pub(super) async fn make_for_pod(&self, held: &mut Held) -> Result<(), TooHeavy> {
         let found = BESIDES + 2 * held.bytes.len() + weight(&held.bytes);
-        if self.limits.memory_bytes < found {
-            return Err(TooHeavy { room: self.limits.memory_bytes, found });
+        let room = self.limits.memory_of_large_bytes();
+        if room < found {
+            return Err(TooHeavy { room, found });
         }
         held.share.grow_to(found).await;
         Ok(())
@@ -114,14 +139,28 @@ impl Room {
 
 impl Share {
     async fn grow_to(&mut self, bytes: usize) {
-        let missing = bytes.div_ceil(GRAIN).saturating_sub(self.held);
+        if self.room.limits.ordinary_bytes() < bytes {
+            self.large_part.grow_to(bytes, &self.room.free_for_large).await;
+        }
+        self.part.grow_to(bytes, &self.room.free).await;
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn grains(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    async fn grow_to(&mut self, bytes: usize, free: &Arc<Semaphore>) {
+        let missing = bytes.div_ceil(GRAIN).saturating_sub(self.grains());
         let Ok(missing @ 1..) = u32::try_from(missing) else { return };
         // The semaphore is never closed.
-        let Ok(more) = self.free.clone().acquire_many_owned(missing).await else { return };
-        self.held += more.num_permits();
-        match &mut self.permit {
+        let Ok(more) = free.clone().acquire_many_owned(missing).await else { return };
+        match &mut self.0 {
             Some(permit) => permit.merge(more),
-            None => self.permit = Some(more),
+            None => self.0 = Some(more),
         }
     }
 }
@@ -173,7 +212,7 @@ mod tests {
         let crumbs = (0..5000).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"x")));
         let held = room.read(Body::from_stream(futures::stream::iter(crumbs))).await.unwrap();
         assert_eq!(held.bytes.len(), 5000);
-        assert_eq!(held.share.held, (BESIDES + 10_000).div_ceil(GRAIN));
+        assert_eq!(held.share.part.grains(), (BESIDES + 10_000).div_ceil(GRAIN));
     }
 
     #[tokio::test]
@@ -189,9 +228,23 @@ mod tests {
         let mut held = room.read(Body::from("[".repeat(10_000))).await.unwrap();
         assert_eq!(
             room.make_for_pod(&mut held).await.unwrap_err().to_string(),
-            "expected a pod that takes at most 1000000 bytes of memory when it is read, found one that takes about \
+            "expected a pod that takes at most 750000 bytes of memory when it is read, found one that takes about \
              1695568"
         );
+    }
+
+    #[tokio::test]
+    async fn an_ordinary_review_goes_past_large_ones_that_wait() {
+        let room = Room::new(LIMITS);
+        let large = || Body::from(vec![b' '; 90_000]);
+        let mut held = vec![room.read(large()).await.unwrap(), room.read(large()).await.unwrap()];
+        held.push(room.read(large()).await.unwrap());
+        let mut waiting = Box::pin(room.read(large()));
+        assert!(futures::poll!(&mut waiting).is_pending(), "there is room for three");
+        let mut ordinary = room.read(Body::from("{}")).await.unwrap();
+        room.make_for_pod(&mut ordinary).await.unwrap();
+        held.pop();
+        waiting.await.unwrap();
     }
 
     /// What a value takes in this process, by its parts.

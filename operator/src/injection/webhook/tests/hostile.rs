@@ -84,7 +84,7 @@ async fn a_pod_that_cannot_be_read_is_admitted_unchanged_with_a_warning() {
     let wide = format!("[{}]", vec!["{\"\":0}"; 400_000].join(","));
     let warning = fault(&wide, "too_heavy").await;
     assert!(
-        warning.starts_with("expected a pod that takes at most 100663296 bytes of memory when it is read, found one"),
+        warning.starts_with("expected a pod that takes at most 75497472 bytes of memory when it is read, found one"),
         "{warning}"
     );
 }
