@@ -145,10 +145,12 @@ impl<'a> RawPod<'a> {
         self.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64)
     }
 
-    /// Whether resources are given for the pod as a whole.
+    /// Whether resources are given for the pod as a whole: any at all, as Kubernetes' own `IsPodLevelResourcesSet` has it.
     #[must_use]
     pub fn has_pod_level_resources(self) -> bool {
-        self.at("/spec/resources").and_then(Value::as_object).is_some_and(|resources| !resources.is_empty())
+        let given =
+            |part: &str| self.at(part).and_then(Value::as_object).is_some_and(|resources| !resources.is_empty());
+        given("/spec/resources/requests") || given("/spec/resources/limits")
     }
 
     /// Whether every container has a CPU limit.

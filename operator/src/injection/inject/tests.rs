@@ -153,6 +153,24 @@ fn annotations_reach_the_sidecar() {
 }
 
 #[test]
+fn a_pod_whose_resources_as_a_whole_are_empty_is_like_one_without() {
+    let resources = |whole: &Value| {
+        let mut raw = pod(json!({}));
+        raw["spec"]["resources"] = whole.clone();
+        injected(&raw, &[group("nightly", json!({"selector": {}}))])
+            .0
+            .pointer("/spec/initContainers/0/resources")
+            .cloned()
+    };
+    for empty in [json!(null), json!({}), json!({"requests": {}}), json!({"requests": {}, "limits": {}})] {
+        assert!(resources(&empty).is_some(), "{empty}");
+    }
+    for whole in [json!({"requests": {"cpu": "1"}}), json!({"limits": {"memory": "1Gi"}})] {
+        assert_eq!(resources(&whole), None, "{whole}");
+    }
+}
+
+#[test]
 fn a_pod_with_resources_as_a_whole_is_told_which_quantities_are_not_used() {
     let groups = [group("nightly", json!({"selector": {}, "sidecar": {"resources": {"requests": {"cpu": "1"}}}}))];
     let of_whole = |annotations: Value| {
