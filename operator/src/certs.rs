@@ -48,15 +48,6 @@ pub struct Certificates {
     readiness: Readiness,
 }
 
-/// Which of the certificates that are in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one that is served.
-    Serving,
-    /// The CA that signed it.
-    Authority,
-}
-
 /// Who makes them.
 #[derive(Clone, Debug)]
 enum Source {

@@ -9,9 +9,8 @@ use jiff::SignedDuration;
 use crate::{
     args::Args,
     certs::issue::Lifetimes,
-    injection::webhook,
     labels::labels,
-    leader::{LONGEST_WRITE, Timings},
+    leader::{election::Timings, term::LONGEST_WRITE},
     scope::Scope,
 };
 
@@ -85,10 +84,12 @@ pub struct WebhookConfig {
 /// What an admission may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebhookLimits {
-    /// Of time.
+    /// Time of one.
     pub timeout: Duration,
-    /// Of memory.
-    pub memory: webhook::Limits,
+    /// Bytes of one review as sent.
+    pub review_bytes: usize,
+    /// Bytes of memory of all at a time, by estimate.
+    pub memory_bytes: usize,
 }
 
 /// Where the webhook's certificate comes from.
@@ -287,7 +288,7 @@ impl Mistakes {
         let memory_bytes = self.bytes("--webhook.max-memory-bytes", memory, review_bytes.saturating_mul(4));
         // The API server may wait for no longer than a second.
         let timeout = self.at_least(Duration::from_millis(100), "--webhook.timeout", timeout);
-        WebhookLimits { timeout, memory: webhook::Limits { review_bytes, memory_bytes } }
+        WebhookLimits { timeout, review_bytes, memory_bytes }
     }
 
     fn connections(&mut self, flag: &str, text: &str) -> usize {

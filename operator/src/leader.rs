@@ -18,9 +18,9 @@
 //!
 //! *Never:* what leaders do.
 
-mod election;
+pub mod election;
 mod lease;
-mod term;
+pub mod term;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -43,10 +43,7 @@ use crate::{
 };
 
 pub use election::{Held, Timings};
-pub use term::{Leadership, Term};
-
-/// The longest that a write of a leader may take: it is begun only with that much of the term left, and given up after it.
-pub const LONGEST_WRITE: Duration = Duration::from_secs(5);
+pub use term::{LONGEST_WRITE, Leadership, Term};
 
 /// Stands for election.
 pub struct Elector {

@@ -23,7 +23,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    certs::Which,
+    certs::issue::Which,
     gc::policy::{Since, Source},
 };
 

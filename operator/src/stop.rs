@@ -4,7 +4,7 @@
 
 use tokio::sync::watch;
 
-use crate::leader::{LONGEST_WRITE, Term};
+use crate::leader::term::{LONGEST_WRITE, Term};
 
 /// Asks everybody to end.
 #[derive(Debug)]

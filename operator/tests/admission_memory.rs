@@ -29,7 +29,7 @@ use operator::{
         groups::Groups,
         limit_ranges::LimitRanges,
         namespaces::Namespaces,
-        webhook::{self, Around, Limits, WebhookState},
+        webhook::{self, Around, WebhookState},
     },
     scope::Scope,
     stop,
@@ -142,10 +142,7 @@ async fn answering() -> axum::Router {
         limit_ranges: LimitRanges::new(empty().await),
     };
     let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
-    let limits = WebhookLimits {
-        timeout: Duration::from_secs(4),
-        memory: Limits { review_bytes: 3_670_016, memory_bytes: ROOM },
-    };
+    let limits = WebhookLimits { timeout: Duration::from_secs(4), review_bytes: 3_670_016, memory_bytes: ROOM };
     let state = WebhookState::new(Arc::new(image), &limits, around, Events::to(&client), Arc::default());
     webhook::router(state)
 }

@@ -18,7 +18,7 @@ use operator::{
         groups::Groups,
         limit_ranges::LimitRanges,
         namespaces::Namespaces,
-        webhook::{self, Around, Limits, WebhookState},
+        webhook::{self, Around, WebhookState},
     },
     listen,
     serving::Serving,
@@ -67,10 +67,8 @@ async fn webhook() -> Router {
         limit_ranges: LimitRanges::new(known(Vec::new()).await),
     };
     let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
-    let limits = WebhookLimits {
-        timeout: Duration::from_secs(4),
-        memory: Limits { review_bytes: 3_670_016, memory_bytes: 96 * 1024 * 1024 },
-    };
+    let limits =
+        WebhookLimits { timeout: Duration::from_secs(4), review_bytes: 3_670_016, memory_bytes: 96 * 1024 * 1024 };
     webhook::router(WebhookState::new(Arc::new(image), &limits, around, Events::to(&client), Arc::default()))
 }
 

@@ -20,7 +20,7 @@ use operator::{
         groups::Groups,
         limit_ranges::LimitRanges,
         namespaces::Namespaces,
-        webhook::{self, Around, Limits, WebhookState},
+        webhook::{self, Around, WebhookState},
     },
 };
 use serde_json::{Value, json};
@@ -148,10 +148,8 @@ impl Operator {
             limit_ranges: LimitRanges::new(known(&runtime, vec![serde_json::from_value(range).unwrap()])),
         };
         let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
-        let limits = WebhookLimits {
-            timeout: Duration::from_secs(4),
-            memory: Limits { review_bytes: 128 * 1024, memory_bytes: 4 * 1024 * 1024 },
-        };
+        let limits =
+            WebhookLimits { timeout: Duration::from_secs(4), review_bytes: 128 * 1024, memory_bytes: 4 * 1024 * 1024 };
         let events = Events::to(&client);
         let state = WebhookState::new(Arc::new(image), &limits, around, events, Arc::default());
         Self { router: webhook::router(state), runtime }

@@ -24,8 +24,8 @@ use rustls::{
 };
 
 use super::{
-    CertificatesError, Which,
-    issue::{Identity, Unfit, certified, verify},
+    CertificatesError,
+    issue::{Identity, Unfit, Which, certified, verify},
     own::Looked,
     x509::{facts, read_pem},
 };

@@ -26,6 +26,15 @@ use super::x509::{facts, read_pem};
 /// By how much the clocks of a cluster may differ, however short the lifetimes are.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
 
+/// Which of the certificates that are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that is served.
+    Serving,
+    /// The CA that signed it.
+    Authority,
+}
+
 /// How long what is made is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {

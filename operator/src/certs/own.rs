@@ -18,8 +18,8 @@ use rustls::{crypto::ring, pki_types::CertificateDer};
 use tokio::time::Instant;
 
 use super::{
-    CertificatesError, Which,
-    issue::{Identity, Lifetimes, verify},
+    CertificatesError,
+    issue::{Identity, Lifetimes, Which, verify},
     rotation::{Around, Kept},
     secret,
     trust::{self, TrustError},

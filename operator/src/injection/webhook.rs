@@ -44,8 +44,6 @@ use crate::{
     metrics::Metrics,
 };
 
-pub use self::room::Limits;
-
 /// The decision that the edge is around.
 type Centre = fn(RawPod<'_>, &Surroundings<'_>) -> Result<Outcome, serde_json::Error>;
 
@@ -141,7 +139,7 @@ impl WebhookState {
         events: Events,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let room = Room::new(limits.memory);
+        let room = Room::new(*limits);
         Self { image, around, events, metrics, patience: limits.timeout, room, centre: inject }
     }
 

@@ -11,6 +11,9 @@ use tokio::{
 
 use super::election::Held;
 
+/// The longest that a write of a leader may take: it is begun only with that much of the term left, and given up after it.
+pub const LONGEST_WRITE: Duration = Duration::from_secs(5);
+
 /// Waits for the terms of this replica.
 #[derive(Debug)]
 pub struct Leadership {

@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
+use crate::config::WebhookLimits;
 
 /// What is taken at a time, in bytes.
 const GRAIN: usize = 1024;
@@ -24,19 +25,10 @@ const BESIDES: usize = 64 * 1024;
 /// What the largest ordinary review takes, in bytes: more than that of a pod of a hundred containers.
 const ORDINARY: usize = 1024 * 1024;
 
-/// What a review in hand may take, and all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one as sent.
-    pub review_bytes: usize,
-    /// Bytes of memory of all, by estimate.
-    pub memory_bytes: usize,
-}
-
 /// The room there is. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    limits: Limits,
+    limits: WebhookLimits,
     free: Arc<Semaphore>,
     /// The part of it that large reviews may have.
     free_for_large: Arc<Semaphore>,
@@ -69,25 +61,12 @@ struct Share {
 #[derive(Debug, Default)]
 struct Part(Option<OwnedSemaphorePermit>);
 
-// === impl Limits ===
-
-impl Limits {
-    /// What all large reviews may take at a time, and so the largest.
-    fn memory_of_large_bytes(self) -> usize {
-        self.memory_bytes / 4 * 3
-    }
-
-    fn ordinary_bytes(self) -> usize {
-        ORDINARY.min(self.memory_bytes / 8)
-    }
-}
-
 // === impl Room ===
 
 impl Room {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: WebhookLimits) -> Self {
         let grains = |bytes: usize| Arc::new(Semaphore::new((bytes / GRAIN).min(Semaphore::MAX_PERMITS)));
-        Self { limits, free: grains(limits.memory_bytes), free_for_large: grains(limits.memory_of_large_bytes()) }
+        Self { limits, free: grains(limits.memory_bytes), free_for_large: grains(for_large(limits)) }
     }
 
     /// Reads a body in full.
@@ -121,7 +100,7 @@ impl Room {
     /// What was held before is held still.
     pub(super) async fn make_for_pod(&self, held: &mut Held) -> Result<(), TooHeavy> {
         let found = BESIDES + 2 * held.bytes.len() + weight(&held.bytes);
-        let room = self.limits.memory_of_large_bytes();
+        let room = for_large(self.limits);
         if room < found {
             return Err(TooHeavy { room, found });
         }
@@ -139,7 +118,7 @@ impl Room {
 
 impl Share {
     async fn grow_to(&mut self, bytes: usize) {
-        if self.room.limits.ordinary_bytes() < bytes {
+        if ordinary(self.room.limits) < bytes {
             self.large_part.grow_to(bytes, &self.room.free_for_large).await;
         }
         self.part.grow_to(bytes, &self.room.free).await;
@@ -165,6 +144,15 @@ impl Part {
     }
 }
 
+/// What all large reviews may take at a time, and so the largest.
+fn for_large(limits: WebhookLimits) -> usize {
+    limits.memory_bytes / 4 * 3
+}
+
+fn ordinary(limits: WebhookLimits) -> usize {
+    ORDINARY.min(limits.memory_bytes / 8)
+}
+
 /// What a JSON text takes at most when it is read into values, in bytes: its strings, a place for each value with as much
 /// spare, and for each object a node of its tree, which has room for eleven members whether there are any or not.
 ///
@@ -184,11 +172,14 @@ fn weight(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
 
-    const LIMITS: Limits = Limits { review_bytes: 100_000, memory_bytes: 1_000_000 };
+    const LIMITS: WebhookLimits =
+        WebhookLimits { timeout: Duration::from_secs(4), review_bytes: 100_000, memory_bytes: 1_000_000 };
 
     fn free(room: &Room) -> usize {
         room.free.available_permits()

@@ -18,10 +18,8 @@ use crate::{
 
 mod hostile;
 
-const LIMITS: WebhookLimits = WebhookLimits {
-    timeout: Duration::from_secs(4),
-    memory: Limits { review_bytes: 7 * 512 * 1024, memory_bytes: 96 * 1024 * 1024 },
-};
+const LIMITS: WebhookLimits =
+    WebhookLimits { timeout: Duration::from_secs(4), review_bytes: 7 * 512 * 1024, memory_bytes: 96 * 1024 * 1024 };
 
 /// A state whose cache knows some groups and whose API server knows others; `None` is an API server that fails.
 fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
