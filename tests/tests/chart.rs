@@ -83,6 +83,9 @@ fn with_cert_manager(chart: &Chart) -> anyhow::Result<()> {
     let authority = rendered.one("Certificate", "sidegate-operator-ca")?;
     ensure!(issuer["ca"]["secretName"] == authority["secretName"] && authority["isCA"] == true, "{authority}");
     ensure!(authority["duration"] == "8760h");
+    // A CA with another key would sign before the API server trusts it.
+    let policy = |certificate: &Value| certificate["privateKey"]["rotationPolicy"].clone();
+    ensure!(policy(authority) == "Never" && policy(certificate) == "Always");
     let issuer = rendered.one("Issuer", text(&authority["issuerRef"]["name"]))?;
     ensure!(issuer["selfSigned"].is_object(), "{issuer}");
     Ok(())
