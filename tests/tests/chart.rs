@@ -128,6 +128,11 @@ fn with_mistakes(chart: &Chart) -> anyhow::Result<()> {
     ensure!(secret.contains("webhook/certificates/secretName"), "{secret}");
     let lifetime = told(&["webhook.certificates.lifetime=soon"])?;
     ensure!(lifetime.contains("webhook/certificates/lifetime"), "{lifetime}");
+    // cert-manager knows no days.
+    let days = ["webhook.certificates.lifetime=90d", "webhook.certificates.caLifetime=1y"];
+    chart.render(&days)?;
+    let days = told(&[days[0], days[1], "webhook.certificates.mode=cert-manager"])?;
+    ensure!(["lifetime", "caLifetime"].iter().all(|name| days.contains(&format!("certificates/{name}"))), "{days}");
     Ok(())
 }
 

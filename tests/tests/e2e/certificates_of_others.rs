@@ -206,7 +206,7 @@ impl<'a> CertManager<'a> {
         self.load.meanwhile(renewed).await
     }
 
-    /// With the key that it had: each certificate that the old one signed is trusted by the new one too.
+    /// With the key that it had: whoever trusts the new one trusts what the old one signed.
     async fn renews_the_authority(&self) -> anyhow::Result<()> {
         let before = self.secret(AUTHORITY_SECRET).await?;
         let renewed = async {
