@@ -9,6 +9,7 @@
 
 mod audit;
 mod availability;
+mod certificates_of_others;
 mod cluster;
 mod collection;
 mod conduct;
@@ -21,6 +22,7 @@ mod injection;
 mod injection_kinds;
 mod injection_others;
 mod labels;
+mod load;
 mod membership;
 mod monitors;
 mod network_policy;
@@ -64,6 +66,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         network_policy::TESTS,
         gateways::TESTS,
         availability::TESTS,
+        certificates_of_others::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,
