@@ -25,6 +25,7 @@ mod monitors;
 mod network_policy;
 mod oldest_kubernetes;
 mod own_cluster;
+mod own_prometheus;
 mod rights;
 mod scrape_configs;
 mod workload;
