@@ -34,10 +34,13 @@ use super::{
     observe::{Found, Whose, find, whose, whose_trust},
     plan::{Desired, Kind, Plan},
 };
-use crate::monitors::{
-    Owner,
-    api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
-    undeclared::Undeclared,
+use crate::{
+    api_client::said,
+    monitors::{
+        Owner,
+        api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
+        undeclared::Undeclared,
+    },
 };
 
 /// Labels, by which Prometheuses and monitors choose.
@@ -126,7 +129,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
             (_, Ok(Placed::Applied(()))) => {}
             (kind, Ok(Placed::Foreign)) => foreign.push(kind),
             (Kind::ServiceMonitor | Kind::PodMonitor, Err(error)) if is_unknown_kind(&error) => absent = true,
-            (kind, Err(error)) => failed.push(format!("{}: {error}", kind.as_str())),
+            (kind, Err(error)) => failed.push(format!("{}: {}", kind.as_str(), said(&error))),
         }
     }
     for (kind, uid) in plan.remove {
@@ -139,7 +142,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
             Kind::NetworkPolicy => remove::<NetworkPolicy>(with.client, owner, &name, uid).await,
         };
         if let Err(error) = removed {
-            failed.push(format!("{}: {error}", kind.as_str()));
+            failed.push(format!("{}: {}", kind.as_str(), said(&error)));
         }
     }
 
