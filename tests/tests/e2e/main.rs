@@ -11,6 +11,7 @@ mod audit;
 mod availability;
 mod cluster;
 mod collection;
+mod conditions;
 mod conduct;
 mod crd;
 mod discovery;
@@ -57,6 +58,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         audit::TESTS,
         membership::TESTS,
         monitors::TESTS,
+        conditions::TESTS,
         conduct::TESTS,
         labels::TESTS,
         discovery::TESTS,
