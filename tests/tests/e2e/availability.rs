@@ -24,10 +24,9 @@ use kube::{
 };
 
 use crate::{
-    audit::has_sidecar,
     load::{LIMIT, Load, OPERATOR, nowhere},
     own_cluster::OwnCluster,
-    workload,
+    workload::{self, has_sidecar},
 };
 
 crate::world::tests![

@@ -33,10 +33,10 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
 use crate::{
-    audit::has_sidecar,
     load::{LIMIT, Load, OPERATOR, nowhere},
     own_cluster::OwnCluster,
-    workload, world,
+    workload::{self, has_sidecar},
+    world,
 };
 
 crate::world::tests![

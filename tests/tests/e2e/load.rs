@@ -27,7 +27,11 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
-use crate::{audit::has_sidecar, own_cluster::OwnCluster, workload, world};
+use crate::{
+    own_cluster::OwnCluster,
+    workload::{self, has_sidecar},
+    world,
+};
 
 /// The Deployment, and what its objects are named after.
 pub(crate) const OPERATOR: &str = "sidegate-operator";

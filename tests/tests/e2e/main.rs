@@ -12,6 +12,7 @@ mod availability;
 mod certificates_of_others;
 mod cluster;
 mod collection;
+mod conditions;
 mod conduct;
 mod crd;
 mod discovery;
@@ -28,6 +29,7 @@ mod monitors;
 mod network_policy;
 mod oldest_kubernetes;
 mod own_cluster;
+mod own_prometheus;
 mod rights;
 mod scrape_configs;
 mod workload;
@@ -59,6 +61,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         audit::TESTS,
         membership::TESTS,
         monitors::TESTS,
+        conditions::TESTS,
         conduct::TESTS,
         labels::TESTS,
         discovery::TESTS,
