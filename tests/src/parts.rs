@@ -69,7 +69,7 @@ const OLDEST_KUBE: GoPart = GoPart {
 };
 
 /// What a cluster has beside Kubernetes itself.
-const BESIDE_KUBE: [GoPart; 5] = [
+const BESIDE_KUBE: [GoPart; 6] = [
     GoPart {
         name: "containerd",
         version: "v2.4.2",
@@ -80,6 +80,15 @@ const BESIDE_KUBE: [GoPart; 5] = [
         ],
         link: "-X github.com/containerd/containerd/v2/version.Version=v2.4.2",
         programs: &["containerd", "containerd-shim-runc-v2", "ctr"],
+        links: &[],
+        files: None,
+    },
+    GoPart {
+        name: "coredns",
+        version: "v1.15.0",
+        packages: &["."],
+        link: "",
+        programs: &["coredns"],
         links: &[],
         files: None,
     },
