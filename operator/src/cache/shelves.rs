@@ -157,7 +157,10 @@ mod tests {
         shelves.change(None, Some(before.clone()));
         assert_eq!(names(shelves.of_group("data", None)), "c e");
         shelves.change(Some(&before), Some(pod("data", "e", Some("hourly"))));
-        assert_eq!([names(shelves.of_group("data", None)), names(shelves.of_group("data", Some("hourly")))], ["c", "b e"]);
+        assert_eq!(
+            [names(shelves.of_group("data", None)), names(shelves.of_group("data", Some("hourly")))],
+            ["c", "b e"]
+        );
     }
 
     #[test]

@@ -39,8 +39,7 @@ struct Gathering {
 pub(super) fn gathered(
     wakes: impl Stream<Item = Wake> + Send + 'static,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
-    let gathering =
-        Gathering { wakes: wakes.boxed(), is_over: false, row: VecDeque::new(), waiting: HashSet::new() };
+    let gathering = Gathering { wakes: wakes.boxed(), is_over: false, row: VecDeque::new(), waiting: HashSet::new() };
     stream::unfold(gathering, |mut gathering| async move {
         let group = gathering.next().await?;
         Some((group, gathering))

@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_group_has_sidecars_or_a_gateway() {
-        let pods = [running("Running", "10.0.0.7"), running("Succeeded", "10.0.0.8")].map(|status| Arc::new(pod(status)));
+        let pods =
+            [running("Running", "10.0.0.7"), running("Succeeded", "10.0.0.8")].map(|status| Arc::new(pod(status)));
         let of = |spec: Value| of_group(&push_group(spec), &pods);
         assert!(matches!(of(json!({"selector": {}}))[..], [CollectionTarget::Sidecar(_)]));
         let targets = of(json!({"gateway": {"url": "http://pg", "auth": {"secretName": "s"}}}));
