@@ -124,7 +124,7 @@ mod tests {
         Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap())
     }
 
-    fn names(pods: Vec<Arc<Pod>>) -> String {
+    fn names(pods: &[Arc<Pod>]) -> String {
         let mut names: Vec<_> = pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
         names.sort();
         names.join(" ")
@@ -144,21 +144,21 @@ mod tests {
     #[test]
     fn objects_are_found_by_namespace_and_by_the_group_they_name() {
         let shelves = filled();
-        assert_eq!(names(shelves.in_namespace("data")), "a b c");
-        assert_eq!(names(shelves.of_group("data", Some("nightly"))), "a");
-        assert_eq!(names(shelves.of_group("data", None)), "c");
-        assert_eq!(names(shelves.of_group("web", None)), "");
-        assert_eq!(names(shelves.in_namespace("other")), "");
+        assert_eq!(names(&shelves.in_namespace("data")), "a b c");
+        assert_eq!(names(&shelves.of_group("data", Some("nightly"))), "a");
+        assert_eq!(names(&shelves.of_group("data", None)), "c");
+        assert_eq!(names(&shelves.of_group("web", None)), "");
+        assert_eq!(names(&shelves.in_namespace("other")), "");
     }
 
     #[test]
     fn one_that_names_another_group_is_found_there_alone() {
         let (mut shelves, before) = (filled(), pod("data", "e", None));
         shelves.change(None, Some(before.clone()));
-        assert_eq!(names(shelves.of_group("data", None)), "c e");
+        assert_eq!(names(&shelves.of_group("data", None)), "c e");
         shelves.change(Some(&before), Some(pod("data", "e", Some("hourly"))));
         assert_eq!(
-            [names(shelves.of_group("data", None)), names(shelves.of_group("data", Some("hourly")))],
+            [names(&shelves.of_group("data", None)), names(&shelves.of_group("data", Some("hourly")))],
             ["c", "b e"]
         );
     }
@@ -168,9 +168,9 @@ mod tests {
         let mut shelves = filled();
         let gone = shelves.of_group("web", Some("nightly"));
         shelves.change(Some(&gone[0]), None);
-        assert_eq!((names(shelves.in_namespace("web")), shelves.namespaces.len()), (String::new(), 1));
+        assert_eq!((names(&shelves.in_namespace("web")), shelves.namespaces.len()), (String::new(), 1));
         shelves.replace(vec![pod("data", "c", None)]);
-        assert_eq!(names(shelves.in_namespace("data")), "c");
+        assert_eq!(names(&shelves.in_namespace("data")), "c");
         assert_eq!(shelves.namespaces["data"].len(), 1);
     }
 
