@@ -31,11 +31,13 @@ pub enum Fenced {
 /// What went wrong, for whoever reads a condition: what the API server says, in its own words.
 #[must_use]
 pub fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        // One without words of its own, or nothing of the API server's.
-        error => error.to_string(),
+    if let kube::Error::Api(status) = error
+        && !status.message.is_empty()
+    {
+        return status.message.clone();
     }
+    // One without words of its own, or nothing of the API server's.
+    error.to_string()
 }
 
 /// A client whose requests are counted.
