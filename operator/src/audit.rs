@@ -308,7 +308,7 @@ impl Audit {
 
     fn decide(&self, candidate: &Candidate, pod: &serde_json::Value) -> Examined {
         let (pod, namespace) = (RawPod::new(pod), candidate.namespace.as_str());
-        let groups = self.groups.filter(|group| group.namespace().as_deref() == Some(namespace));
+        let groups = self.groups.in_namespace(namespace);
         let value = self.namespaces.cached_value(namespace);
         let Ok(limit_ranges) = self.limit_ranges.cached(namespace) else { return Examined::Unknown };
         let around = Surroundings {

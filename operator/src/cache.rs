@@ -3,22 +3,27 @@
 //! The store's own waiting (kube 5) remembers only whoever asked last, so that of several who wait one may never wake.
 //! Here the end of the first listing is told by a channel that everybody can wait on.
 //!
+//! Ten thousand objects are no matter while nobody walks through all of them for the sake of a few, again and again: so
+//! they are found by namespace and by `PushGroup`, and there is no search of all.
+//!
 //! *Never:* which objects, what for.
 
 mod merge;
+mod shelves;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::{Stream, TryStreamExt as _};
 use kube::{
     Resource,
     runtime::{
-        WatchStreamExt as _,
         reflector::{self, ObjectRef, Store, store::Writer},
         watcher::{self, Event},
     },
 };
 use tokio::sync::watch;
+
+use self::shelves::Shelves;
 
 pub use merge::watch_scope;
 
@@ -29,6 +34,7 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     store: Store<K>,
+    shelves: Arc<RwLock<Shelves<K>>>,
     seen: watch::Receiver<Seen>,
 }
 
@@ -38,6 +44,7 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     writer: Writer<K>,
+    shelves: Arc<RwLock<Shelves<K>>>,
     seen: watch::Sender<Seen>,
 }
 
@@ -61,8 +68,9 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let (store, writer) = reflector::store();
+    let shelves = Arc::new(RwLock::new(Shelves::new()));
     let (sender, receiver) = watch::channel(Seen::default());
-    (Cache { store, seen: receiver }, CacheWriter { writer, seen: sender })
+    (Cache { store, shelves: shelves.clone(), seen: receiver }, CacheWriter { writer, shelves, seen: sender })
 }
 
 // === impl Cache ===
@@ -83,9 +91,22 @@ where
         self.store.state()
     }
 
-    /// The objects of the moment that fit.
-    pub fn filter(&self, fits: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.store.state_filter(fits)
+    /// The objects of a namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.shelves().in_namespace(namespace)
+    }
+
+    /// The objects of a namespace whose label names a `PushGroup`, or that name none.
+    #[must_use]
+    pub fn of_group(&self, namespace: &str, group: Option<&str>) -> Vec<Arc<K>> {
+        self.shelves().of_group(namespace, group)
+    }
+
+    /// A number that is another one after each change of what [`Self::of_group`] finds.
+    #[must_use]
+    pub fn version_of_group(&self, namespace: &str, group: Option<&str>) -> u64 {
+        self.shelves().version_of(namespace, group)
     }
 
     /// One object.
@@ -112,6 +133,11 @@ where
         seen.mark_unchanged();
         Changes(seen)
     }
+
+    fn shelves(&self) -> RwLockReadGuard<'_, Shelves<K>> {
+        // Whoever panicked with the lock held left whole shelves behind.
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl CacheWriter ===
@@ -131,13 +157,30 @@ where
         self,
         events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> {
-        let Self { writer, seen } = self;
-        events.reflect(writer).inspect_ok(move |event| {
-            seen.send_modify(|seen| {
-                seen.all |= matches!(event, Event::InitDone);
-                seen.events += 1;
-            });
-        })
+        let mut this = self;
+        events.inspect_ok(move |event| this.write_down(event))
+    }
+
+    fn write_down(&mut self, event: &Event<K>) {
+        let Self { writer, shelves, seen } = self;
+        let store = writer.as_reader();
+        let known = |event: &Event<K>| match event {
+            Event::Apply(object) | Event::Delete(object) => store.get(&ObjectRef::from_obj(object)),
+            Event::Init | Event::InitApply(_) | Event::InitDone => None,
+        };
+        let before = known(event);
+        writer.apply_watcher_event(event);
+        let mut shelves = shelves.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Apply(_) | Event::Delete(_) => shelves.change(before.as_ref(), known(event)),
+            Event::InitDone => shelves.replace(store.state()),
+            Event::Init | Event::InitApply(_) => {}
+        }
+        drop(shelves);
+        seen.send_modify(|seen| {
+            seen.all |= matches!(event, Event::InitDone);
+            seen.events += 1;
+        });
     }
 }
 
@@ -165,7 +208,7 @@ where
     pub(crate) fn of(objects: Vec<K>) -> Self {
         let (cache, mut filling) = cache();
         for object in objects {
-            filling.writer.apply_watcher_event(&Event::Apply(object));
+            filling.write_down(&Event::Apply(object));
         }
         filling.seen.send_modify(|seen| seen.all = true);
         cache
@@ -191,6 +234,7 @@ mod tests {
         let events = [Event::Init, Event::InitApply(object), Event::InitDone].map(Ok);
         let passed = writer.fill(stream::iter(events)).count().await;
         assert_eq!((passed, cache.all().len(), cache.is_known()), (3, 1, true));
+        assert_eq!(cache.in_namespace("").len(), 1);
         for waiter in waiting {
             assert!(waiter.await.unwrap());
         }
@@ -208,6 +252,36 @@ mod tests {
         }
         changes.next().await;
         assert!(futures::poll!(std::pin::pin!(changes.next())).is_pending());
+    }
+
+    #[tokio::test]
+    async fn what_is_found_by_namespace_is_what_there_is_after_each_event() {
+        let (cache, writer) = cache::<ConfigMap>();
+        let (sender, events) = futures::channel::mpsc::unbounded();
+        let mut filling = Box::pin(writer.fill(events));
+        let mut after = async |event: Event<ConfigMap>| {
+            sender.unbounded_send(Ok(event)).unwrap();
+            filling.next().await.unwrap().unwrap();
+            let state = |object: &Arc<ConfigMap>| object.metadata.resource_version.clone().unwrap();
+            let mut found: Vec<_> = cache.in_namespace("data").iter().map(state).collect();
+            found.sort();
+            assert_eq!(found.len(), cache.all().len());
+            found
+        };
+        let object = |name: &str, version: &str| {
+            let mut object = ConfigMap::default();
+            object.metadata.namespace = Some("data".to_owned());
+            object.metadata.name = Some(name.to_owned());
+            object.metadata.resource_version = Some(version.to_owned());
+            object
+        };
+        assert_eq!(after(Event::Apply(object("one", "1"))).await, ["1"]);
+        assert_eq!(after(Event::Apply(object("one", "2"))).await, ["2"]);
+        assert_eq!(after(Event::Apply(object("two", "3"))).await, ["2", "3"]);
+        assert_eq!(after(Event::Delete(object("one", "4"))).await, ["3"]);
+        assert_eq!(after(Event::Init).await, ["3"]);
+        assert_eq!(after(Event::InitApply(object("new", "5"))).await, ["3"], "a listing counts once it is done");
+        assert_eq!(after(Event::InitDone).await, ["5"]);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod gateway;
+mod gathering;
 pub mod ledger;
 pub mod membership;
 pub mod memory;
@@ -243,11 +244,11 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
     let written = write_status(ctx, group, |status, now, due| {
         status::next(status, &facts(ctx, group, &outcome, &found, due), now)
     });
-    written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    let good_for = written.await.map_err(|error| ReconcileError::Status(Box::new(error)))?;
     match outcome {
         // The failure was told when it happened.
         Outcome::Failed(_) if is_remembered => {
-            Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST)))
+            Ok(Action::requeue(ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST).min(good_for)))
         }
         Outcome::Failed(what) => Err(ReconcileError::Apply(what)),
         Outcome::Applied
@@ -258,7 +259,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::Foreign(_) => {
             // Sooner where somebody touched the objects.
             let fresh_for = ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST);
-            Ok(Action::requeue(fresh_for.min(found.0.good_for())))
+            Ok(Action::requeue(fresh_for.min(found.0.good_for()).min(good_for)))
         }
     }
 }

@@ -15,10 +15,7 @@ use kube::runtime::reflector::ObjectRef;
 use protocol::endpoints::SCRAPE_PORT;
 use serde::Serialize;
 
-use crate::{
-    cache::Cache,
-    gc::targets::{group_of, target},
-};
+use crate::{cache::Cache, gc::targets::target};
 
 /// Prometheus' own scrape timeout, where nothing else is said.
 const USUAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -76,8 +73,7 @@ impl Discovery {
         let Some(group) = group else {
             return Err(DiscoveryError::NoSuchGroup { namespace: namespace.to_owned(), name: name.to_owned() });
         };
-        let wanted = Some((namespace.to_owned(), name.to_owned()));
-        let pods = self.pods.filter(|pod| group_of(pod) == wanted);
+        let pods = self.pods.of_group(namespace, Some(name));
         let mut targets: Vec<_> = pods.iter().filter_map(|pod| target(pod)).collect();
         targets.sort_by(|one, other| one.pod.cmp(&other.pod));
         let (interval, timeout) = times(&group);

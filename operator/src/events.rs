@@ -74,6 +74,8 @@ impl Events {
 
     /// Tells something about an object, in the object's namespace. The reason is one word in `PascalCase`.
     pub fn tell(&self, about: ObjectReference, kind: Kind, reason: &'static str, message: impl Into<String>) {
+        // To kube's recorder another version is another object, and no sentence would ever count up.
+        let about = ObjectReference { resource_version: None, ..about };
         let order = Order::Write { about: Box::new(about), kind, reason, message: message.into() };
         if let Err(mpsc::error::TrySendError::Full(Order::Write { about, message, .. })) = self.row.try_send(order) {
             tracing::warn!(name = about.name, namespace = about.namespace, reason, message, "too many Events at once");
@@ -181,12 +183,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// Tells sentences of one reason about one object; what the API server was asked.
+    /// Tells sentences of one reason about one object, of another version each time; what the API server was asked.
     async fn told(sentences: &[(&'static str, &str)]) -> Vec<(String, String, Value)> {
         let (client, asked) = server();
         let events = Events::to(&client);
-        for (reason, message) in sentences {
-            events.tell(nightly(), Kind::Normal, reason, *message);
+        for (version, (reason, message)) in sentences.iter().enumerate() {
+            let about = ObjectReference { resource_version: Some(version.to_string()), ..nightly() };
+            events.tell(about, Kind::Normal, reason, *message);
         }
         events.settled().await;
         let asked = asked.lock().unwrap();

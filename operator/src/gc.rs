@@ -16,6 +16,7 @@ mod failing;
 pub mod policy;
 mod portion;
 pub mod report;
+mod roll_call;
 mod schedule;
 mod target_clock;
 pub mod targets;
@@ -35,6 +36,7 @@ use tokio::{
 use self::{
     agenda::{Agenda, Telling, Went},
     report::{PassReport, Reports},
+    roll_call::RollCall,
     targets::CollectionTarget,
     visit::{End, Found, Visit},
 };
@@ -99,6 +101,7 @@ impl Collector {
     async fn collect_until(&self, agenda: &mut Agenda, stop: &Stop, enough: impl Future<Output = ()>) {
         let (mut group_changes, mut pod_changes) = (self.groups.changes(), self.pods.changes());
         let mut visits = FuturesUnordered::new();
+        let mut roll_call = RollCall::default();
         let (mut wakes, mut objects_due) = (VecDeque::new(), Some(Instant::now()));
         let ending = async {
             tokio::select! {
@@ -111,7 +114,7 @@ impl Collector {
             let now = Instant::now();
             if objects_due.is_some_and(|due| due <= now) {
                 objects_due = None;
-                self.look_at_objects(agenda, now);
+                self.look_at_objects(&mut roll_call, agenda, now);
             }
             visits.extend(agenda.due(now).into_iter().map(|visit| self.visit(visit, stop)));
             for telling in agenda.news(now, self.clock.now()) {
@@ -142,14 +145,8 @@ impl Collector {
     }
 
     /// Sees which objects there are.
-    fn look_at_objects(&self, agenda: &mut Agenda, now: Instant) {
-        let groups = self.groups.all();
-        let mut sidecars = targets::by_group(&self.pods.all());
-        let groups = groups.into_iter().map(|group| {
-            let targets = targets::of_group(&group, &mut sidecars);
-            (group, targets)
-        });
-        agenda.take_over(groups.collect(), now);
+    fn look_at_objects(&self, roll_call: &mut RollCall, agenda: &mut Agenda, now: Instant) {
+        agenda.take_over(roll_call.call(&self.groups, &self.pods), now);
         self.reports.keep_only(&agenda.group_uids());
     }
 
@@ -199,7 +196,7 @@ impl Collector {
     }
 }
 
-/// `Removed 2 stale groups: {job="a"} in pod etl-1, 2h old with 1h allowed; …`
+/// `Removed 2 stale groups: {job="a"} in pod etl-1, older than the 1h allowed; …`
 fn removals_in_words(report: &PassReport) -> Option<String> {
     let some = report.removed.len() as u64;
     let (groups, more) = match (report.collected, report.collected.saturating_sub(some)) {

@@ -157,5 +157,5 @@ impl MissingPod {
 }
 
 fn groups_of(groups: &Cache<PushGroup>, namespace: &str) -> Vec<Arc<PushGroup>> {
-    groups.filter(|group| group.namespace().as_deref() == Some(namespace))
+    groups.in_namespace(namespace)
 }

@@ -148,14 +148,16 @@ pub fn standing(ctx: &Context, group: &PushGroup, now: Timestamp) -> Assigned {
 
 /// The pods of a group that have no label; none while not all pods and groups are known.
 fn waiting(pods: &Cache<Pod>, groups: &Cache<PushGroup>, group: &PushGroup) -> Vec<Arc<Pod>> {
-    let (namespace, uid) = (group.namespace(), group.uid());
+    let namespace = group.namespace().unwrap_or_default();
     if !pods.is_known() || !groups.is_known() {
         return Vec::new();
     }
-    let beside = groups.filter(|one| one.namespace() == namespace);
-    let is_ours =
-        |pod: &Pod| pod.namespace() == namespace && group_for(pod, &beside).is_some_and(|chosen| chosen.uid() == uid);
-    pods.filter(is_ours)
+    let mut waiting = pods.of_group(&namespace, None);
+    if !waiting.is_empty() {
+        let beside = groups.in_namespace(&namespace);
+        waiting.retain(|pod| group_for(pod, &beside).is_some_and(|chosen| chosen.metadata.uid == group.metadata.uid));
+    }
+    waiting
 }
 
 /// Writes the label on top of the pod that was seen.

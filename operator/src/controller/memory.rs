@@ -26,8 +26,12 @@ use crate::retry;
 /// A person who tries something makes fewer, even though each takes one more, since our own apply is a touch, too.
 const QUICK: u32 = 30;
 
-/// Without an apply for so long, a touch is the first of a row. Longer than any pause in a row.
+/// Without an apply for so long, a touch is the first of a row, and so it is with counts. Longer than any pause in a row.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// How long counts wait for each other at the most: a status that is written for each pod that comes or goes would be
+/// most of what the API server has to do for us.
+const COUNTS_EVERY: Duration = Duration::from_secs(15);
 
 /// How many pods that ended are remembered one by one, of all groups together: as many as there may be, and some.
 const MOST_PODS: usize = 16_384;
@@ -47,6 +51,8 @@ struct Entry {
     repairs: u32,
     failures: u32,
     failed_applies: u32,
+    /// When counts alone were written last, and how often in a row.
+    counts: Option<(Timestamp, u32)>,
     ledger: Ledger,
 }
 
@@ -153,6 +159,25 @@ impl Memory {
         work(&mut self.entries().entry(group.clone()).or_default().ledger)
     }
 
+    /// How long a status that differs in counts alone is not to be written yet. The first change is told at once; while
+    /// they go on, they are told together, ever more seldom.
+    #[must_use]
+    pub fn counts_wait(&self, group: &ObjectRef<PushGroup>, now: Timestamp) -> Duration {
+        let counts = self.entries().get(group).and_then(|entry| entry.counts);
+        let Some((age, in_a_row)) = counts.and_then(|(at, in_a_row)| Some((age(at, now)?, in_a_row))) else {
+            return Duration::ZERO;
+        };
+        if QUIET <= age { Duration::ZERO } else { retry::pause(in_a_row).min(COUNTS_EVERY).saturating_sub(age) }
+    }
+
+    /// A status that differed in counts alone was written.
+    pub fn wrote_counts(&self, group: &ObjectRef<PushGroup>, now: Timestamp) {
+        let mut entries = self.entries();
+        let entry = entries.entry(group.clone()).or_default();
+        let before = entry.counts.filter(|(at, _)| age(*at, now).is_some_and(|age| age < QUIET));
+        entry.counts = Some((now, before.map_or(1, |(_, in_a_row)| in_a_row.saturating_add(1))));
+    }
+
     /// A pod of a group shows its last word. Every replica hears it, and only the one that leads is told that a group is
     /// gone: so a group that is new here takes the place of those that `exists` does not know, and of all pods that are
     /// remembered there is a limit, at which the group with the most gives way.
@@ -209,10 +234,15 @@ impl Entry {
         good_for.saturating_sub(age)
     }
 
-    /// How long ago the last apply was. A clock that was set back makes all of it old, which is none.
+    /// How long ago the last apply was.
     fn age(&self, now: Timestamp) -> Option<Duration> {
-        self.synced.as_ref().and_then(|synced| Duration::try_from(now.duration_since(synced.at)).ok())
+        self.synced.as_ref().and_then(|synced| age(synced.at, now))
     }
+}
+
+/// How long ago something was. A clock that was set back makes all of it old, which is none.
+fn age(at: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(now.duration_since(at)).ok()
 }
 
 #[cfg(test)]
@@ -271,6 +301,23 @@ mod tests {
         assert!(quick.iter().all(|pause| *pause == 1), "{quick:?}");
         assert_eq!([(); 8].map(|()| repair(0)), [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!([repair(60), repair(0)], [0, 1]);
+    }
+
+    #[test]
+    fn counts_are_told_at_once_and_while_they_go_on_changing_ever_more_seldom() {
+        let (memory, mut now) = (Memory::default(), 100);
+        let mut write = |quiet: i64| {
+            now += quiet;
+            let wait = memory.counts_wait(&group(), at(now)).as_secs();
+            now += i64::try_from(wait).unwrap();
+            assert_eq!(memory.counts_wait(&group(), at(now)), Duration::ZERO);
+            memory.wrote_counts(&group(), at(now));
+            wait
+        };
+        assert_eq!([(); 8].map(|()| write(0)), [0, 1, 2, 4, 8, 15, 15, 15]);
+        assert_eq!([write(10), write(20)], [5, 0], "what has waited already is not to wait again");
+        assert_eq!([write(60), write(0)], [0, 1]);
+        assert_eq!(memory.counts_wait(&group(), at(0)), Duration::ZERO, "a clock that was set back");
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn woken(groups: &Cache<PushGroup>, change: Change) -> Woken {
 
 /// The groups of a namespace, or all.
 fn in_namespace(groups: &Cache<PushGroup>, namespace: Option<&str>) -> Woken {
-    let groups = groups.filter(|group| namespace.is_none() || group.metadata.namespace.as_deref() == namespace);
+    let groups = namespace.map_or_else(|| groups.all(), |namespace| groups.in_namespace(namespace));
     groups.into_iter().map(|group| ObjectRef::from_obj(&*group)).collect()
 }
 

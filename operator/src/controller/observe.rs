@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     cache::Cache,
     config::SidecarImage,
-    gc::targets::{is_in, target},
+    gc::targets::target,
     injection::version,
     monitors::{
         Owner,
@@ -97,7 +97,8 @@ pub fn running_sidecars(pods: &Cache<Pod>, group: &PushGroup, image: &SidecarIma
         return None;
     }
     let current = version::hash(image, &group.spec).ok()?;
-    let running = pods.filter(|pod| is_in(pod, group) && target(pod).is_some());
+    let mut running = pods.of_group(&group.namespace().unwrap_or_default(), Some(&group.name_any()));
+    running.retain(|pod| target(pod).is_some());
     let outdated = running.iter().filter(|pod| pod.annotations().get(SIDECAR_HASH) != Some(&current)).count();
     Some(Sidecars { running: running.len() as u64, outdated: outdated as u64 })
 }

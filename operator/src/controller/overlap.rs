@@ -66,7 +66,7 @@ struct Answer {
 pub async fn overlaps(ctx: &Context, group: &PushGroup, now: Timestamp) -> Vec<Overlap> {
     let known = ObjectRef::from_obj(group);
     let namespace = group.namespace().unwrap_or_default();
-    let beside = ctx.groups.filter(|one| one.namespace().as_deref() == Some(&namespace));
+    let beside = ctx.groups.in_namespace(&namespace);
     let question = question(group, &beside);
     if question.is_empty() {
         ctx.overlaps.forget(&known);
@@ -76,7 +76,7 @@ pub async fn overlaps(ctx: &Context, group: &PushGroup, now: Timestamp) -> Vec<O
         return overlaps;
     }
     let pods = Api::<Pod>::namespaced(ctx.client.clone(), &namespace);
-    let there = ctx.pods.filter(|pod| pod.namespace().as_deref() == Some(&namespace));
+    let there = ctx.pods.in_namespace(&namespace);
     let are_few = ctx.pods.is_known() && u32::try_from(there.len()).is_ok_and(|pods| pods <= MOST_PODS);
     let mut overlaps = Vec::new();
     for (older, selector) in &question {

@@ -1,9 +1,11 @@
 //! Writing a group's status.
 //!
 //! It is computed on top of the object as it is at that moment and written only if it differs, with the version it is
-//! based on: see [`super::ledger`].
+//! based on: see [`super::ledger`]. Where it differs in counts alone it may have to wait: see [`super::memory`].
 //!
 //! *Never:* what a status says.
+
+use std::time::Duration;
 
 use crds::{PushGroup, PushGroupStatus, names::STATUS_MANAGER, status::reason};
 use jiff::Timestamp;
@@ -17,7 +19,7 @@ use serde_json::json;
 use super::{
     Context,
     ledger::{Due, Ending},
-    status::worth_writing,
+    status::{Worth, worth_writing},
 };
 use crate::events::Kind;
 
@@ -25,7 +27,8 @@ use crate::events::Kind;
 const ATTEMPTS: usize = 4;
 
 /// Brings a group's status up to date; `next` computes it from the one there is, the moment, and what is not in its
-/// totals yet. Pods whose groups nobody has seen are told by an Event once they are in it.
+/// totals yet. Pods whose groups nobody has seen are told by an Event once they are in it. Says how long it is good for:
+/// what differs is to be written then.
 ///
 /// # Errors
 /// When the object can be neither read nor written.
@@ -36,14 +39,21 @@ pub async fn write_status(
     ctx: &Context,
     group: &PushGroup,
     next: impl Fn(&PushGroupStatus, Timestamp, &Due) -> PushGroupStatus,
-) -> Result<(), kube::Error> {
+) -> Result<Duration, kube::Error> {
     let known = ObjectRef::from_obj(group);
     let now = ctx.clock.now();
     let cached = group.status.clone().unwrap_or_default();
     let created = group.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let due = ctx.memory.ledger(&known, |ledger| ledger.due(&cached, created));
-    if !worth_writing(&cached, &next(&cached, now, &due), now) {
-        return Ok(());
+    match worth_writing(&cached, &next(&cached, now, &due), now) {
+        Worth::Nothing => return Ok(Duration::MAX),
+        Worth::Counts => {
+            let wait = ctx.memory.counts_wait(&known, now);
+            if !wait.is_zero() {
+                return Ok(wait);
+            }
+        }
+        Worth::More => {}
     }
     let api = Api::<PushGroup>::namespaced(ctx.client.clone(), &group.namespace().unwrap_or_default());
     let mut attempts = 0;
@@ -51,7 +61,7 @@ pub async fn write_status(
         attempts += 1;
         // The cache may be a write behind; a total must not be.
         let Some(live) = api.get_opt(&group.name_any()).await?.filter(|live| live.uid() == group.uid()) else {
-            return Ok(());
+            return Ok(Duration::MAX);
         };
         let version = live.resource_version().unwrap_or_default();
         let before = live.status.unwrap_or_default();
@@ -61,8 +71,9 @@ pub async fn write_status(
         });
         tell(ctx, group, &settled);
         let status = next(&before, now, &due);
-        if !worth_writing(&before, &status, now) {
-            return Ok(());
+        let worth = worth_writing(&before, &status, now);
+        if worth == Worth::Nothing {
+            return Ok(Duration::MAX);
         }
         let object = json!({
             "apiVersion": PushGroup::api_version(&()),
@@ -75,7 +86,10 @@ pub async fn write_status(
         match api.patch_status(&group.name_any(), &params, &Patch::Apply(&object)).await {
             Ok(_) => {
                 tell(ctx, group, &ctx.memory.ledger(&known, |ledger| ledger.written()));
-                return Ok(());
+                if worth == Worth::Counts {
+                    ctx.memory.wrote_counts(&known, now);
+                }
+                return Ok(Duration::MAX);
             }
             Err(kube::Error::Api(status)) if status.code < 500 => {
                 ctx.memory.ledger(&known, |ledger| ledger.refused());

@@ -74,6 +74,17 @@ pub struct Facts<'a> {
     pub by_url: bool,
 }
 
+/// What of a status is worth a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Nothing.
+    Nothing,
+    /// Counts of what there is, or times, which may wait for others.
+    Counts,
+    /// More than that.
+    More,
+}
+
 /// A condition without what the one before it gives.
 struct Verdict {
     status: &'static str,
@@ -168,21 +179,32 @@ fn counted(
     }
 }
 
-/// Whether a status differs enough to be written.
+/// How much a status differs. What was counted for good, as collected groups are, is more than a count.
 #[must_use]
-pub fn worth_writing(previous: &PushGroupStatus, next: &PushGroupStatus, now: Timestamp) -> bool {
+pub fn worth_writing(previous: &PushGroupStatus, next: &PushGroupStatus, now: Timestamp) -> Worth {
     let without_times = |status: &PushGroupStatus| PushGroupStatus {
         last_collection_time: None,
         newest_push_time: None,
         ..status.clone()
     };
+    let without_counts = |status: &PushGroupStatus| PushGroupStatus {
+        sidecars: None,
+        outdated_sidecars: None,
+        groups: None,
+        stale_groups: None,
+        ..without_times(status)
+    };
+    if without_counts(previous) != without_counts(next) {
+        return Worth::More;
+    }
     if without_times(previous) != without_times(next) {
-        return true;
+        return Worth::Counts;
     }
     let times = |status: &PushGroupStatus| (status.last_collection_time.clone(), status.newest_push_time.clone());
     // A status with times was written at about the time of its pass.
     let told = previous.last_collection_time.as_ref();
-    times(previous) != times(next) && told.is_none_or(|told| TIMES_EVERY <= now.duration_since(told.0))
+    let are_old = told.is_none_or(|told| TIMES_EVERY <= now.duration_since(told.0));
+    if times(previous) != times(next) && are_old { Worth::Counts } else { Worth::Nothing }
 }
 
 fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {

@@ -56,8 +56,8 @@ pub fn tell_missing(ctx: &Context, group: &ObjectRef<PushGroup>) {
     if !ctx.groups.is_known() || ctx.groups.get(group).is_some() {
         return;
     }
-    let name = Some((group.namespace.clone().unwrap_or_default(), group.name.clone()));
-    let pods = ctx.pods.filter(|pod| is_running(pod) && group_of(pod) == name);
+    let mut pods = ctx.pods.of_group(group.namespace.as_deref().unwrap_or_default(), Some(&group.name));
+    pods.retain(|pod| is_running(pod));
     let Some(pod) = pods.first() else {
         ctx.missing.exists(group);
         return;

@@ -1,4 +1,6 @@
 //! What wakes a `PushGroup`'s reconcile: the group itself, its pods, its Service; besides these a collection pass and time.
+//! A pod that is a member changes no more than counts, which may wait a moment; but its last word is told at once, and so
+//! is a pod that has no group, or one that does not exist.
 //!
 //! Groups and pods are watched by every replica, into caches that admission and service discovery read too, so that who
 //! comes to lead has them: they are told to whoever reconciles at the moment, if anybody does. Pods are trimmed on arrival
@@ -33,7 +35,14 @@ use kube::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Context, ledger::Ending, membership::group_for, memory::Memory, readable::readable_event};
+use super::{
+    Context,
+    gathering::{Wake, gathered},
+    ledger::Ending,
+    membership::group_for,
+    memory::Memory,
+    readable::readable_event,
+};
 use crate::{
     cache::{Cache, CacheWriter, watch_scope},
     gc::targets::group_of,
@@ -80,15 +89,16 @@ pub fn from_pods(
     let events =
         watch_scope(scope, client, pods.store(), |api| watcher(api, config.clone()).default_backoff().modify(trim));
     let seen = pods.fill(events).filter_map(|event| future::ready(told("pods", event)));
-    seen.flat_map(move |event| {
+    let wakes = seen.flat_map(move |event| {
         // Right now: a pod that is deleted is gone a moment after its last word.
         if let Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod) = &event
             && let (Some(group), Some(ending)) = (labelled_group(pod), Ending::of(pod))
         {
             memory.ended(&group, ending, |one| !groups.is_known() || groups.get(one).is_some());
         }
-        stream::iter(touched(event, &groups, |pod| group_of_pod(pod, &groups)))
-    })
+        stream::iter(wakes(event, &groups))
+    });
+    gathered(wakes)
 }
 
 /// Watches our Services; a change of one makes its group's objects due.
@@ -177,6 +187,18 @@ fn touched<K>(
     }
 }
 
+/// The groups that an event of a pod is about, and how soon they want to know.
+fn wakes(event: Event<Pod>, groups: &Cache<PushGroup>) -> Vec<Wake> {
+    let may_wait = match &event {
+        Event::Apply(pod) | Event::Delete(pod) => {
+            labelled_group(pod).is_some_and(|group| groups.get(&group).is_some()) && Ending::of(pod).is_none()
+        }
+        Event::Init | Event::InitApply(_) | Event::InitDone => false,
+    };
+    let wake = if may_wait { Wake::Soon } else { Wake::Now };
+    touched(event, groups, |pod| group_of_pod(pod, groups)).into_iter().map(wake).collect()
+}
+
 fn told<T>(what: &'static str, seen: Result<T, watcher::Error>) -> Option<T> {
     seen.inspect_err(|error| tracing::warn!(%error, what, "a watch broke and is taken up again")).ok()
 }
@@ -187,7 +209,7 @@ fn labelled_group(pod: &Pod) -> Option<ObjectRef<PushGroup>> {
 
 fn group_of_pod(pod: &Pod, groups: &Cache<PushGroup>) -> Option<ObjectRef<PushGroup>> {
     labelled_group(pod).or_else(|| {
-        let beside = groups.filter(|group| group.namespace() == pod.namespace());
+        let beside = groups.in_namespace(pod.metadata.namespace.as_deref().unwrap_or_default());
         group_for(pod, &beside).map(|group| ObjectRef::from_obj(&*group))
     })
 }
@@ -310,6 +332,31 @@ mod tests {
         };
         assert_eq!(found("true").as_deref(), Some("late"));
         assert_eq!(found("another"), None, "it named its group");
+    }
+
+    #[test]
+    fn only_what_changes_counts_alone_may_wait() {
+        let known: PushGroup = serde_json::from_value(group("nightly", "1h")).unwrap();
+        let groups = Cache::of(vec![known]);
+        let (now, soon) = (Wake::Now, Wake::Soon);
+        let named = |name: &str| ObjectRef::new(name).within("data");
+        for event in [Event::Apply(pod()), Event::Delete(pod())] {
+            assert_eq!(wakes(event, &groups), [soon(named("nightly"))]);
+        }
+        let mut ended = pod();
+        let sidecars = ended.status.as_mut().unwrap().init_container_statuses.as_mut().unwrap();
+        sidecars[1].state = serde_json::from_value(json!({"terminated": {
+            "exitCode": 0, "message": "3 groups unseen", "finishedAt": "2026-01-01T00:00:00Z",
+        }}))
+        .unwrap();
+        assert_eq!(wakes(Event::Apply(ended), &groups), [now(named("nightly"))]);
+        let mut missing = pod();
+        missing.labels_mut().insert(PUSH_GROUP_LABEL.to_owned(), "missing".to_owned());
+        assert_eq!(wakes(Event::Apply(missing), &groups), [now(named("missing"))]);
+        let mut unassigned = pod();
+        unassigned.labels_mut().remove(PUSH_GROUP_LABEL);
+        assert_eq!(wakes(Event::Apply(unassigned), &groups), [now(named("nightly"))]);
+        assert_eq!(wakes(Event::InitDone, &groups), [now(named("nightly"))]);
     }
 
     #[test]

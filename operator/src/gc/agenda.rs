@@ -144,25 +144,25 @@ impl Agenda {
         }
     }
 
-    /// Takes over which `PushGroup`s and targets there are. Who is there at first is due at once, who comes later soon.
-    pub(super) fn take_over(&mut self, groups: Vec<(Arc<PushGroup>, Vec<CollectionTarget>)>, now: Instant) {
+    /// Takes over which `PushGroup`s there are, and the targets of those that may have others than before: of a changed
+    /// one they are to be given. Who is there at first is due at once, who comes later soon.
+    pub(super) fn take_over(&mut self, groups: Vec<(Arc<PushGroup>, Option<Vec<CollectionTarget>>)>, now: Instant) {
         let soon = if self.is_filled { now + SOON.min(self.interval) } else { now };
         self.is_filled = true;
-        let (mut group_uids, mut ids) = (HashSet::new(), HashSet::new());
+        let mut uids = HashSet::new();
         for (group, targets) in groups {
             let Some(uid) = group.uid() else { continue };
             let is_changed = self.take_over_group(&uid, group, now);
-            for target in targets {
-                ids.insert(target.id().to_owned());
-                let due = if is_changed { now } else { soon };
-                self.take_over_target(&uid, target, is_changed, due);
+            if let Some(targets) = targets {
+                self.take_over_targets(&uid, targets, is_changed, if is_changed { now } else { soon });
             }
-            group_uids.insert(uid);
+            uids.insert(uid);
         }
-        self.groups.retain(|uid, _| group_uids.contains(uid));
-        let gone: Vec<_> = self.entries.keys().filter(|id| !ids.contains(*id)).cloned().collect();
-        for id in gone {
-            self.remove(&id);
+        let is_gone = |uid: &String| !uids.contains(uid);
+        let gone: Vec<_> = self.groups.keys().filter(|uid| is_gone(uid)).cloned().collect();
+        for uid in gone {
+            let ids = self.groups.remove(&uid).map(|group| group.ids).unwrap_or_default();
+            ids.iter().for_each(|id| self.remove(id));
         }
     }
 
@@ -195,6 +195,17 @@ impl Agenda {
                 self.groups.insert(uid.to_owned(), known);
                 true
             }
+        }
+    }
+
+    /// These are the targets of a `PushGroup`, and no others.
+    fn take_over_targets(&mut self, uid: &str, targets: Vec<CollectionTarget>, is_due: bool, due: Instant) {
+        let there: HashSet<_> = targets.iter().map(|target| target.id().to_owned()).collect();
+        let known = self.groups.get(uid).into_iter().flat_map(|group| &group.ids);
+        let gone: Vec<_> = known.filter(|id| !there.contains(*id)).cloned().collect();
+        gone.iter().for_each(|id| self.remove(id));
+        for target in targets {
+            self.take_over_target(uid, target, is_due, due);
         }
     }
 

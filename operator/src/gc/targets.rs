@@ -3,7 +3,7 @@
 //!
 //! *Never:* the port of sidecars, sending anything, what a page holds.
 
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use crds::{
     PushGroup,
@@ -59,7 +59,7 @@ pub fn group_of(pod: &Pod) -> Option<GroupName> {
     Some((pod.namespace()?, pod.labels().get(PUSH_GROUP_LABEL)?.clone()))
 }
 
-/// Whether a pod belongs to a `PushGroup`; what is asked of ten thousand pods at each reconcile makes no new text.
+/// Whether a pod belongs to a `PushGroup`.
 #[must_use]
 pub fn is_in(pod: &Pod, group: &PushGroup) -> bool {
     let named = pod.labels().get(PUSH_GROUP_LABEL);
@@ -98,26 +98,13 @@ pub fn gateway(group: &PushGroup) -> Option<GatewayTarget> {
     })
 }
 
-/// The targets of a `PushGroup`: its gateway, or its part of the running sidecars.
+/// The targets of a `PushGroup`: its gateway, or those sidecars of its pods that run.
 #[must_use]
-pub fn of_group(group: &PushGroup, sidecars: &mut HashMap<GroupName, Vec<Target>>) -> Vec<CollectionTarget> {
+pub fn of_group(group: &PushGroup, pods: &[Arc<Pod>]) -> Vec<CollectionTarget> {
     if group.spec.selector.is_none() {
         return gateway(group).map(CollectionTarget::Gateway).into_iter().collect();
     }
-    let name = (group.namespace().unwrap_or_default(), group.name_any());
-    sidecars.remove(&name).unwrap_or_default().into_iter().map(CollectionTarget::Sidecar).collect()
-}
-
-/// The running sidecars of all groups.
-#[must_use]
-pub fn by_group(pods: &[Arc<Pod>]) -> HashMap<GroupName, Vec<Target>> {
-    let mut groups: HashMap<_, Vec<_>> = HashMap::new();
-    for pod in pods {
-        if let (Some(group), Some(target)) = (group_of(pod), target(pod)) {
-            groups.entry(group).or_default().push(target);
-        }
-    }
-    groups
+    pods.iter().filter_map(|pod| target(pod)).map(CollectionTarget::Sidecar).collect()
 }
 
 // === impl CollectionTarget ===
@@ -207,8 +194,9 @@ mod tests {
 
     #[test]
     fn a_group_has_sidecars_or_a_gateway() {
-        let sidecars = || by_group(&[Arc::new(pod(running("Running", "10.0.0.7")))]);
-        let of = |spec: Value| of_group(&push_group(spec), &mut sidecars());
+        let pods =
+            [running("Running", "10.0.0.7"), running("Succeeded", "10.0.0.8")].map(|status| Arc::new(pod(status)));
+        let of = |spec: Value| of_group(&push_group(spec), &pods);
         assert!(matches!(of(json!({"selector": {}}))[..], [CollectionTarget::Sidecar(_)]));
         let targets = of(json!({"gateway": {"url": "http://pg", "auth": {"secretName": "s"}}}));
         let [CollectionTarget::Gateway(target)] = &targets[..] else { panic!("expected a gateway, found {targets:?}") };
@@ -231,17 +219,5 @@ mod tests {
         let mut none = pod.clone();
         none.metadata.labels = None;
         assert!(!is_in(&none, &group("data", "nightly")));
-    }
-
-    #[test]
-    fn targets_are_put_together_by_group() {
-        let mut other = pod(running("Running", "10.0.0.8"));
-        other.metadata.namespace = Some("web".to_owned());
-        let mut none = pod(running("Running", "10.0.0.9"));
-        none.metadata.labels = None;
-        let pods = [pod(running("Running", "10.0.0.7")), other, none].map(Arc::new);
-        let groups = by_group(&pods);
-        assert_eq!(groups.len(), 2);
-        assert_eq!(groups[&("data".to_owned(), "nightly".to_owned())].len(), 1);
     }
 }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::PushGroup;
-use kube::{Api, Client, ResourceExt as _, api::ListParams, core::DeserializeGuard};
+use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 
 use crate::{cache::Cache, controller::readable::readable};
 
@@ -40,7 +40,7 @@ impl Groups {
     /// What the cache knows of a namespace.
     #[must_use]
     pub fn cached(&self, namespace: &str) -> Vec<Arc<PushGroup>> {
-        self.cache.filter(|group| group.namespace().as_deref() == Some(namespace))
+        self.cache.in_namespace(namespace)
     }
 
     /// What the API server knows of a namespace, but for what cannot be read.

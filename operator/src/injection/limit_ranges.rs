@@ -83,7 +83,7 @@ impl LimitRanges {
         if !self.cache.is_known() {
             return Err(NotKnown);
         }
-        let here = self.cache.filter(|range| range.metadata.namespace.as_deref() == Some(namespace));
+        let here = self.cache.in_namespace(namespace);
         Ok(here.iter().map(|range| (**range).clone()).collect())
     }
 

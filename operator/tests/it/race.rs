@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::{
+    http::{Method, Request, Response, StatusCode},
+    middleware::{Next, from_fn},
+};
 use bytes::Bytes;
 use crds::PushGroup;
 use futures::{StreamExt as _, stream};
@@ -33,13 +36,13 @@ use operator::{
     signing::OperatorKey,
     stop,
 };
-use protocol::trust;
+use protocol::{endpoints::OPERATOR_READ_HEADER, trust};
 use serde_json::json;
 use sidecar::{
     http::{AppState, Settings, router, scrape_router},
     store::Store,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// How old a group may get.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -51,29 +54,41 @@ const JOBS_OF_EACH: u64 = 40;
 /// When enough has happened.
 const PUSHES: u64 = 2000;
 const REMOVALS: u64 = 200;
-const MOVED_ON: u64 = 1;
+const MOVED_ON: u64 = 50;
 
 /// By when it has to.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
-/// A sidecar's two addresses.
-#[derive(Clone, Copy)]
+/// A sidecar's two addresses, and when the operator has just read it.
+#[derive(Clone)]
 struct Sidecar {
     push: SocketAddr,
     page: SocketAddr,
+    read: Arc<Notify>,
 }
 
 async fn sidecar(number: u64, scrape_port: u16, trusted: PathBuf) -> Sidecar {
     let state = AppState::trusting(Store::new(), Settings::default(), trusted, format!("uid-{number}"));
     let push = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let page = tokio::net::TcpListener::bind((format!("127.24.1.{number}"), scrape_port)).await.unwrap();
-    let addresses = Sidecar { push: push.local_addr().unwrap(), page: page.local_addr().unwrap() };
-    let (pushes, scrapes) = (router(state.clone()), scrape_router(state));
+    let read = Arc::<Notify>::default();
+    let sidecar = Sidecar { push: push.local_addr().unwrap(), page: page.local_addr().unwrap(), read: read.clone() };
+    let telling = from_fn(move |request: axum::extract::Request, next: Next| {
+        let (is_operators, read) = (request.headers().contains_key(OPERATOR_READ_HEADER), read.clone());
+        async move {
+            let page = next.run(request).await;
+            if is_operators {
+                read.notify_waiters();
+            }
+            page
+        }
+    });
+    let (pushes, scrapes) = (router(state.clone()), scrape_router(state).layer(telling));
     tokio::spawn(async move { axum::serve(push, pushes).await });
     tokio::spawn(async move { axum::serve(page, scrapes).await });
-    addresses
+    sidecar
 }
 
 fn pod(number: u64) -> Pod {
@@ -152,7 +167,12 @@ async fn job(name: u64, sidecar: Sidecar, http: Http, pushes: Arc<AtomicU64>) {
             let line = format!("race{{instance=\"\",job=\"j{name}\"}} {round}\n");
             assert!(page.contains(&line), "a fresh group is gone: {line}{page}");
         }
-        tokio::time::sleep(LIMIT.mul_f64(3.0 * chance(&mut seed))).await;
+        // Every other one pushes right when the operator has seen what it is about to remove.
+        let waits_for_a_read = chance(&mut seed) < 0.5;
+        tokio::select! {
+            () = tokio::time::sleep(LIMIT.mul_f64(3.0 * chance(&mut seed))) => {}
+            () = sidecar.read.notified(), if waits_for_a_read => {}
+        }
     }
 }
 
@@ -176,7 +196,7 @@ async fn no_fresh_group_is_lost_while_jobs_push_what_is_being_collected() {
     for number in 1..=SIDECARS {
         let sidecar = sidecar(number, port, folder.clone()).await;
         for name in 0..JOBS_OF_EACH {
-            jobs.spawn(job(number * 1000 + name, sidecar, http.clone(), pushes.clone()));
+            jobs.spawn(job(number * 1000 + name, sidecar.clone(), http.clone(), pushes.clone()));
         }
     }
     let (wake, mut woken) = tokio::sync::mpsc::channel(64);

@@ -421,7 +421,7 @@ fn with_group(status: Value) -> (FakeServer, PushGroup) {
 }
 
 /// Writes the collected groups into the status, and nothing else.
-async fn write(ctx: &Context, group: &PushGroup) -> Result<(), kube::Error> {
+async fn write(ctx: &Context, group: &PushGroup) -> Result<Duration, kube::Error> {
     let next = |status: &PushGroupStatus, _: Timestamp, due: &Due| {
         let total = status.collected_total.unwrap_or_default() + due.collected;
         let unseen = status.unseen_total.map(|total| total + due.unseen());
@@ -450,6 +450,37 @@ async fn collected_groups_are_added_to_the_status_once() {
     write(&ctx, &group).await.unwrap();
     assert_eq!(total(&server), Some(7));
     assert_eq!(server.calls(), Vec::<String>::new(), "nothing to write, nothing to ask");
+}
+
+#[tokio::test]
+async fn counts_that_go_on_changing_are_written_together_and_what_is_more_at_once() {
+    static SECOND: AtomicI64 = AtomicI64::new(0);
+    let (server, group) = with_group(json!({"sidecars": 1}));
+    let clock = Clock::from_fn(|| NOW + SignedDuration::from_secs(SECOND.load(Ordering::Relaxed)));
+    let ctx = Context { clock, ..Context::of_test(&server.client()) };
+    // At a second there are so many sidecars; how long that has to wait, and how many the status has.
+    let check = async |second: i64, sidecars: i64| {
+        SECOND.store(second, Ordering::Relaxed);
+        let group = serde_json::from_value(server.object(GROUP).unwrap()).unwrap();
+        let next = |status: &PushGroupStatus, _: Timestamp, due: &Due| PushGroupStatus {
+            sidecars: Some(sidecars),
+            collected_total: (0 < due.collected).then_some(due.collected).or(status.collected_total),
+            ..status.clone()
+        };
+        let wait = write_status(&ctx, &group, next).await.unwrap();
+        let written = server.object(GROUP).unwrap()["status"]["sidecars"].clone();
+        (wait != Duration::MAX, wait.as_secs().min(60), written.as_i64().unwrap())
+    };
+    assert_eq!(check(0, 2).await, (false, 60, 2));
+    assert_eq!(check(0, 3).await, (true, 1, 2));
+    server.calls();
+    assert_eq!(check(0, 2).await, (false, 60, 2), "as it was");
+    assert_eq!(server.calls(), Vec::<String>::new(), "nobody asks the API server meanwhile");
+    assert_eq!(check(1, 4).await, (false, 60, 4));
+    assert_eq!(check(2, 5).await, (true, 1, 4));
+    collect(&ctx, &group, 1);
+    assert_eq!(check(2, 5).await, (false, 60, 5), "a collected group waits for nothing");
+    assert_eq!(total(&server), Some(1));
 }
 
 #[tokio::test]

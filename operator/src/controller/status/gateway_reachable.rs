@@ -161,13 +161,13 @@ mod tests {
 
     #[test]
     fn a_dry_run_says_what_would_go() {
-        let would_go = vec!["{job=\"a\"}, 2h old with 1h allowed".to_owned()];
+        let would_go = vec!["{job=\"a\"}, older than the 1h allowed".to_owned()];
         let dry = PassReport { dry_run: true, stale: 2, would_go, ..pass(Some(GatewayState::Done)) };
         let after = status(&PushGroupStatus::default(), false, Some(dry));
         let collected = after.conditions.iter().find(|it| it.type_ == condition::COLLECTED).unwrap();
         assert_eq!(
             collected.message,
-            "The gateway was looked at; dryRun: nothing is removed, 2 would be: {job=\"a\"}, 2h old with 1h allowed; \
+            "The gateway was looked at; dryRun: nothing is removed, 2 would be: {job=\"a\"}, older than the 1h allowed; \
              and 1 more"
         );
     }

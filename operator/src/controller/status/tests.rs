@@ -111,7 +111,7 @@ fn counts_and_times_are_those_of_the_last_pass() {
     assert_eq!((status.observed_generation, status.mode.as_deref()), (Some(3), Some("Pod")));
 
     let without = next(&status, &Facts { sidecars: None, ..facts(&monitors, None) }, NOW);
-    assert!(!worth_writing(&status, &without, NOW), "a restart changes nothing by itself");
+    assert_eq!(worth_writing(&status, &without, NOW), Worth::Nothing, "a restart changes nothing by itself");
     let older = PassReport { newest_push: Some(5.0), ..pass() };
     assert_eq!(next(&status, &facts(&monitors, Some(older)), NOW).newest_push_time, status.newest_push_time);
 }
@@ -161,11 +161,24 @@ fn the_time_of_collection_alone_is_written_once_a_minute() {
         let now = NOW + SignedDuration::from_secs(seconds);
         worth_writing(&first, &next(&first, &facts(&monitors, Some(PassReport { ended: now, ..pass() })), now), now)
     };
-    assert_eq!([10, 59, 61].map(after), [false, false, true]);
+    assert_eq!([10, 59, 61].map(after), [Worth::Nothing, Worth::Nothing, Worth::Counts]);
+}
+
+#[test]
+fn counts_may_wait_and_nothing_else() {
+    let monitors = Outcome::Applied;
+    let status = next(&PushGroupStatus::default(), &facts(&monitors, Some(pass())), NOW);
     let now = NOW + SignedDuration::from_secs(10);
-    let more = PassReport { ended: now, groups: 6, ..pass() };
-    assert!(worth_writing(&first, &next(&first, &facts(&monitors, Some(more)), now), now));
-    assert!(worth_writing(&PushGroupStatus::default(), &first, NOW));
+    let worth = |facts: Facts<'_>| worth_writing(&status, &next(&status, &facts, now), now);
+    let with = |pass| facts(&monitors, Some(PassReport { ended: now, ..pass }));
+    let sidecars = Some(Sidecars { running: 3, outdated: 2 });
+    assert_eq!(worth(Facts { sidecars, ..facts(&monitors, Some(pass())) }), Worth::Counts);
+    assert_eq!(worth(with(PassReport { groups: 6, stale: 1, ..pass() })), Worth::Counts);
+    assert_eq!(worth(with(PassReport { failed: 1, ..pass() })), Worth::More, "a condition");
+    let due = Due { collected: 1, ..Due::default() };
+    assert_eq!(worth(Facts { due: &due, ..facts(&monitors, Some(pass())) }), Worth::More, "a total");
+    assert_eq!(worth(Facts { generation: Some(4), ..facts(&monitors, Some(pass())) }), Worth::More);
+    assert_eq!(worth_writing(&PushGroupStatus::default(), &status, NOW), Worth::More);
 }
 
 #[test]
@@ -177,7 +190,7 @@ fn the_time_of_a_push_alone_is_written_once_a_minute() {
         let pass = PassReport { ended: now, newest_push: Some(now.as_duration().as_secs_f64()), ..pass() };
         worth_writing(&first, &next(&first, &facts(&monitors, Some(pass)), now), now)
     };
-    assert_eq!([10, 59, 61].map(after), [false, false, true]);
+    assert_eq!([10, 59, 61].map(after), [Worth::Nothing, Worth::Nothing, Worth::Counts]);
 }
 
 #[test]
@@ -300,7 +313,7 @@ fn what_was_known_of_prometheuses_stands_until_they_are_listed_again() {
     let takers = Some(asked(json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}})));
     let known = next(&PushGroupStatus::default(), &Facts { takers, ..facts(&monitors, Some(pass())) }, NOW);
     let restarted = Facts { takers: Some(Takers::NotListed), ..facts(&monitors, Some(pass())) };
-    assert!(!worth_writing(&known, &next(&known, &restarted, NOW), NOW));
+    assert_eq!(worth_writing(&known, &next(&known, &restarted, NOW), NOW), Worth::Nothing);
     let changed = Facts { generation: Some(4), ..restarted };
     let conditions = conditions(&next(&known, &changed, NOW));
     assert!(conditions.contains(&"SelectedByPrometheus=Unknown NotLookedAtYet".to_owned()), "{conditions:?}");

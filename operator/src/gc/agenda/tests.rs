@@ -34,7 +34,7 @@ fn targets(count: usize) -> Vec<CollectionTarget> {
 /// An agenda with so many targets of one group.
 fn filled(count: usize, now: Instant) -> Agenda {
     let mut agenda = Agenda::new(INTERVAL);
-    agenda.take_over(vec![(group(1), targets(count))], now);
+    agenda.take_over(vec![(group(1), Some(targets(count)))], now);
     agenda
 }
 
@@ -84,7 +84,7 @@ fn those_that_failed_have_places_of_their_own() {
     }
     // All of them, and the same number of others, are due.
     let later = now + Duration::from_secs(1000);
-    agenda.take_over(vec![(group(1), targets(2 * PLACES))], later - SOON);
+    agenda.take_over(vec![(group(1), Some(targets(2 * PLACES)))], later - SOON);
     let visits = agenda.due(later);
     let is_new = |visit: &&Visit| visit.target.id().trim_start_matches("uid-").parse::<usize>().unwrap() >= PLACES;
     assert_eq!(visits.iter().filter(is_new).count(), PLACES, "none of them waits for those that fail");
@@ -178,17 +178,17 @@ fn what_is_new_or_has_changed_is_looked_at_soon() {
     if let CollectionTarget::Sidecar(target) = &mut restarted {
         target.restarts = 1;
     }
-    agenda.take_over(vec![(group(1), vec![restarted.clone(), target(1)])], now);
+    agenda.take_over(vec![(group(1), Some(vec![restarted.clone(), target(1)]))], now);
     assert!(agenda.due(now).is_empty());
     assert_eq!(agenda.due(now + SOON).len(), 2);
 
     // Nothing happens to those that are what they were.
     let mut agenda = filled(1, start);
     visit_all(&mut agenda, Went::Well, start);
-    agenda.take_over(vec![(group(1), targets(1))], now);
+    agenda.take_over(vec![(group(1), Some(targets(1)))], now);
     assert!(agenda.due(now + SOON).is_empty());
     // With another spec all may be different.
-    agenda.take_over(vec![(group(2), targets(1))], now);
+    agenda.take_over(vec![(group(2), Some(targets(1)))], now);
     assert_eq!(agenda.due(now).len(), 1);
 }
 
@@ -197,7 +197,7 @@ fn a_spec_that_changes_during_a_visit_makes_another_due_at_once() {
     let now = Instant::now();
     let mut agenda = filled(1, now);
     let visit = agenda.due(now).remove(0);
-    agenda.take_over(vec![(group(2), targets(1))], now);
+    agenda.take_over(vec![(group(2), Some(targets(1)))], now);
     went(&mut agenda, &visit, Went::CutShort, now);
     assert_eq!(agenda.due(now).len(), 1);
 }
@@ -208,7 +208,7 @@ fn what_was_known_of_who_is_gone_is_told_no_more() {
     let mut agenda = filled(2, start);
     visit_all(&mut agenda, Went::Well, start);
     agenda.news(start, Timestamp::UNIX_EPOCH);
-    agenda.take_over(vec![(group(1), targets(1))], start);
+    agenda.take_over(vec![(group(1), Some(targets(1)))], start);
     let told = agenda.news(start + INTERVAL, Timestamp::UNIX_EPOCH);
     assert_eq!((told.len(), told[0].report.targets, told[0].report.groups), (1, 1, 1));
     agenda.take_over(Vec::new(), start);
@@ -216,15 +216,26 @@ fn what_was_known_of_who_is_gone_is_told_no_more() {
 }
 
 #[test]
+fn who_is_not_told_of_stays_as_it_was() {
+    let start = Instant::now();
+    let mut agenda = filled(2, start);
+    visit_all(&mut agenda, Went::Well, start);
+    agenda.take_over(vec![(group(1), None), (group_of("other", 1), Some(vec![target(7)]))], start);
+    assert_eq!((agenda.entries.len(), agenda.due(start + SOON).len()), (3, 1));
+    agenda.take_over(vec![(group(1), None)], start);
+    assert_eq!(agenda.entries.len(), 2, "the other group is gone with its target");
+}
+
+#[test]
 fn somebody_who_is_gone_during_a_visit_gives_the_place_back() {
     let now = Instant::now();
     let mut agenda = filled(PLACES, now);
     let visits = agenda.due(now);
-    agenda.take_over(vec![(group(1), Vec::new())], now);
+    agenda.take_over(vec![(group(1), Some(Vec::new()))], now);
     for visit in &visits {
         went(&mut agenda, visit, Went::Gone, now);
     }
-    agenda.take_over(vec![(group(1), targets(PLACES))], now);
+    agenda.take_over(vec![(group(1), Some(targets(PLACES)))], now);
     assert_eq!(agenda.due(now + SOON).len(), PLACES);
 }
 
@@ -233,7 +244,7 @@ fn a_visit_that_ends_late_is_not_taken_for_its_successor() {
     let now = Instant::now();
     let mut agenda = filled(1, now);
     let old = agenda.due(now).remove(0);
-    let moved = || vec![(group(1), Vec::new()), (group_of("other", 1), targets(1))];
+    let moved = || vec![(group(1), Some(Vec::new())), (group_of("other", 1), Some(targets(1)))];
     agenda.take_over(moved(), now);
     let new = agenda.due(now).remove(0);
     assert_eq!((old.uid.as_str(), new.uid.as_str()), ("uid", "other"));
@@ -253,7 +264,7 @@ fn targets_that_move_during_their_visits_make_no_more_visits_than_there_are_plac
     let now = Instant::now();
     let mut agenda = filled(PLACES, now);
     let visits = agenda.due(now);
-    agenda.take_over(vec![(group(1), Vec::new()), (group_of("other", 1), targets(PLACES))], now);
+    agenda.take_over(vec![(group(1), Some(Vec::new())), (group_of("other", 1), Some(targets(PLACES)))], now);
     assert!(agenda.due(now).is_empty());
     went(&mut agenda, &visits[0], Went::Gone, now);
     assert_eq!(agenda.due(now).len(), 1);

@@ -85,6 +85,32 @@ async fn a_visit_ends_when_its_push_group_changes() {
 }
 
 #[tokio::test]
+async fn a_visit_ends_when_its_pod_moves_to_another_push_group() {
+    let gate = Arc::new(Semaphore::new(0));
+    let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };
+    let fake = serve("127.19.14.5", &[("a", 4000), ("b", 4000)], fake).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![]);
+    let (pods, events) = watched(vec![pod("one", "127.19.14.5")]);
+    while pods.all().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    passes.collector.pods = pods.clone();
+    let Passes { collector, agenda, stop, .. } = &mut passes;
+    let during = async {
+        fake.removing.notified().await;
+        let mut moved = pod("one", "127.19.14.5");
+        moved.labels_mut().insert("sidegate.dev/pushgroup".to_owned(), "another".to_owned());
+        events.unbounded_send(Event::Apply(moved)).unwrap();
+        while pods.of_group("data", Some("another")).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
+    };
+    tokio::time::timeout(Duration::from_secs(60), collector.collect_until(agenda, stop, during)).await.unwrap();
+    assert_eq!(fake.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["b"], "the limits of the other may be others");
+}
+
+#[tokio::test]
 async fn a_visit_ends_when_its_push_group_is_gone() {
     let remove = async |_: &_, events: &UnboundedSender<_>, groups: &Cache<PushGroup>| {
         let gone = group(json!({"selector": {}, "staleAfter": "1h"}));
