@@ -18,7 +18,7 @@ use super::{
     report::{GatewayState, PassReport},
     target_clock::TargetClock,
     targets::GatewayTarget,
-    visit::{End, FEW, Look, Visit, VisitError, described, newest},
+    visit::{End, FEW, Look, Visit, VisitError, described, more_to_do, newest},
 };
 use crate::{
     gateway::{
@@ -82,18 +82,18 @@ impl Collector {
             return Ok(End::Whole);
         }
         let keys = session.true_keys().await?;
-        let until = Instant::now() + REMOVING;
+        let (until, found) = (Instant::now() + REMOVING, report.stale);
         let mut kept = None;
         for expired in &stale {
-            if !self.may_go_on(visit, stop) {
-                return Ok(End::CutShort);
+            if let Some(end) = self.stops(visit, stop) {
+                return Ok(end);
             }
             if until < Instant::now() {
-                return Err(VisitError::MoreToDo(report.stale));
+                return more_to_do(found, report.stale);
             }
-            let still = || self.may_go_on(visit, stop);
+            let still = || self.stops(visit, stop).is_none();
             match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock, still).await {
-                Ok(None) => return Ok(End::CutShort),
+                Ok(None) => return Ok(self.stops(visit, stop).unwrap_or(End::CutShort)),
                 Ok(Some(Removal::Removed)) => {
                     report.stale -= 1;
                     report.groups -= 1;
@@ -162,7 +162,7 @@ fn is_unchanged(seen: &GroupAge, again: &Reading, is_stale: impl Fn(&GroupAge) -
 /// What a visit's end says of the gateway; nothing where it was cut short.
 pub(super) fn state(end: &End) -> Option<GatewayState> {
     let error = match end {
-        End::Whole => return Some(GatewayState::Done),
+        End::Whole | End::MoreToDo | End::Held => return Some(GatewayState::Done),
         End::CutShort => return None,
         End::Failed(error) => error,
     };
@@ -175,8 +175,7 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
         }
         VisitError::GatewayKeeps { .. }
         | VisitError::NotRemoved { .. }
-        | VisitError::MoreToDo(_)
-        | VisitError::Rest(_)
+        | VisitError::NoProgress(_)
         | VisitError::Clock(_)
         | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
     })
