@@ -255,7 +255,8 @@ fn held(pass: &PassReport) -> Option<Verdict> {
 
 /// Without a number, which would be another one at each look: `staleGroups` has it.
 fn more_to_do(pass: &PassReport, looked_at: &str) -> Option<Verdict> {
-    let message = format!("{looked_at}; there are more stale groups than are removed at a time, and the next looks go on");
+    let message =
+        format!("{looked_at}; there are more stale groups than are removed at a time, and the next looks go on");
     pass.has_more_to_do.then(|| Verdict::yes(reason::MORE_TO_DO, message))
 }
 

@@ -462,7 +462,8 @@ mod tests {
         let watching = wakes.watch(&client, &Scope::All, &hearing, &memory, group_writer, pod_writer);
         // What was listed is watched for as short as it takes to hear of it.
         let short = format!("timeoutSeconds={}", hearing::WATCH);
-        let is_watch = |uri: &String| uri.contains("/pushgroups?") && uri.contains("watch=true") && uri.contains(&short);
+        let is_watch =
+            |uri: &String| uri.contains("/pushgroups?") && uri.contains("watch=true") && uri.contains(&short);
         let known = async {
             groups.until_known().await
                 && pods.until_known().await

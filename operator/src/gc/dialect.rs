@@ -41,22 +41,26 @@ impl Visitor for Reader<'_> {
     }
 
     fn visit_pre(&mut self, ast: &Ast) -> Result<(), &'static str> {
-        match ast {
-            Ast::ClassBracketed(class) if self.starts_with_dashes(class) => {
-                Err("RE2 reads -- at the start of a class as a range; write \\- for a dash")
-            }
-            Ast::Assertion(assertion) if is_of_words(&assertion.kind) => {
-                Err("RE2 reads \\< and \\b{start} otherwise; write < for that character, and \\b for the edge of a word")
-            }
-            _ => Ok(()),
+        if let Ast::ClassBracketed(class) = ast
+            && self.starts_with_dashes(class)
+        {
+            return Err("RE2 reads -- at the start of a class as a range; write \\- for a dash");
         }
+        if let Ast::Assertion(assertion) = ast
+            && is_of_words(&assertion.kind)
+        {
+            return Err(
+                "RE2 reads \\< and \\b{start} otherwise; write < for that character, and \\b for the edge of a word",
+            );
+        }
+        Ok(())
     }
 
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), &'static str> {
-        match item {
-            ClassSetItem::Bracketed(_) => Err("RE2 knows no class within a class; write \\[ for a bracket"),
-            _ => Ok(()),
+        if let ClassSetItem::Bracketed(_) = item {
+            return Err("RE2 knows no class within a class; write \\[ for a bracket");
         }
+        Ok(())
     }
 
     fn visit_class_set_binary_op_pre(&mut self, _: &ClassSetBinaryOp) -> Result<(), &'static str> {

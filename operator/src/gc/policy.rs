@@ -125,10 +125,7 @@ impl Policy {
     /// The first expression that does not compile.
     pub fn compile(spec: &PushGroupSpec) -> Result<Self, BadRule> {
         let rules = spec.rules.iter().enumerate().map(|(index, rule)| CompiledRule::compile(index, rule));
-        Ok(Self {
-            rules: rules.collect::<Result<_, _>>()?,
-            stale_after: spec.stale_after.as_ref().and_then(seconds),
-        })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, stale_after: spec.stale_after.as_ref().and_then(seconds) })
     }
 
     /// Whether any group can ever be too old.

@@ -20,7 +20,7 @@ pub struct Silence {
 impl Silence {
     /// Names it.
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let help = "How long ago the API server last told of PushGroups; from 30 on no stale group is removed";
+        let help = "How long ago the API server last told of PushGroups; from 45 on no stale group is removed";
         let seconds = add(registry, "sidegate_operator_pushgroups_silence_seconds", help, Gauge::default());
         Self { seconds, hearing: OnceLock::new() }
     }

@@ -37,14 +37,16 @@ pub(super) fn gateway_collected(previous: &PushGroupStatus, facts: &Facts<'_>) -
             Verdict::no(reason::PASS_INCOMPLETE, message.to_owned())
         }
         Some(GatewayState::Unfinished(what)) => Verdict::no(reason::PASS_INCOMPLETE, sentence(what)),
-        Some(GatewayState::Done) => no_limit(pass).or_else(|| more_to_do(pass, "The gateway was looked at")).unwrap_or_else(|| {
-            let message = if pass.dry_run {
-                format!("The gateway was looked at; dryRun: nothing is removed{}", would_go(pass))
-            } else {
-                "The gateway was looked at, and every stale group removed".to_owned()
-            };
-            Verdict::yes(reason::PASS_COMPLETE, message)
-        }),
+        Some(GatewayState::Done) => {
+            no_limit(pass).or_else(|| more_to_do(pass, "The gateway was looked at")).unwrap_or_else(|| {
+                let message = if pass.dry_run {
+                    format!("The gateway was looked at; dryRun: nothing is removed{}", would_go(pass))
+                } else {
+                    "The gateway was looked at, and every stale group removed".to_owned()
+                };
+                Verdict::yes(reason::PASS_COMPLETE, message)
+            })
+        }
     }
 }
 
