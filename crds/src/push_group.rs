@@ -32,6 +32,11 @@ const GATEWAY_URL: &str = "self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A
      (:[0-9]{1,5})?(/[-A-Za-z0-9._~!$&()*+,;=:%]*)*$') && !self.matches('/[.][.]?(/|$)') && isURL(self) \
      && (url(self).getPort() == '' || (1 <= int(url(self).getPort()) && int(url(self).getPort()) <= 65535))";
 
+/// A zero is not "off" here: everything would be stale at once.
+const ABOVE_ZERO: &str = "self.matches('[1-9]')";
+
+const ABOVE_ZERO_MESSAGE: &str = "expected a length above zero; leave it out for none";
+
 const GATEWAY_URL_MESSAGE: &str = "expected an http or https URL of a host, with a port and a prefix where needed, and \
      without user, query or fragment: https://pushgateway.example:9091/prefix";
 
@@ -123,6 +128,7 @@ pub struct PushGroupSpec {
 
     /// How old a pushed group may get before it is removed, counted from its last accepted push: `90s`, `1h30m`, `7d`.
     /// Default: nothing is removed, except by a rule.
+    #[x_kube(validation = (ABOVE_ZERO, ABOVE_ZERO_MESSAGE))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
 
@@ -150,7 +156,8 @@ pub struct PushGroupSpec {
 #[serde(rename_all = "camelCase")]
 pub struct StalenessRule {
     /// Regular expressions (RE2) by label of the grouping key, 1 to 8: `{job: "backup-.*", instance: "db[0-9]+"}`. Each
-    /// has to match the whole value; a label that the group does not have counts as empty.
+    /// has to match the whole value; a label that the group does not have counts as empty. `\w`, `\d`, `\s` and `\b`
+    /// go by Unicode, not by ASCII alone.
     #[serde(rename = "match")]
     #[schemars(schema_with = "expressions_schema")]
     #[x_kube(validation = (
@@ -164,6 +171,7 @@ pub struct StalenessRule {
     pub matches: BTreeMap<String, String>,
 
     /// How old such a group may get: `90s`, `25h`, `7d`. Default: it is never removed.
+    #[x_kube(validation = (ABOVE_ZERO, ABOVE_ZERO_MESSAGE))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
 }
@@ -211,6 +219,16 @@ pub struct GatewayService {
     #[serde(default = "default_gateway_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+}
+
+// === impl PushGroup ===
+
+impl PushGroup {
+    /// Whether it was deleted and only waits for whoever has a finalizer on it: nothing is done by what it says.
+    #[must_use]
+    pub fn is_going(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
 }
 
 // === impl PushGroupSpec ===

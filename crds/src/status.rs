@@ -114,6 +114,10 @@ pub mod reason {
     pub const SIDECARS_MISSING: &str = "SidecarsMissing";
     /// The last pass looked at every sidecar, or at the gateway.
     pub const PASS_COMPLETE: &str = "PassComplete";
+    /// The last pass looked at every sidecar, or at the gateway, and removes the rest at the next looks.
+    pub const MORE_TO_DO: &str = "MoreToDo";
+    /// Nothing is removed: the API server has not told of PushGroups for too long.
+    pub const NOT_HEARD: &str = "NotHeard";
     /// No pass has ended yet.
     pub const NO_PASS_YET: &str = "NoPassYet";
     /// Some sidecars, or the gateway, did not answer, or did not delete.

@@ -38,6 +38,7 @@ use crate::{
     floor,
     gateway::{Gateways, client::REMOVAL_TIMEOUT},
     gc::{Collector, report::Reports},
+    hearing::Hearing,
     injection::{
         groups::Groups,
         limit_ranges::{self, LimitRanges},
@@ -109,6 +110,7 @@ struct Parts {
 struct Kept {
     groups: Cache<PushGroup>,
     pods: Cache<Pod>,
+    hearing: Hearing,
     wakes: Wakes,
     reports: Arc<Reports>,
     memory: Arc<Memory>,
@@ -150,6 +152,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         wakes: Wakes::new(groups.clone()),
         groups,
         pods,
+        hearing: Hearing::default(),
         reports: Arc::default(),
         memory: Arc::default(),
         namespaces: Namespaces::new(namespaces, parts.client.clone()),
@@ -157,6 +160,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         not_injected: NotInjected::default(),
     };
     parts.metrics.missing.watch(kept.not_injected.clone());
+    parts.metrics.silence.watch(kept.hearing.clone());
     let around = Around {
         groups: Groups::new(kept.groups.clone(), parts.client.clone()),
         namespaces: kept.namespaces.clone(),
@@ -175,11 +179,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         ("watching what is around pods", Ok(()))
     });
 
-    let (watched, wakes, memory) = (parts.clone(), kept.wakes.clone(), kept.memory.clone());
+    let (watched, wakes, memory, hearing) =
+        (parts.clone(), kept.wakes.clone(), kept.memory.clone(), kept.hearing.clone());
     running.spawn(async move {
         let Parts { client, config, stop, .. } = &*watched;
         tokio::select! {
-            () = wakes.watch(client, &config.scope, &memory, group_writer, pod_writer) => {}
+            () = wakes.watch(client, &config.scope, &hearing, &memory, group_writer, pod_writer) => {}
             () = stop.clone().requested() => {}
         }
         ("watching", Ok(()))
@@ -305,6 +310,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
     });
     let collector = Collector {
         groups: kept.groups.clone(),
+        hearing: kept.hearing.clone(),
         pods: kept.pods.clone(),
         client: SidecarClient::new(key.clone()),
         gateways: Gateways::new(parts.client.clone()),

@@ -226,7 +226,7 @@ fn error_policy(group: &PushGroup, ctx: &Context) -> Action {
 /// Every write is in full or says what it is based on, so that the next reconcile can take up from anywhere.
 async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, ReconcileError> {
     let Some(owner) = ctx.owner(group) else { return Ok(Action::await_change()) };
-    if group.metadata.deletion_timestamp.is_some() {
+    if group.is_going() {
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);

@@ -6,12 +6,14 @@
 //! that a slow or lying target costs its own place in the row for that long and nothing else; those that fail or take long
 //! wait for places of their own. A target that fails once, or because its pod is just ending, is no failure. A visit stops before
 //! its next removal when the process is to end or the `PushGroup` has changed; the counts of such a visit are not told,
-//! only what it removed.
+//! only what it removed. Nothing is removed by a `PushGroup` that is being deleted, nor while the API server does not say
+//! what is asked for: see `hearing`.
 //!
 //! *Never:* the API server's objects; there is one writer of status, and it is the controller.
 
 mod agenda;
 mod classic;
+mod dialect;
 mod failing;
 pub mod policy;
 mod portion;
@@ -45,6 +47,7 @@ use crate::{
     clock::Clock,
     events::{Events, Kind},
     gateway::Gateways,
+    hearing::Hearing,
     metrics::Metrics,
     sidecar::client::SidecarClient,
     stop::Stop,
@@ -60,6 +63,8 @@ const COLLECTED: &str = "Collected";
 pub struct Collector {
     /// The `PushGroup`s.
     pub groups: Cache<PushGroup>,
+    /// When the API server has last told of them.
+    pub hearing: Hearing,
     /// The injected pods.
     pub pods: Cache<Pod>,
     /// Asks sidecars.
@@ -157,6 +162,12 @@ impl Collector {
         match end {
             End::Whole => {
                 agenda.ended(&visit, &report, look, Went::Well, now);
+            }
+            End::MoreToDo => {
+                agenda.ended(&visit, &report, look, Went::WellWithMoreToDo, now);
+            }
+            End::Held => {
+                agenda.ended(&visit, &report, look, Went::Held, now);
             }
             End::CutShort => {
                 agenda.ended(&visit, &report, look, Went::CutShort, now);

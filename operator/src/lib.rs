@@ -31,7 +31,7 @@
 //! | [`discovery`] | sidecars as a plain Prometheus discovers them |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
 //! | [`api_client`], [`scope`], [`floor`] | requests to the API server: counted, fenced; in which namespaces; how old it may be |
-//! | [`cache`], [`optional`] | watched objects; kinds that may not be there |
+//! | [`cache`], [`hearing`], [`optional`] | watched objects; how long ago they were told of; kinds that may not be there |
 //! | [`clock`], [`listen`], [`retry`], [`stop`] | time, sockets, patience, the end |
 //!
 //! Invariants: pure centres (`decide`, `container`, `patch`, `plan`, `status`, `policy`, `issue`) take `now` and do no
@@ -57,6 +57,7 @@ pub mod gateway;
 pub mod gc;
 #[cfg(test)]
 mod golden;
+pub mod hearing;
 pub mod injection;
 pub mod labels;
 pub mod leader;

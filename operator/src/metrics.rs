@@ -11,6 +11,7 @@
 
 mod missing;
 mod runtime;
+mod silence;
 mod ungrouped;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use crate::{
 
 pub use missing::MissingSidecars;
 pub use runtime::{Running, Runtime};
+pub use silence::Silence;
 pub use ungrouped::UngroupedPods;
 
 /// All counters, gauges and histograms.
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub ungrouped: UngroupedPods,
     /// Pods without a sidecar.
     pub missing: MissingSidecars,
+    /// How long nothing was heard of groups.
+    pub silence: Silence,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -137,6 +141,7 @@ impl Metrics {
     pub fn page(&self) -> Result<String, fmt::Error> {
         self.ungrouped.refresh();
         self.missing.refresh();
+        self.silence.refresh();
         let mut page = String::new();
         encode(&mut page, &self.registry)?;
         Ok(page)
@@ -190,6 +195,7 @@ impl Default for Metrics {
             ),
             ungrouped: UngroupedPods::new(all),
             missing: MissingSidecars::new(all),
+            silence: Silence::new(all),
             registry,
         }
     }

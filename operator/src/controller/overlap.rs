@@ -120,12 +120,12 @@ async fn after_a_change(
     Some((woken, (groups, changes, now)))
 }
 
-/// The groups that have a selector, and of each its UID and that.
+/// The groups that have a selector and are to stay, and of each its UID and that.
 fn selectors(groups: &Cache<PushGroup>) -> Selectors {
     let groups = groups.all();
     let known =
         |group: &Arc<PushGroup>| Some((ObjectRef::from_obj(&**group), (group.uid(), group.spec.selector.clone()?)));
-    groups.iter().filter_map(known).collect()
+    groups.iter().filter(|group| !group.is_going()).filter_map(known).collect()
 }
 
 /// Few pods are listed from the API server's cache, which knows no limit; of many, only as many as are told.
@@ -138,7 +138,7 @@ fn list(selector: &str, are_few: bool) -> ListParams {
 fn question(group: &PushGroup, beside: &[Arc<PushGroup>]) -> Vec<(String, String)> {
     let Some(own) = selector(group) else { return Vec::new() };
     let age = |group: &PushGroup| (group.creation_timestamp(), group.name_any());
-    let mut older: Vec<_> = beside.iter().filter(|one| age(one) < age(group)).collect();
+    let mut older: Vec<_> = beside.iter().filter(|one| !one.is_going() && age(one) < age(group)).collect();
     older.sort_by_key(|one| age(one));
     let question = older.into_iter().filter_map(|one| {
         let theirs = selector(one).filter(|theirs| !exclude_each_other(&own, theirs))?;

@@ -28,7 +28,7 @@ use self::{
     selected_by_prometheus::selected_by_prometheus,
 };
 use super::{apply::Outcome, ledger::Due, membership::Assigned, observe::Sidecars, overlap::Overlap};
-use crate::{audit::missing::MissingPods, gc::report::PassReport, monitors::monitoring::Takers};
+use crate::{audit::missing::MissingPods, gc::report::PassReport, hearing, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
 const TIMES_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -211,7 +211,7 @@ fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
     let Some(pass) = &facts.pass else {
         return Verdict::that_stands(previous, facts, condition::COLLECTED, Verdict::no_pass_yet());
     };
-    if let Some(verdict) = bad_rule(pass) {
+    if let Some(verdict) = bad_rule(pass).or_else(|| held(pass)) {
         return verdict;
     }
     if 0 < pass.failed {
@@ -219,7 +219,7 @@ fn collected(previous: &PushGroupStatus, facts: &Facts<'_>) -> Verdict {
         let message = format!("{failed} of {targets} sidecars did not answer, or did not delete");
         return Verdict::no(reason::PASS_INCOMPLETE, message);
     }
-    if let Some(verdict) = no_limit(pass) {
+    if let Some(verdict) = no_limit(pass).or_else(|| more_to_do(pass, "Every sidecar was looked at")) {
         return verdict;
     }
     let message = if pass.dry_run {
@@ -242,6 +242,22 @@ fn would_go(pass: &PassReport) -> String {
 fn bad_rule(pass: &PassReport) -> Option<Verdict> {
     let rule = pass.bad_rule.as_ref()?;
     Some(Verdict::no(reason::BAD_RULE, format!("Nothing is collected: {rule}")))
+}
+
+fn held(pass: &PassReport) -> Option<Verdict> {
+    let message = format!(
+        "Nothing is removed: the API server has not told of PushGroups for more than {} s, so that what is asked for may \
+         be something else by now",
+        hearing::LONGEST_SILENCE.as_secs()
+    );
+    pass.is_held.then(|| Verdict::no(reason::NOT_HEARD, message))
+}
+
+/// Without a number, which would be another one at each look: `staleGroups` has it.
+fn more_to_do(pass: &PassReport, looked_at: &str) -> Option<Verdict> {
+    let message =
+        format!("{looked_at}; there are more stale groups than are removed at a time, and the next looks go on");
+    pass.has_more_to_do.then(|| Verdict::yes(reason::MORE_TO_DO, message))
 }
 
 fn no_limit(pass: &PassReport) -> Option<Verdict> {
@@ -325,6 +341,8 @@ impl Verdict {
             reason::PASS_INCOMPLETE,
             reason::NO_LIMIT,
             reason::PASS_COMPLETE,
+            reason::MORE_TO_DO,
+            reason::NOT_HEARD,
             reason::NO_PASS_YET,
             reason::GROUPS_UNSEEN,
             reason::GATEWAY_REACHED,

@@ -20,7 +20,7 @@ use crds::{
     names::{INJECT, INJECTED_LABEL, MANAGED_BY, MANAGED_BY_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER, SIDECAR_HASH},
 };
 use futures::{
-    Stream, StreamExt as _,
+    Stream, StreamExt as _, TryStreamExt as _,
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
@@ -46,6 +46,7 @@ use super::{
 use crate::{
     cache::{Cache, CacheWriter, watch_scope},
     gc::targets::group_of,
+    hearing::{self, Hearing},
     scope::Scope,
 };
 
@@ -59,15 +60,24 @@ pub struct Wakes {
     sender: broadcast::Sender<ObjectRef<PushGroup>>,
 }
 
-/// Watches the groups that can be read, keeps them in a store, and names each that changes.
+/// Watches the groups that can be read, listening to what is told of them, keeps them in a store, and names each that
+/// changes.
 fn from_groups(
     client: &Client,
     scope: &Scope,
+    hearing: &Hearing,
     known: &Cache<PushGroup>,
     groups: CacheWriter<PushGroup>,
 ) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
-    let events = watch_scope(scope, client, groups.store(), |api: Api<DeserializeGuard<PushGroup>>| {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+    let client = hearing.listening(client);
+    let events = watch_scope(scope, &client, groups.store(), |api: Api<DeserializeGuard<PushGroup>>| {
+        let (hearing, namespace) = (hearing.clone(), api.namespace().map(str::to_owned));
+        let events = watcher(api, watcher::Config::default().timeout(hearing::WATCH)).default_backoff();
+        let events = events.inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                hearing.heard(namespace.as_deref());
+            }
+        });
         events.filter_map(|event| future::ready(event.map(readable_event).transpose()))
     });
     let known = known.clone();
@@ -130,12 +140,13 @@ impl Wakes {
         &self,
         client: &Client,
         scope: &Scope,
+        hearing: &Hearing,
         memory: &Arc<Memory>,
         groups: CacheWriter<PushGroup>,
         pods: CacheWriter<Pod>,
     ) {
         let pods = from_pods(client, scope, memory, &self.groups, pods);
-        let touched = stream::select(from_groups(client, scope, &self.groups, groups), pods);
+        let touched = stream::select(from_groups(client, scope, hearing, &self.groups, groups), pods);
         touched
             .for_each(|group| {
                 // An error means that nobody listens.
@@ -433,7 +444,9 @@ mod tests {
         };
         let groups_there = answer("PushGroupList", json!([group("broken", "no duration"), group("nightly", "1h")]));
         let no_pods = answer("PodList", json!([]));
+        let (asked, watches) = futures::channel::mpsc::unbounded();
         let service = tower::service_fn(move |request: axum::http::Request<Body>| {
+            asked.unbounded_send(request.uri().to_string()).unwrap();
             let list = if request.uri().path().ends_with("/pods") { no_pods.clone() } else { groups_there.clone() };
             async move {
                 if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
@@ -444,14 +457,24 @@ mod tests {
         });
         let ((groups, group_writer), (pods, pod_writer)) = (cache(), cache());
         let (client, wakes) = (Client::new(service, "default"), Wakes::new(groups.clone()));
-        let memory = Arc::<Memory>::default();
-        let watching = wakes.watch(&client, &Scope::All, &memory, group_writer, pod_writer);
-        let known = async { groups.until_known().await && pods.until_known().await };
+        let (memory, hearing) = (Arc::<Memory>::default(), Hearing::default());
+        assert!(hearing.is_silent("data"));
+        let watching = wakes.watch(&client, &Scope::All, &hearing, &memory, group_writer, pod_writer);
+        // What was listed is watched for as short as it takes to hear of it.
+        let short = format!("timeoutSeconds={}", hearing::WATCH);
+        let is_watch =
+            |uri: &String| uri.contains("/pushgroups?") && uri.contains("watch=true") && uri.contains(&short);
+        let known = async {
+            groups.until_known().await
+                && pods.until_known().await
+                && watches.any(|uri| future::ready(is_watch(&uri))).await
+        };
         tokio::select! {
             () = watching => panic!("a watch does not end"),
             known = tokio::time::timeout(Duration::from_secs(10), known) => assert!(known.unwrap()),
         }
         let names: Vec<_> = groups.all().iter().map(|group| group.name_any()).collect();
         assert_eq!(names, ["nightly"]);
+        assert!(!hearing.is_silent("data"));
     }
 }

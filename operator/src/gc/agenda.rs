@@ -23,7 +23,7 @@ use super::{
     failing::Failures,
     policy::Policy,
     report::PassReport,
-    schedule::{Freshness, next_look},
+    schedule::{Freshness, next_look, spread},
     targets::CollectionTarget,
     visit::{Look, Visit},
 };
@@ -42,6 +42,9 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// How long the first report of a `PushGroup` waits for targets that do not answer.
 const FIRST_PATIENCE: Duration = Duration::from_secs(16);
+
+/// How soon a target is looked at again where removals are held.
+const HELD: Duration = Duration::from_secs(10);
 
 /// For how long a report is not told whose times alone have changed.
 const TIMES_EVERY: Duration = Duration::from_secs(60);
@@ -110,6 +113,10 @@ struct Row {
 pub(super) enum Went {
     /// All was done.
     Well,
+    /// All was done that is done at a time, and there is more.
+    WellWithMoreToDo,
+    /// It was read, and nothing was removed since nobody knows what is asked for now.
+    Held,
     /// Not all could be done.
     Badly {
         /// Whether it cost next to nothing.
@@ -342,6 +349,14 @@ impl Agenda {
                 let next = next_look(look.first_staleness, freshness, id, entry.looks);
                 next.saturating_sub(now.saturating_duration_since(look.at))
             }
+            Went::WellWithMoreToDo => {
+                entry.failures.answered();
+                entry.failures.pause(id, true)
+            }
+            Went::Held => {
+                entry.failures.answered();
+                spread(HELD, id, entry.looks)
+            }
             Went::Badly { is_cheap } => {
                 in_a_row = entry.failures.failed();
                 entry.failures.pause(id, is_cheap || 0 < report.collected)
@@ -352,7 +367,7 @@ impl Agenda {
         let is_first = entry.looks == 0;
         entry.looks = entry.looks.saturating_add(1);
         let known = match went {
-            Went::Well | Went::Badly { .. } => {
+            Went::Well | Went::WellWithMoreToDo | Went::Held | Went::Badly { .. } => {
                 let before = entry.known.take().filter(|_| look.is_none()).unwrap_or_default();
                 // A gateway has no end of its own that would be taken for a failure.
                 let is_gateway = matches!(entry.target, CollectionTarget::Gateway(_));

@@ -18,7 +18,7 @@ use super::{
     report::{GatewayState, PassReport},
     target_clock::TargetClock,
     targets::GatewayTarget,
-    visit::{End, Look, Taken, Visit, VisitError},
+    visit::{End, Look, Taken, Visit, VisitError, more_to_do},
 };
 use crate::{
     gateway::{
@@ -56,13 +56,14 @@ impl Collector {
         let clock = TargetClock::of(page.date, self.clock.now(), Instant::now())?;
         let Taken { stale, is_all, left_out } =
             self.take_in(visit, (page.text, page.room), &clock, report, look).await?;
+        let found = report.stale;
         let end = self.remove_from_gateway(visit, &mut session, &stale, &clock, stop, report).await?;
         if 0 < left_out {
             return Err(VisitError::LeftOut(left_out));
         }
         match end {
-            End::Whole if !is_all => Err(VisitError::MoreToDo(report.stale)),
-            End::Whole | End::CutShort | End::Failed(_) => Ok(end),
+            End::Whole if !is_all => more_to_do(found, report.stale),
+            End::Whole | End::MoreToDo | End::Held | End::CutShort | End::Failed(_) => Ok(end),
         }
     }
 
@@ -79,18 +80,18 @@ impl Collector {
         let stale = expired(groups, policy, clock.shows(Instant::now()));
         let wanted = wanted(stale.iter().map(|expired| &expired.group.key));
         let keys = if wanted.is_empty() { None } else { session.true_keys(wanted).await? };
-        let until = Instant::now() + REMOVING;
+        let (until, found) = (Instant::now() + REMOVING, report.stale);
         let mut kept = None;
         for expired in &stale {
-            if !self.may_go_on(visit, stop) {
-                return Ok(End::CutShort);
+            if let Some(end) = self.stops(visit, stop) {
+                return Ok(end);
             }
             if until < Instant::now() {
-                return Err(VisitError::MoreToDo(report.stale));
+                return more_to_do(found, report.stale);
             }
-            let still = || self.may_go_on(visit, stop);
+            let still = || self.stops(visit, stop).is_none();
             match self.remove_unchanged(session, expired.group, policy, keys.as_ref(), clock, still).await {
-                Ok(None) => return Ok(End::CutShort),
+                Ok(None) => return Ok(self.stops(visit, stop).unwrap_or(End::CutShort)),
                 Ok(Some(Removal::Removed)) => {
                     report.stale -= 1;
                     report.groups -= 1;
@@ -157,7 +158,7 @@ fn is_unchanged(seen: &GroupAge, again: &Reading, is_stale: impl Fn(&GroupAge) -
 /// What a visit's end says of the gateway; nothing where it was cut short.
 pub(super) fn state(end: &End) -> Option<GatewayState> {
     let error = match end {
-        End::Whole => return Some(GatewayState::Done),
+        End::Whole | End::MoreToDo | End::Held => return Some(GatewayState::Done),
         End::CutShort => return None,
         End::Failed(error) => error,
     };
@@ -172,8 +173,7 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
         }
         VisitError::GatewayKeeps { .. }
         | VisitError::NotRemoved { .. }
-        | VisitError::MoreToDo(_)
-        | VisitError::Rest(_)
+        | VisitError::NoProgress(_)
         | VisitError::Clock(_)
         | VisitError::LeftOut(_) => GatewayState::Unfinished(message),
     })

@@ -2,7 +2,7 @@
 //!
 //! Age counts from the last accepted push; a group that was only ever refused counts from its last refusal; one with
 //! neither time is never too old. The first rule whose expressions all match decides, `staleAfter` where none does, and
-//! a rule without a limit keeps its groups for good.
+//! a rule without a limit keeps its groups for good. A limit of zero, which the API server refuses, counts as none.
 //!
 //! *Never:* pods, HTTP, the clock.
 
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use protocol::GroupingKey;
 use regex::{Regex, RegexBuilder};
 
+use super::dialect;
 use crate::sidecar::push_times::GroupAge;
 
 /// How large an expression may be once it is compiled, in bytes: whoever may write a `PushGroup` may write many, and
@@ -124,10 +125,7 @@ impl Policy {
     /// The first expression that does not compile.
     pub fn compile(spec: &PushGroupSpec) -> Result<Self, BadRule> {
         let rules = spec.rules.iter().enumerate().map(|(index, rule)| CompiledRule::compile(index, rule));
-        Ok(Self {
-            rules: rules.collect::<Result<_, _>>()?,
-            stale_after: spec.stale_after.as_ref().map(|limit| limit.length().as_secs_f64()),
-        })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, stale_after: spec.stale_after.as_ref().and_then(seconds) })
     }
 
     /// Whether any group can ever be too old.
@@ -158,7 +156,10 @@ impl CompiledRule {
             let whole = RegexBuilder::new(&format!("^(?:{expression})$")).size_limit(LARGEST_EXPRESSION).build();
             let bad = |cause| BadRule { rule: index, label: label.clone(), expression: expression.clone(), cause };
             match whole {
-                Ok(compiled) => Ok((label.clone(), compiled)),
+                Ok(compiled) => match dialect::other_meaning(expression) {
+                    Some(what) => Err(bad(what)),
+                    None => Ok((label.clone(), compiled)),
+                },
                 Err(regex::Error::CompiledTooBig(_)) => Err(bad(format!(
                     "compiled, it is larger than {} KiB; write it with fewer repetitions",
                     LARGEST_EXPRESSION >> 10
@@ -169,13 +170,18 @@ impl CompiledRule {
         let matches: &BTreeMap<String, String> = &rule.matches;
         Ok(Self {
             matches: matches.iter().map(compile).collect::<Result<_, _>>()?,
-            stale_after: rule.stale_after.as_ref().map(|limit| limit.length().as_secs_f64()),
+            stale_after: rule.stale_after.as_ref().and_then(seconds),
         })
     }
 
     fn is_for(&self, key: &GroupingKey) -> bool {
         self.matches.iter().all(|(label, expression)| expression.is_match(key.labels().get(label).unwrap_or_default()))
     }
+}
+
+/// A limit in seconds. People write zero for "off", and an older schema took it.
+fn seconds(limit: &crds::Duration) -> Option<f64> {
+    (!limit.length().is_zero()).then(|| limit.length().as_secs_f64())
 }
 
 #[cfg(test)]
@@ -312,6 +318,24 @@ mod tests {
                         compiled, it is larger than 256 KiB; write it with fewer repetitions";
         assert_eq!(error, expected);
         policy(json!({"rules": [{"match": {"job": "(backup|etl)-\\w+-[0-9]{1,10}"}}]}));
+    }
+
+    #[test]
+    fn an_expression_of_another_dialect_is_named() {
+        let spec = serde_json::from_value(json!({"rules": [{"match": {"job": "[a-z&&[^b]]"}}]})).unwrap();
+        let error = Policy::compile(&spec).unwrap_err().to_string();
+        let expected = "spec.rules[0].match.job: expected a regular expression, found \"[a-z&&[^b]]\": ";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        for zero in ["0s", "0h0m", "0ms"] {
+            check(json!({"staleAfter": zero}), &[("job", "a")], 7200, false);
+            let rules = json!([{"match": {"job": "a"}, "staleAfter": zero}]);
+            check(json!({"staleAfter": "1h", "rules": rules}), &[("job", "a")], 7200, false);
+            assert!(!policy(json!({"staleAfter": zero})).has_limits());
+        }
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub struct PassReport {
     pub groups: u64,
     /// Groups that are too old and still there.
     pub stale: u64,
+    /// Whether somewhere there are more stale groups than are removed at a time.
+    pub has_more_to_do: bool,
+    /// Whether stale groups are left since the API server does not tell of `PushGroup`s any more.
+    pub is_held: bool,
     /// Groups removed since the last report.
     pub collected: u64,
     /// The newest push seen, Unix seconds.
@@ -79,6 +83,8 @@ impl PassReport {
         self.failed += other.failed;
         self.groups += other.groups;
         self.stale += other.stale;
+        self.has_more_to_do |= other.has_more_to_do;
+        self.is_held |= other.is_held;
         self.collected += other.collected;
         self.newest_push = match (self.newest_push, other.newest_push) {
             (Some(a), Some(b)) => Some(a.max(b)),

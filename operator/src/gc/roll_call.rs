@@ -22,14 +22,15 @@ pub(super) struct RollCall {
 // === impl RollCall ===
 
 impl RollCall {
-    /// All there are, each with its targets unless these are as they were.
+    /// All there are and that are to stay, each with its targets unless these are as they were.
     pub(super) fn call(
         &mut self,
         groups: &Cache<PushGroup>,
         pods: &Cache<Pod>,
     ) -> Vec<(Arc<PushGroup>, Option<Vec<CollectionTarget>>)> {
         let before = std::mem::take(&mut self.seen);
-        let called = groups.all().into_iter().filter_map(|group| {
+        let stay = groups.all().into_iter().filter(|group| !group.is_going());
+        let called = stay.filter_map(|group| {
             let (uid, namespace, name) = (group.uid()?, group.namespace().unwrap_or_default(), group.name_any());
             // Before the pods: a change that comes meanwhile is then seen as one at the next look.
             let now = (group.metadata.generation, pods.version_of_group(&namespace, Some(&name)));
@@ -116,6 +117,12 @@ mod tests {
         assert_eq!(called(&mut roll_call, &groups, &pods), ["nightly: "]);
         of_group(Event::Apply(group("hourly", 2))).await;
         assert_eq!(called(&mut roll_call, &groups, &pods), ["hourly: b c"]);
+        let mut going = group("nightly", 2);
+        going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+        of_group(Event::Apply(going)).await;
+        let called: Vec<_> = roll_call.call(&groups, &pods).iter().map(|(group, _)| group.name_any()).collect();
+        assert_eq!(called, ["hourly"], "who is being deleted is as good as gone");
+        of_group(Event::Apply(group("nightly", 3))).await;
         of_group(Event::Delete(group("hourly", 2))).await;
         assert_eq!(roll_call.call(&groups, &pods).len(), 1);
         assert_eq!(roll_call.seen.len(), 1, "who is gone is forgotten");

@@ -180,6 +180,7 @@ impl Passes {
         let (client, told) = server();
         let collector = Collector {
             groups,
+            hearing: Hearing::always(),
             pods: Cache::of(pods),
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
             gateways: Gateways::new(client.clone()),
@@ -260,6 +261,34 @@ async fn stale_groups_are_removed_and_others_stay() {
     assert_eq!(one.groups.lock().unwrap().keys().collect::<Vec<_>>(), ["young"]);
     assert!(two.groups.lock().unwrap().is_empty());
     passes.page_has("sidegate_operator_collected_groups_total{limit=\"stale_after\",since=\"push\"} 2");
+}
+
+#[tokio::test]
+async fn while_the_api_server_does_not_tell_of_push_groups_nothing_is_removed() {
+    let fake = serve("127.19.1.3", &[("old", 4000), ("young", 10)], Fake::default()).await;
+    let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.1.3")]);
+    passes.collector.hearing.falls_silent();
+    for _ in 0..3 {
+        let report = passes.next().await;
+        assert_eq!((report.groups, report.stale, report.collected, report.failed), (2, 1, 0, 0));
+        assert!(report.is_held);
+    }
+    assert_eq!(fake.groups.lock().unwrap().len(), 2);
+    passes.collector.hearing.heard(None);
+    let report = passes.next().await;
+    assert_eq!((report.groups, report.stale, report.collected, report.is_held), (1, 0, 1, false));
+}
+
+#[tokio::test]
+async fn a_push_group_that_is_being_deleted_is_not_collected_any_more() {
+    let fake = serve("127.19.1.4", &[("old", 4000)], Fake::default()).await;
+    let mut going = group(json!({"selector": {}, "staleAfter": "1h"}));
+    going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+    going.metadata.finalizers = Some(vec!["example.com/slow".to_owned()]);
+    let mut passes = Passes::over(Cache::of(vec![going]), vec![pod("one", "127.19.1.4")]);
+    passes.make().await;
+    assert_eq!((*fake.reads.lock().unwrap(), fake.groups.lock().unwrap().len()), (0, 1));
+    assert_eq!(passes.collector.reports.last("uid"), None);
 }
 
 #[tokio::test]

@@ -89,6 +89,10 @@ pub(super) struct Taken {
 pub(super) enum End {
     /// All was done.
     Whole,
+    /// Some was removed, and there is more than is removed at a visit.
+    MoreToDo,
+    /// Nothing more is removed while nobody knows what is asked for now.
+    Held,
     /// The process ends, or the `PushGroup` is not the one it was: what was found is not all there is.
     CutShort,
     /// Not all could be done.
@@ -104,10 +108,8 @@ pub(super) enum VisitError {
     Gateway(#[from] GatewayError),
     #[error("{groups} stale groups were not removed, the last of them because: {last}")]
     GatewayKeeps { groups: u64, last: GatewayError },
-    #[error("{0} stale groups are left for the next look: here each is read again before it is removed")]
-    MoreToDo(u64),
-    #[error("{0} stale groups are left for the next look: there are more than are removed from a sidecar at a time")]
-    Rest(u64),
+    #[error("{0} stale groups are left for the next look, and none was removed at this one")]
+    NoProgress(u64),
     #[error(transparent)]
     Clock(#[from] WrongClock),
     #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
@@ -143,6 +145,11 @@ impl Collector {
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(VisitError::TooLong),
         };
+        match end {
+            End::MoreToDo => report.has_more_to_do = true,
+            End::Held => report.is_held = true,
+            End::Whole | End::CutShort | End::Failed(_) => {}
+        }
         if let CollectionTarget::Gateway(_) = visit.target {
             report.gateway = classic::state(&end);
         }
@@ -169,13 +176,14 @@ impl Collector {
         let clock = TargetClock::of(page.date, self.clock.now(), page.at)?;
         let Taken { stale, is_all, left_out } =
             self.take_in(visit, (page.text, page.room), &clock, report, look).await?;
+        let found = report.stale;
         let end = self.remove_stale(visit, target, &stale, &clock, stop, report).await?;
         if 0 < left_out {
             return Err(VisitError::LeftOut(left_out));
         }
         match end {
-            End::Whole if !is_all => Err(VisitError::Rest(report.stale)),
-            End::Whole | End::CutShort | End::Failed(_) => Ok(end),
+            End::Whole if !is_all => more_to_do(found, report.stale),
+            End::Whole | End::MoreToDo | End::Held | End::CutShort | End::Failed(_) => Ok(end),
         }
     }
 
@@ -214,8 +222,8 @@ impl Collector {
         let address = SocketAddr::new(target.address, self.port);
         let mut not_removed = None;
         for expired in expired(groups, policy, clock.shows(Instant::now())) {
-            if !self.may_go_on(visit, stop) {
-                return Ok(End::CutShort);
+            if let Some(end) = self.stops(visit, stop) {
+                return Ok(end);
             }
             let key = &expired.group.key;
             let now = clock.shows(Instant::now());
@@ -251,16 +259,23 @@ impl Collector {
         tracing::info!(target = %visit.target, group = %group.key, age, limit, "removed a stale group");
     }
 
-    /// To be asked before each removal: whether there is still somebody who wants it.
-    pub(super) fn may_go_on(&self, visit: &Visit, stop: &Stop) -> bool {
-        !stop.is_requested() && self.is_asked_for(visit)
+    /// To be asked before each removal: nothing if somebody still wants it, as far as is known, and that is known.
+    pub(super) fn stops(&self, visit: &Visit, stop: &Stop) -> Option<End> {
+        if stop.is_requested() || !self.is_asked_for(visit) {
+            Some(End::CutShort)
+        } else if self.hearing.is_silent(&visit.group.namespace().unwrap_or_default()) {
+            Some(End::Held)
+        } else {
+            None
+        }
     }
 
-    /// Whether the `PushGroup` is still the one whose limits these are, and the target still its own.
+    /// Whether the `PushGroup` is still the one whose limits these are, is to stay, and the target still its own.
     pub(super) fn is_asked_for(&self, visit: &Visit) -> bool {
         let then = &visit.group.metadata;
         let now = self.groups.get(&ObjectRef::from_obj(&*visit.group));
-        now.is_some_and(|now| now.metadata.uid == then.uid && now.metadata.generation == then.generation)
+        let is_same = |now: &PushGroup| now.metadata.uid == then.uid && now.metadata.generation == then.generation;
+        now.is_some_and(|now| is_same(&now) && !now.is_going())
             && match &visit.target {
                 CollectionTarget::Sidecar(target) => self.has(&visit.group, target),
                 CollectionTarget::Gateway(_) => true,
@@ -295,7 +310,7 @@ impl VisitError {
         match self {
             Self::Sidecar(error) | Self::NotRemoved { last: error, .. } => error.reason(),
             Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
-            Self::MoreToDo(_) | Self::Rest(_) => "more_to_do",
+            Self::NoProgress(_) => "no_progress",
             Self::Clock(_) => "clock",
             Self::TooLong => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
@@ -310,8 +325,7 @@ impl VisitError {
             Self::Sidecar(error) => error.is_about_others(),
             Self::NotRemoved { .. }
             | Self::GatewayKeeps { .. }
-            | Self::MoreToDo(_)
-            | Self::Rest(_)
+            | Self::NoProgress(_)
             | Self::Clock(_)
             | Self::TooLong
             | Self::LeftOut(_)
@@ -330,6 +344,11 @@ fn to_be_removed(visit: &Visit, groups: &[GroupAge], clock: &TargetClock, report
         return Vec::new();
     }
     portion(&stale, visit.serial)
+}
+
+/// A visit ended with stale groups left that were not tried; of those found stale at first, so many still are.
+pub(super) fn more_to_do(found: u64, left: u64) -> Result<End, VisitError> {
+    if left < found { Ok(End::MoreToDo) } else { Err(VisitError::NoProgress(left)) }
 }
 
 /// The newest push, if there was any.
@@ -363,11 +382,11 @@ mod tests {
     };
 
     #[test]
-    fn what_is_left_for_the_next_look_is_told() {
-        let error = VisitError::Rest(24);
-        let sentence =
-            "24 stale groups are left for the next look: there are more than are removed from a sidecar at a time";
-        assert_eq!((error.reason(), error.to_string().as_str()), ("more_to_do", sentence));
+    fn what_is_left_is_a_failure_only_where_nothing_was_done() {
+        assert!(matches!(more_to_do(25, 24), Ok(End::MoreToDo)));
+        let error = more_to_do(24, 24).unwrap_err();
+        let sentence = "24 stale groups are left for the next look, and none was removed at this one";
+        assert_eq!((error.reason(), error.to_string().as_str()), ("no_progress", sentence));
     }
 
     #[test]

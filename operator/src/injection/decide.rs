@@ -153,18 +153,19 @@ pub fn wish(pod: RawPod<'_>, namespace_value: Option<&str>, groups: &[Arc<PushGr
 #[must_use]
 pub fn choose(pick: &Pick, pod: RawPod<'_>, groups: &[Arc<PushGroup>]) -> Option<Arc<PushGroup>> {
     match pick {
-        Pick::Named(name) => groups.iter().find(|group| group.name_any() == *name).cloned(),
+        Pick::Named(name) => groups.iter().find(|group| group.name_any() == *name && !group.is_going()).cloned(),
         Pick::Matching => oldest_matching(&pod.labels(), groups),
     }
 }
 
-/// The oldest group whose selector matches some labels; of those that are as old, the first by name.
+/// The oldest group whose selector matches some labels; of those that are as old, the first by name. One that is being
+/// deleted is as good as gone.
 #[must_use]
 pub fn oldest_matching(labels: &BTreeMap<String, String>, groups: &[Arc<PushGroup>]) -> Option<Arc<PushGroup>> {
     let matching = groups.iter().filter(|group| {
         // A selector the API server took and we cannot read matches nothing.
         let selector = group.spec.selector.clone().and_then(|selector| Selector::try_from(selector).ok());
-        selector.is_some_and(|selector| selector.matches(labels))
+        !group.is_going() && selector.is_some_and(|selector| selector.matches(labels))
     });
     matching.min_by_key(|group| (group.creation_timestamp(), group.name_any())).cloned()
 }

@@ -25,6 +25,7 @@ use operator::{
         Collector,
         report::{PassReport, Reports},
     },
+    hearing::Hearing,
     metrics::Metrics,
     sidecar::client::SidecarClient,
     signing::OperatorKey,
@@ -141,6 +142,7 @@ impl Collecting {
         let (reports, metrics) = (Arc::<Reports>::default(), Arc::<Metrics>::default());
         let collector = Collector {
             groups,
+            hearing: Hearing::always(),
             pods,
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
             gateways: Gateways::new(api_server(secret)),

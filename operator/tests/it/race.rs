@@ -31,6 +31,7 @@ use operator::{
     events::Events,
     gateway::Gateways,
     gc::{Collector, report::Reports},
+    hearing::Hearing,
     metrics::Metrics,
     sidecar::client::SidecarClient,
     signing::OperatorKey,
@@ -204,6 +205,7 @@ async fn no_fresh_group_is_lost_while_jobs_push_what_is_being_collected() {
     let (metrics, reports) = (Arc::<Metrics>::default(), Arc::<Reports>::default());
     let collector = Collector {
         groups: known(vec![push_group()]).await,
+        hearing: Hearing::always(),
         pods: known((1..=SIDECARS).map(pod).collect()).await,
         client: SidecarClient::new(key),
         gateways: Gateways::new(api_server()),

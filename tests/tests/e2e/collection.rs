@@ -9,7 +9,7 @@ use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
 };
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::api::ListParams;
 use protocol::{endpoints, grouping_key::GroupingKey, label_set::LabelSet};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::workload;
 
 crate::world::tests![
     a_stale_group_disappears_and_a_fresh_one_beside_it_stays,
+    a_push_group_that_is_being_deleted_removes_nothing_more,
     status_counts_are_right,
     a_dry_run_reports_and_removes_nothing,
     groups_that_no_scrape_saw_are_counted_once_and_told,
@@ -61,6 +62,44 @@ async fn a_stale_group_disappears_and_a_fresh_one_beside_it_stays(sandbox: Sandb
     workload::push(&sandbox, "app", "job/old/instance/1", "some_metric 4")?;
     ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"1\",job=\"old\"} 4"));
     Ok(())
+}
+
+async fn a_push_group_that_is_being_deleted_removes_nothing_more(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", RULES))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    workload::push(&sandbox, "app", "job/old", "some_metric 1")?;
+    let collected = |group: &PushGroup| (group.status.as_ref()?.collected_total? == 1).then_some(());
+    sandbox.group_until("all", "one group collected", collected).await?;
+    let finalizers = |list: &str| {
+        let patch = format!("{{\"metadata\": {{\"finalizers\": {list}}}}}");
+        let arguments = ["--namespace", &sandbox.namespace, "patch", "pushgroup", "all", "--type", "merge", "--patch"];
+        sandbox.kubectl.run(&[&arguments[..], &[&patch]].concat())
+    };
+    finalizers("[\"example.com/slow\"]")?;
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", "all", "--wait=false"])?;
+    // By the next pod that asks it is known that the operator has seen it.
+    wait::until("admission to know that it is going", STEP, || async {
+        let pod = "late";
+        sandbox.apply(&workload::opted_in(pod))?;
+        let labels = sandbox.api::<Pod>().get(pod).await?.metadata.labels.unwrap_or_default();
+        let has_none = !labels.contains_key("sidegate.dev/pushgroup");
+        if !has_none {
+            sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pod", pod, "--now"])?;
+        }
+        Ok(has_none.then_some(()))
+    })
+    .await?;
+    workload::push(&sandbox, "app", "job/old", "some_metric 2")?;
+    // Another one with the same limit takes over a pod of its own, and has collected there meanwhile.
+    sandbox.apply(&workload::push_group("other", RULES))?;
+    sandbox.pod_ready("late").await?;
+    workload::push(&sandbox, "late", "job/old", "some_metric 3")?;
+    sandbox.group_until("other", "one group collected", collected).await?;
+    let page = sandbox.page("app").await?;
+    ensure!(page.contains("some_metric{instance=\"\",job=\"old\"} 2"), "{page}");
+    finalizers("[]").map(drop)
 }
 
 async fn status_counts_are_right(sandbox: Sandbox) -> anyhow::Result<()> {
@@ -168,6 +207,10 @@ async fn an_expression_that_only_the_operator_cannot_read_is_a_condition_that_he
     let bad = sandbox.condition("all", condition::COLLECTED, "False").await?;
     let start = "Nothing is collected: spec.rules[0].match.job: expected a regular expression, found \"a{\": ";
     ensure!(bad.reason == reason::BAD_RULE && bad.message.starts_with(start), "{} {}", bad.reason, bad.message);
+    // Nor does it know classes within classes, which would match other values here.
+    sandbox.apply(&workload::push_group("all", &rules("[[a]b]")))?;
+    let bad = sandbox.condition("all", condition::COLLECTED, "False").await?;
+    ensure!(bad.reason == reason::BAD_RULE && bad.message.contains("RE2 knows no class"), "{}", bad.message);
     sandbox.apply(&workload::push_group("all", &rules("a[{]")))?;
     sandbox.condition("all", condition::COLLECTED, "True").await?;
     Ok(())

@@ -99,6 +99,16 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.staleAfter: Invalid value: expected a duration such as 90s, 1h30m or 7d",
     },
     Wrong {
+        name: "stale-after-zero",
+        spec: "staleAfter: 0h0m0s",
+        sentence: "spec.staleAfter: Invalid value: expected a length above zero; leave it out for none",
+    },
+    Wrong {
+        name: "rule-stale-after-zero",
+        spec: "rules: [{match: {job: x}, staleAfter: 0s}]",
+        sentence: "spec.rules[0].staleAfter: Invalid value: expected a length above zero; leave it out for none",
+    },
+    Wrong {
         name: "rule-label",
         spec: "rules: [{match: {__name: x}, staleAfter: 1h}]",
         sentence: "spec.rules[0].match: Invalid value: expected label names as keys",

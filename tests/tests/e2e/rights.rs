@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, ensure};
-use crds::PushGroup;
+use crds::{
+    PushGroup,
+    status::{condition, reason},
+};
 use e2e::{
     install::{self, SIDEGATE_NAMESPACE},
     kubectl::Kubectl,
@@ -124,7 +127,47 @@ async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone
     also_listed.group_until("all", "one group collected", collected).await?;
     let status = other.api::<PushGroup>().get("all").await?.status;
     ensure!(status.is_none(), "a group of another namespace has the status {status:?}");
-    all_used(&listed, &rights.concat(), &own.cluster.audit_log()).await
+    all_used(&listed, &rights.concat(), &own.cluster.audit_log()).await?;
+    without_the_right_to_watch_groups_nothing_is_removed_until_it_is_back(&also_listed, &groups).await
+}
+
+/// What is asked for meanwhile is not known, and is what counts afterwards.
+async fn without_the_right_to_watch_groups_nothing_is_removed_until_it_is_back(
+    sandbox: &Sandbox,
+    role: &str,
+) -> anyhow::Result<()> {
+    let old = "job=\"old\"";
+    let get = ["--namespace", &sandbox.namespace, "get", "role", role, "--output", "json"];
+    let mut without: Value = serde_json::from_str(&sandbox.kubectl.run(&get)?)?;
+    without["metadata"] = serde_json::json!({"name": role});
+    let with = without.to_string();
+    let rules = without["rules"].as_array_mut().context("expected rules")?;
+    for rule in rules.iter_mut().filter(|rule| rule["resources"] == serde_json::json!(["pushgroups"])) {
+        rule["verbs"] = serde_json::json!(["get"]);
+    }
+    ensure!(without.to_string() != with, "expected a rule for pushgroups: {with}");
+    sandbox.apply(&without.to_string())?;
+    let is_not_heard = |group: &PushGroup| {
+        let collected = group.status.as_ref()?.conditions.iter().find(|it| it.type_ == condition::COLLECTED)?;
+        (collected.reason == reason::NOT_HEARD).then_some(())
+    };
+    wait::until("stale groups to stay", STEP * 2, || async {
+        if !sandbox.page("app").await?.contains(old) {
+            workload::push(sandbox, "app", "job/old", "some_metric 1")?;
+        }
+        Ok(is_not_heard(&sandbox.api::<PushGroup>().get("all").await?))
+    })
+    .await?;
+    let dry = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]\n  dryRun: true";
+    sandbox.apply(&workload::push_group("all", dry))?;
+    sandbox.apply(&with)?;
+    let is_dry = |group: &PushGroup| {
+        let status = group.status.as_ref()?;
+        (status.observed_generation == group.metadata.generation && status.stale_groups == Some(1)).then_some(())
+    };
+    sandbox.group_until("all", "a dry run with one stale group", is_dry).await?;
+    ensure!(sandbox.page("app").await?.contains(old), "what was stale meanwhile is gone");
+    sandbox.condition("all", condition::COLLECTED, "True").await.map(drop)
 }
 
 /// Whether the operator may do something.

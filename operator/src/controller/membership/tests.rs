@@ -110,6 +110,9 @@ fn a_pod_gets_the_group_that_admission_would_have_chosen() {
     assert_eq!(chosen(&etl("x"), &groups).as_deref(), Some("a"));
     assert_eq!(chosen(&etl("x"), &groups[..1]).as_deref(), Some("late"));
     assert_eq!(chosen(&etl("x"), &groups[3..]), None);
+    let mut going = groups;
+    going[2].metadata.deletion_timestamp = going[2].metadata.creation_timestamp.clone();
+    assert_eq!(chosen(&etl("x"), &going).as_deref(), Some("b"), "one that is being deleted is as good as gone");
 }
 
 #[test]

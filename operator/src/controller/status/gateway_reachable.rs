@@ -8,7 +8,7 @@ use crds::{
     status::{condition, reason},
 };
 
-use super::{Facts, Verdict, bad_rule, no_limit, would_go};
+use super::{Facts, Verdict, bad_rule, held, more_to_do, no_limit, would_go};
 use crate::gc::report::{GatewayState, PassReport};
 
 /// Whether the gateway could be read when it was last looked at.
@@ -27,7 +27,7 @@ pub(super) fn gateway_collected(previous: &PushGroupStatus, facts: &Facts<'_>) -
     let Some(pass) = &facts.pass else {
         return Verdict::that_stands(previous, facts, condition::COLLECTED, Verdict::no_pass_yet());
     };
-    if let Some(verdict) = bad_rule(pass) {
+    if let Some(verdict) = bad_rule(pass).or_else(|| held(pass)) {
         return verdict;
     }
     match &pass.gateway {
@@ -37,14 +37,16 @@ pub(super) fn gateway_collected(previous: &PushGroupStatus, facts: &Facts<'_>) -
             Verdict::no(reason::PASS_INCOMPLETE, message.to_owned())
         }
         Some(GatewayState::Unfinished(what)) => Verdict::no(reason::PASS_INCOMPLETE, sentence(what)),
-        Some(GatewayState::Done) => no_limit(pass).unwrap_or_else(|| {
-            let message = if pass.dry_run {
-                format!("The gateway was looked at; dryRun: nothing is removed{}", would_go(pass))
-            } else {
-                "The gateway was looked at, and every stale group removed".to_owned()
-            };
-            Verdict::yes(reason::PASS_COMPLETE, message)
-        }),
+        Some(GatewayState::Done) => {
+            no_limit(pass).or_else(|| more_to_do(pass, "The gateway was looked at")).unwrap_or_else(|| {
+                let message = if pass.dry_run {
+                    format!("The gateway was looked at; dryRun: nothing is removed{}", would_go(pass))
+                } else {
+                    "The gateway was looked at, and every stale group removed".to_owned()
+                };
+                Verdict::yes(reason::PASS_COMPLETE, message)
+            })
+        }
     }
 }
 
@@ -137,6 +139,10 @@ mod tests {
         check(false, Some(pass(unfinished)), ["Ready=False PassIncomplete", applied, reached, incomplete]);
         let unlimited = PassReport { has_limits: false, ..pass(done.clone()) };
         check(false, Some(unlimited), ["Ready=True AsAsked", applied, reached, "Collected=True NoLimit"]);
+        let more = PassReport { has_more_to_do: true, ..pass(done.clone()) };
+        check(false, Some(more), ["Ready=True AsAsked", applied, reached, "Collected=True MoreToDo"]);
+        let held = PassReport { is_held: true, ..pass(done.clone()) };
+        check(false, Some(held), ["Ready=False NotHeard", applied, reached, "Collected=False NotHeard"]);
         let bad = PassReport { bad_rule: Some("rule".to_owned()), ..pass(done) };
         check(false, Some(bad), ["Ready=False BadRule", applied, reached, "Collected=False BadRule"]);
     }

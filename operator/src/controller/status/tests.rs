@@ -80,6 +80,10 @@ fn conditions_follow_the_facts() {
         Some(incomplete),
         ["Ready=False PassIncomplete", applied, "Collected=False PassIncomplete"],
     );
+    let more = PassReport { has_more_to_do: true, stale: 2, ..pass() };
+    check(Outcome::Applied, Some(more), ["Ready=True AsAsked", applied, "Collected=True MoreToDo"]);
+    let held = PassReport { is_held: true, stale: 2, failed: 1, ..pass() };
+    check(Outcome::Applied, Some(held), ["Ready=False NotHeard", applied, "Collected=False NotHeard"]);
     let unlimited = PassReport { has_limits: false, ..pass() };
     check(Outcome::Applied, Some(unlimited), ["Ready=True AsAsked", applied, "Collected=True NoLimit"]);
     let bad = PassReport { bad_rule: Some("rule".to_owned()), has_limits: false, ..pass() };

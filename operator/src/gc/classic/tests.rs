@@ -31,6 +31,7 @@ use crate::{
         agenda::Agenda,
         report::{GatewayState, PassReport},
     },
+    hearing::Hearing,
     sidecar::client::SidecarClient,
     signing::OperatorKey,
     stop,
@@ -50,6 +51,8 @@ struct Classic {
     pushed_after: Option<(usize, GroupingKey)>,
     /// The header it wants to see.
     wants: Option<&'static str>,
+    /// How long a removal takes on the paused clock.
+    takes: Duration,
 }
 
 // === impl Classic ===
@@ -81,6 +84,9 @@ impl Classic {
 async fn answer(State(classic): State<Classic>, method: Method, uri: Uri, headers: HeaderMap) -> Response<Body> {
     let date = Timestamp::from_second(NOW).unwrap();
     let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
+    if method == Method::DELETE {
+        tokio::time::sleep(classic.takes).await;
+    }
     ([("date", date)], act(&classic, &method, &uri, &headers)).into_response()
 }
 
@@ -145,6 +151,7 @@ impl Passes {
         let (wake, woken) = mpsc::channel(64);
         let collector = Collector {
             groups: Cache::of(vec![group]),
+            hearing: Hearing::always(),
             pods: Cache::of(vec![]),
             client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
             gateways: Gateways::new(api_server(secret.clone())),
@@ -220,6 +227,33 @@ async fn each_stale_group_is_read_again_right_before_it_is_removed() {
         "DELETE /metrics/job/old/instance/2",
     ];
     assert_eq!(classic.asked(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_with_more_stale_groups_than_there_is_time_for_is_no_failure() {
+    let names: Vec<_> = (0..10).map(|nth| nth.to_string()).collect();
+    let classic = Classic { takes: Duration::from_secs(3), ..Classic::default() };
+    for name in &names {
+        classic.groups.lock().unwrap().insert(key(&[("job", name)]), (NOW - 4000).to_string());
+    }
+    let mut passes = Passes::of(json!({"gateway": {"url": classic.serve().await}, "staleAfter": "1h"}));
+    for left in [7, 4, 1] {
+        let report = passes.next().await;
+        assert_eq!((report.stale, report.failed, report.has_more_to_do), (left, 0, true));
+        assert_eq!(report.gateway, Some(GatewayState::Done));
+    }
+    let report = passes.next().await;
+    assert_eq!((report.stale, report.failed, report.has_more_to_do), (0, 0, false));
+}
+
+#[tokio::test]
+async fn a_gateway_loses_nothing_while_the_api_server_does_not_tell_of_push_groups() {
+    let classic = Classic::with(&[(&[("job", "old")], 4000)]);
+    let mut passes = Passes::of(json!({"gateway": {"url": classic.serve().await}, "staleAfter": "1h"}));
+    passes.collector.hearing.falls_silent();
+    let report = passes.next().await;
+    assert_eq!((report.stale, report.collected, report.is_held), (1, 0, true));
+    assert_eq!((report.gateway, classic.left().len()), (Some(GatewayState::Done), 1));
 }
 
 #[tokio::test]

@@ -85,6 +85,19 @@ async fn a_visit_ends_when_its_push_group_changes() {
 }
 
 #[tokio::test]
+async fn a_visit_ends_when_its_push_group_is_being_deleted() {
+    let change = async |_: &_, events: &UnboundedSender<_>, groups: &Cache<PushGroup>| {
+        let mut going = group(json!({"selector": {}, "staleAfter": "1h"}));
+        going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+        events.unbounded_send(Event::Apply(going)).unwrap();
+        while !groups.all()[0].is_going() {
+            tokio::task::yield_now().await;
+        }
+    };
+    check_cut_short("127.19.14.5", change, |_| true).await;
+}
+
+#[tokio::test]
 async fn a_visit_ends_when_its_pod_moves_to_another_push_group() {
     let gate = Arc::new(Semaphore::new(0));
     let fake = Fake { gate: Some(gate.clone()), ..Fake::default() };

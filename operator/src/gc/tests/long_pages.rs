@@ -27,14 +27,18 @@ async fn nobody_waits_for_the_removals_of_who_has_a_long_page() {
 #[tokio::test(start_paused = true)]
 async fn of_very_many_stale_groups_a_part_is_removed_at_a_time_until_all_are_gone() {
     let fake = serve("127.19.18.11", &[], Fake::default()).await;
-    let stale = (0..50).map(|nth| (format!("{nth:05000}"), (NOW - 4000).to_string()));
+    let stale = (0..102).map(|nth| (format!("{nth:05000}"), (NOW - 4000).to_string()));
     fake.groups.lock().unwrap().extend(stale);
     let mut passes = Passes::of(json!({"selector": {}, "staleAfter": "1h"}), vec![pod("one", "127.19.18.11")]);
+    for left in [76, 50, 24] {
+        let report = passes.next().await;
+        assert_eq!((report.groups, report.stale, report.collected), (left, left, 26));
+        assert_eq!((report.failed, report.has_more_to_do), (0, true), "it works as it should, look after look");
+    }
     let report = passes.next().await;
-    assert_eq!((report.groups, report.stale, report.collected), (24, 24, 26));
-    passes.counted("more_to_do", 1);
-    let report = passes.next().await;
-    assert_eq!((report.groups, report.stale, report.failed), (0, 0, 0));
+    assert_eq!((report.groups, report.stale, report.failed, report.has_more_to_do), (0, 0, 0, false));
+    let page = passes.collector.metrics.page().unwrap();
+    assert!(!page.contains("collection_failures_total{"), "{page}");
     assert!(fake.groups.lock().unwrap().is_empty());
 }
 

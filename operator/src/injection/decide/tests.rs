@@ -245,6 +245,16 @@ fn a_named_group_is_chosen_whatever_its_selector() {
 }
 
 #[test]
+fn a_group_that_is_being_deleted_is_as_good_as_gone() {
+    let mut going = Arc::unwrap_or_clone(group("a", "2026-01-01T00:00:00Z", json!({})));
+    going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+    let groups = [Arc::new(going), group("b", "2026-01-02T00:00:00Z", json!({}))];
+    assert_eq!(chosen(&Pick::Matching, &groups), Some("b".to_owned()));
+    assert_eq!(chosen(&Pick::Matching, &groups[..1]), None);
+    assert_eq!(chosen(&Pick::Named("a".to_owned()), &groups), None, "as one that may come later");
+}
+
+#[test]
 fn a_group_without_selector_matches_no_pod() {
     let gateway = Arc::new(PushGroup::new("gateway", PushGroupSpec::default()));
     assert_eq!(chosen(&Pick::Matching, &[gateway]), None);
