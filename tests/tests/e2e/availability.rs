@@ -32,7 +32,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
-use crate::{audit::has_sidecar, own_cluster::OwnCluster, workload, world};
+use crate::{
+    own_cluster::OwnCluster,
+    workload::{self, has_sidecar},
+    world,
+};
 
 crate::world::tests![
     through_renewed_certificates_and_a_rolling_update_every_pod_gets_its_sidecar_and_an_outage_is_told,

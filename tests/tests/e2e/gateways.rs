@@ -98,13 +98,9 @@ async fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> any
 
 /// Waits for a reason of the condition `GatewayReachable` of a `PushGroup`; its message.
 pub(crate) async fn unreachable(sandbox: &Sandbox, name: &str, expected: &str) -> anyhow::Result<String> {
-    sandbox
-        .group_until(name, &format!("GatewayReachable={expected}"), |group| {
-            let conditions = &group.status.as_ref()?.conditions;
-            let found = conditions.iter().find(|found| found.type_ == condition::GATEWAY_REACHABLE)?;
-            (found.status == "False" && found.reason == expected).then(|| found.message.clone())
-        })
-        .await
+    let found = sandbox.reason(name, condition::GATEWAY_REACHABLE, expected).await?;
+    ensure!(found.status == "False", "{found:?}");
+    Ok(found.message)
 }
 
 async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told(
@@ -114,7 +110,9 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.apply(GATEWAY)?;
     let address = address(&sandbox).await?;
     let rest = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]";
-    sandbox.apply(&central("central", &format!("url: \"http://{address}:9091\""), rest))?;
+    let at =
+        |prefix: &str| sandbox.apply(&central("central", &format!("url: \"http://{address}:9091{prefix}\""), rest));
+    at("")?;
 
     // The right is the user's to grant: what is printed is what is applied.
     let message = unreachable(&sandbox, "central", reason::SECRET_FORBIDDEN).await?;
@@ -123,6 +121,9 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.apply(manifest)?;
     let message = unreachable(&sandbox, "central", reason::SECRET_MISSING).await?;
     ensure!(message == format!("Expected the Secret pg in namespace {}, found none", sandbox.namespace), "{message}");
+    sandbox.apply("{apiVersion: v1, kind: Secret, metadata: {name: pg}, stringData: {username: Aladdin}}")?;
+    let message = unreachable(&sandbox, "central", reason::SECRET_UNFIT).await?;
+    ensure!(message.ends_with("or the keys username and password, found username"), "{message}");
     sandbox.apply(&secret("open wheat"))?;
     let message = unreachable(&sandbox, "central", reason::GATEWAY_UNREACHABLE).await?;
     ensure!(message.starts_with(&format!("Cannot connect to http://{address}:9091: ")), "{message}");
@@ -149,7 +150,13 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.group_ready("central").await?;
     let monitors = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
     ensure!(monitors.reason == reason::GIVEN_BY_URL && monitors.message.contains("honor_labels"), "{monitors:?}");
-    Ok(())
+
+    at("/elsewhere")?;
+    let message = unreachable(&sandbox, "central", reason::NO_PUSHGATEWAY).await?;
+    ensure!(message.contains("/elsewhere/metrics, found 404"), "{message}");
+    at("")?;
+    sandbox.reason("central", condition::GATEWAY_REACHABLE, reason::GATEWAY_REACHED).await?;
+    sandbox.group_ready("central").await
 }
 
 async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox) -> anyhow::Result<()> {

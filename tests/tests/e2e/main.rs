@@ -11,6 +11,7 @@ mod audit;
 mod availability;
 mod cluster;
 mod collection;
+mod conditions;
 mod conduct;
 mod crd;
 mod discovery;
@@ -26,6 +27,7 @@ mod monitors;
 mod network_policy;
 mod oldest_kubernetes;
 mod own_cluster;
+mod own_prometheus;
 mod rights;
 mod scrape_configs;
 mod workload;
@@ -57,6 +59,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         audit::TESTS,
         membership::TESTS,
         monitors::TESTS,
+        conditions::TESTS,
         conduct::TESTS,
         labels::TESTS,
         discovery::TESTS,
