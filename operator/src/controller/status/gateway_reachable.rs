@@ -78,6 +78,7 @@ mod tests {
         apply::Outcome,
         ledger::Due,
         membership::Assigned,
+        sharing::Sharing,
         status::{Mode, next},
     };
 
@@ -96,6 +97,7 @@ mod tests {
             monitors: &monitors,
             assigned: &Assigned::default(),
             overlaps: &[],
+            shared: Sharing::default(),
             not_injected: None,
             takers: None,
             has_timestamps: false,
