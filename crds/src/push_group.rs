@@ -122,7 +122,8 @@ pub struct PushGroupSpec {
     pub gateway: Option<Gateway>,
 
     /// How old a pushed group may get before it is removed, counted from its last accepted push: `90s`, `1h30m`, `7d`. A
-    /// group of which no push was ever accepted counts from the last that was refused. Default: nothing is removed, except by a rule.
+    /// group of which no push was ever accepted counts from the last that was refused. Default: nothing is removed,
+    /// except by a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
 

@@ -109,7 +109,7 @@ pub mod condition {
 /// Reasons of conditions.
 pub mod reason {
     words! {
-        /// All is as asked for.
+        /// None of the conditions that count is false.
         pub const AS_ASKED: &str = "AsAsked";
         /// Objects were applied.
         pub const APPLIED: &str = "Applied";
@@ -184,7 +184,7 @@ pub mod reason {
         pub const PROMETHEUS_API_ABSENT: &str = "PrometheusApiAbsent";
         /// The operator may not look at Prometheus objects, or at namespaces.
         pub const PROMETHEUS_NOT_READABLE: &str = "PrometheusNotReadable";
-        /// Prometheus objects were not looked at yet.
+        /// Prometheus objects, or the pods without a sidecar, were not looked at yet.
         pub const NOT_LOOKED_AT_YET: &str = "NotLookedAtYet";
         /// What was pushed arrives as pushed.
         pub const AS_PUSHED: &str = "AsPushed";
