@@ -118,7 +118,7 @@ pub struct PushGroupSpec {
     /// Which of the opted-in pods of this namespace belong to this PushGroup: `matchLabels: {app: etl}`; `{}` is all of
     /// them. Where several match a pod, the oldest has it. A pod that names a PushGroup in its annotation
     /// `sidegate.dev/inject` belongs to that one, whatever any selector says. The label `sidegate.dev/pushgroup` of a
-    /// pod tells which it is.
+    /// pod tells which it is, and stays: a pod keeps its PushGroup when a selector is changed, until it is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
 
@@ -126,8 +126,9 @@ pub struct PushGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
 
-    /// How old a pushed group may get before it is removed, counted from its last accepted push: `90s`, `1h30m`, `7d`.
-    /// Default: nothing is removed, except by a rule.
+    /// How old a pushed group may get before it is removed, counted from its last accepted push: `90s`, `1h30m`, `7d`. A
+    /// group of which no push was ever accepted counts from the last that was refused. Default: nothing is removed,
+    /// except by a rule.
     #[x_kube(validation = (ABOVE_ZERO, ABOVE_ZERO_MESSAGE))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Duration>,
@@ -189,7 +190,9 @@ pub struct Gateway {
     pub service: Option<GatewayService>,
 
     /// Where the gateway answers: `https://pushgateway.example:9091/prefix`, without `/metrics`. Redirects are not
-    /// followed.
+    /// followed. How far its clock is off is measured by the `Date` of its answers: behind a proxy that sets one, that is
+    /// the proxy's. Whoever may write PushGroups can thereby have the operator ask, and delete, at any address that it
+    /// reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = (GATEWAY_URL, GATEWAY_URL_MESSAGE))]

@@ -54,7 +54,8 @@ pub struct Scrape {
     pub scrape_timeout: Option<Duration>,
 
     /// Labels of the monitor, for a Prometheus that selects monitors by label: `release: kube-prometheus-stack`.
-    /// Those by which the operator knows its objects are its own.
+    /// `app.kubernetes.io/managed-by` and `sidegate.dev/pushgroup`, by which the operator knows its objects, cannot be
+    /// overridden.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels_schema")]
     pub labels: BTreeMap<String, String>,

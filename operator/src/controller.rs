@@ -18,6 +18,7 @@ pub mod overlap;
 pub mod plan;
 pub mod readable;
 pub mod record;
+pub mod sharing;
 pub mod status;
 pub mod ungrouped;
 pub mod wakes;
@@ -48,6 +49,7 @@ use self::{
     overlap::{Overlap, Overlaps},
     plan::{plan, plan_for_gateway},
     record::write_status,
+    sharing::sharing,
     status::{Facts, Mode},
     ungrouped::Missing,
     wakes::Wakes,
@@ -165,7 +167,7 @@ pub async fn run(ctx: Arc<Context>, wakes: &Wakes, collected: mpsc::Receiver<Obj
                     ctx.memory.forget(&gone);
                     ctx.membership.forget(&gone);
                     ctx.overlaps.forget(&gone);
-                    ungrouped::tell_missing(&ctx, &gone);
+                    ungrouped::tell(&ctx, &gone);
                 }
                 Err(error) => tracing::warn!(%error, "the controller stumbled and goes on"),
             }
@@ -230,7 +232,7 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         return Ok(Action::await_change());
     }
     let known = ObjectRef::from_obj(&**group);
-    ctx.missing.exists(&known);
+    ungrouped::tell(ctx, &known);
     let generation = group.metadata.generation;
     let remembered = ctx.memory.fresh_outcome(&known, owner.uid, generation, ctx.clock.now());
     let is_remembered = remembered.is_some();
@@ -256,7 +258,8 @@ async fn reconcile_now(group: &Arc<PushGroup>, ctx: &Context) -> Result<Action, 
         | Outcome::AppliedByEndpoints
         | Outcome::NotWanted
         | Outcome::ApiAbsent
-        | Outcome::ServiceUnfit(_)
+        | Outcome::LeftToOlder(_)
+        | Outcome::ServiceUnfit { .. }
         | Outcome::Foreign(_) => {
             // Sooner where somebody touched the objects.
             let fresh_for = ctx.memory.fresh_for(&known, ctx.clock.now()).max(SHORTEST);
@@ -279,16 +282,25 @@ async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, gr
 
 async fn make(ctx: &Context, owner: &Owner<'_>, group: &PushGroup) -> Result<Outcome, kube::Error> {
     let existing = observe(&ctx.client, owner).await?;
-    let plan = match Mode::of(&group.spec) {
-        Mode::Pod => plan(owner, &existing, &ctx.keys),
-        Mode::Gateway => match gateway::monitor(&ctx.client, owner, group).await? {
-            GatewayMonitor::NotWanted => plan_for_gateway(owner, &existing, &ctx.keys, None),
-            GatewayMonitor::Wanted(monitor) => plan_for_gateway(owner, &existing, &ctx.keys, Some(*monitor)),
-            GatewayMonitor::Unfit(what) => return Ok(Outcome::ServiceUnfit(what)),
-        },
-    };
     let with = Applying { client: &ctx.client, undeclared: &ctx.monitoring.undeclared, now: ctx.clock.now() };
-    Ok(apply(with, owner, plan).await)
+    let for_gateway = |monitor: Option<Box<ServiceMonitor>>| {
+        apply(with, owner, plan_for_gateway(owner, &existing, &ctx.keys, monitor.map(|monitor| *monitor)))
+    };
+    match Mode::of(&group.spec) {
+        Mode::Pod => return Ok(apply(with, owner, plan(owner, &existing, &ctx.keys)).await),
+        Mode::Gateway => {}
+    }
+    if let Some(older) = sharing(&ctx.groups, group).monitor_of {
+        return Ok(for_gateway(None).await.left_to(older));
+    }
+    Ok(match gateway::monitor(&ctx.client, owner, group, &existing).await? {
+        GatewayMonitor::NotWanted => for_gateway(None).await,
+        GatewayMonitor::Wanted(monitor) => for_gateway(Some(monitor)).await,
+        GatewayMonitor::Unfit { what, standing } => {
+            let stands = standing.is_some();
+            for_gateway(standing).await.with_unfit_monitor(what, stands)
+        }
+    })
 }
 
 fn facts<'a>(
@@ -299,7 +311,9 @@ fn facts<'a>(
     due: &'a Due,
 ) -> Facts<'a> {
     let owner = ctx.owner(group);
-    let monitored = owner.and_then(|owner| owner.monitored(group.spec.monitor_kind()));
+    let shared = sharing(&ctx.groups, group);
+    let is_left = matches!(outcome, Outcome::LeftToOlder(_)) || shared.monitor_of.is_some();
+    let monitored = owner.filter(|_| !is_left).and_then(|owner| owner.monitored(group.spec.monitor_kind()));
     Facts {
         mode: Mode::of(&group.spec),
         generation: group.metadata.generation,
@@ -309,6 +323,7 @@ fn facts<'a>(
         has_timestamps: owner.is_some_and(|owner| owner.has_timestamps),
         assigned,
         overlaps,
+        shared,
         not_injected: ctx.not_injected.of_group(group, &ctx.groups),
         pass: ctx.reports.last(&group.uid().unwrap_or_default()),
         due,

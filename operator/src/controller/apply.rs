@@ -9,7 +9,10 @@
 //!
 //! *Never:* why.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
 
 use crds::{
     names::{MONITORS_MANAGER, TRUST_MANAGER},
@@ -81,12 +84,28 @@ pub enum Outcome {
     NotWanted,
     /// The API server does not know the kind of monitor.
     ApiAbsent,
-    /// The gateway's Service does not fit a ServiceMonitor; what was expected and found.
-    ServiceUnfit(String),
-    /// Some object is somebody else's; which.
-    Foreign(String),
+    /// An older group that names the same gateway has the monitor; its name.
+    LeftToOlder(String),
+    /// What the monitor of a gateway is made from cannot be read, or does not fit.
+    ServiceUnfit {
+        /// What was expected and found.
+        what: String,
+        /// Whether the monitor stands by what was known before.
+        stands: bool,
+    },
+    /// Some objects are somebody else's; which.
+    Foreign(Vec<ForeignObject>),
     /// Something could not be applied; what and why.
     Failed(String),
+}
+
+/// An object of the name that one of ours would have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignObject {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
 }
 
 /// How one object went.
@@ -112,7 +131,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
         match (desired.kind(), placed) {
             (_, Ok(Placed::Applied(finds_by_endpoints))) => by_endpoints |= finds_by_endpoints,
             (kind, Ok(Placed::Foreign)) => foreign.push(kind),
-            (Kind::ServiceMonitor | Kind::PodMonitor, Err(error)) if is_unknown_kind(&error) => absent = true,
+            (kind, Err(error)) if kind.is_monitor() && is_unknown_kind(&error) => absent = true,
             (kind, Err(error)) => failed.push(format!("{}: {}", kind.as_str(), said(&error))),
         }
     }
@@ -134,8 +153,8 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
         return Outcome::Failed(failed.join("; "));
     }
     if !foreign.is_empty() {
-        let objects = foreign.iter().map(|kind| format!("{} {}", kind.as_str(), kind.name(owner)));
-        return Outcome::Foreign(objects.collect::<Vec<_>>().join(" and "));
+        let object = |kind: Kind| ForeignObject { kind, name: kind.name(owner) };
+        return Outcome::Foreign(foreign.into_iter().map(object).collect());
     }
     match (absent, is_wanted, by_endpoints) {
         (true, ..) => Outcome::ApiAbsent,
@@ -304,7 +323,7 @@ where
 }
 
 /// The objects of a kind as they are, with fields that our own types do not have.
-fn objects<K>(client: &Client, owner: &Owner<'_>) -> Api<DynamicObject>
+pub fn objects<K>(client: &Client, owner: &Owner<'_>) -> Api<DynamicObject>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
@@ -379,19 +398,71 @@ impl<K> Placed<K> {
     }
 }
 
+// === impl ForeignObject ===
+
+impl ForeignObject {
+    /// What is to become of such objects.
+    #[must_use]
+    pub fn sentence(objects: &[Self]) -> String {
+        let named: Vec<_> = objects.iter().map(ToString::to_string).collect();
+        match objects {
+            [_] => format!("{} exists and is not ours: remove or rename it", named.join("")),
+            [..] => format!("{} exist and are not ours: remove or rename them", named.join(" and ")),
+        }
+    }
+}
+
+impl fmt::Display for ForeignObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {
+    /// Of all but the monitor of a gateway, which cannot be made as it is asked for.
+    #[must_use]
+    pub fn with_unfit_monitor(self, what: String, stands: bool) -> Self {
+        match self {
+            // What failed is tried again sooner.
+            Self::Failed(_) => self,
+            Self::Foreign(objects) => {
+                let stands = stands && !objects.iter().any(|object| object.kind.is_monitor());
+                Self::ServiceUnfit { what: format!("{what}; {}", ForeignObject::sentence(&objects)), stands }
+            }
+            Self::ApiAbsent => Self::ServiceUnfit { what, stands: false },
+            Self::Applied
+            | Self::AppliedByEndpoints
+            | Self::NotWanted
+            | Self::LeftToOlder(_)
+            | Self::ServiceUnfit { .. } => Self::ServiceUnfit { what, stands },
+        }
+    }
+
+    /// Of all but the monitor, which an older group has.
+    #[must_use]
+    pub fn left_to(self, older: String) -> Self {
+        match self {
+            Self::Applied | Self::AppliedByEndpoints | Self::NotWanted => Self::LeftToOlder(older),
+            Self::LeftToOlder(_) | Self::ApiAbsent | Self::ServiceUnfit { .. } | Self::Foreign(_) | Self::Failed(_) => {
+                self
+            }
+        }
+    }
+
     /// For how long it needs no second look. Groups are spread by their UIDs.
     #[must_use]
     pub fn good_for(&self, uid: &str) -> Duration {
         let whole = match self {
             // Our objects are watched; this is for what a watch may miss.
-            Self::Applied | Self::AppliedByEndpoints | Self::NotWanted => Duration::from_secs(600),
+            Self::Applied | Self::AppliedByEndpoints | Self::NotWanted | Self::LeftToOlder(_) => {
+                Duration::from_secs(600)
+            }
             // The watch of the kind tells when it appears.
             Self::ApiAbsent => Duration::from_secs(60),
-            // The Service of somebody else, which is not watched.
-            Self::ServiceUnfit(_) => Duration::from_secs(20),
+            // The Service and the Secret of somebody else, which are not watched.
+            Self::ServiceUnfit { .. } => Duration::from_secs(20),
             // Of others' objects no watch tells that they are gone.
             Self::Foreign(_) => Duration::from_secs(15),
             // When it is tried again is for the failures in a row to say.
@@ -399,6 +470,14 @@ impl Outcome {
         };
         let spread = uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 256;
         whole + whole * spread / 1024
+    }
+}
+
+#[cfg(test)]
+impl Outcome {
+    /// That of one object that is somebody else's.
+    pub(crate) fn foreign(kind: Kind, name: &str) -> Self {
+        Self::Foreign(vec![ForeignObject { kind, name: name.to_owned() }])
     }
 }
 

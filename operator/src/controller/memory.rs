@@ -124,7 +124,8 @@ impl Memory {
             | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
-            | Outcome::ServiceUnfit(_)
+            | Outcome::LeftToOlder(_)
+            | Outcome::ServiceUnfit { .. }
             | Outcome::Foreign(_) => 0,
         };
         entry.synced = Some(Synced { generation, at, outcome });
@@ -224,7 +225,8 @@ impl Entry {
             | Outcome::AppliedByEndpoints
             | Outcome::NotWanted
             | Outcome::ApiAbsent
-            | Outcome::ServiceUnfit(_)
+            | Outcome::LeftToOlder(_)
+            | Outcome::ServiceUnfit { .. }
             | Outcome::Foreign(_)) => {
                 let untouched = outcome.good_for(&self.uid);
                 let touched = retry::pause(self.repairs.saturating_sub(QUICK));

@@ -13,10 +13,13 @@ use std::{
     time::Duration,
 };
 
-use crds::{PushGroup, names::INJECTED_LABEL};
+use crds::{PushGroup, names::INJECTED_LABEL, push_group::Gateway};
 use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use k8s_openapi::{
+    api::core::v1::Pod,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
+};
 use kube::{
     Api, ResourceExt as _,
     api::ListParams,
@@ -24,7 +27,7 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::Context;
+use super::{Context, sharing::wants_monitor};
 use crate::cache::{Cache, Changes};
 
 /// For how long the answer about one older group is good.
@@ -45,8 +48,17 @@ pub struct Overlap {
     pub pods: u32,
 }
 
-/// By group, its UID and selector.
-type Selectors = HashMap<ObjectRef<PushGroup>, (Option<String>, LabelSelector)>;
+/// By group, its UID and what it has a claim to.
+type Claims = HashMap<ObjectRef<PushGroup>, (Option<String>, Claim)>;
+
+/// What others of the namespace may have a claim to, too.
+#[derive(Clone, Debug, PartialEq)]
+enum Claim {
+    /// To pods.
+    Pods(LabelSelector),
+    /// To a gateway, and whether to its monitor.
+    Gateway(Gateway, bool),
+}
 
 /// What is remembered of each group between reconciles.
 #[derive(Debug, Default)]
@@ -98,33 +110,48 @@ pub async fn overlaps(ctx: &Context, group: &PushGroup, now: Timestamp) -> Vec<O
     overlaps
 }
 
-/// What makes an answer of another group untrue: groups that come and go, and their selectors. Names the groups of the
-/// namespace that have a selector themselves.
+/// What makes an answer of another group untrue: groups that come and go, their selectors and gateways. Names the groups
+/// of the namespace that have one of the kind themselves; of gateways, whose monitor it is may be another now.
 pub fn from_groups(ctx: &Context) -> impl Stream<Item = ObjectRef<PushGroup>> + Send + 'static {
-    let (groups, changes) = (ctx.groups.clone(), ctx.groups.changes());
-    let before = selectors(&groups);
-    stream::unfold((groups, changes, before), after_a_change).flat_map(stream::iter)
+    let (groups, changes, memory) = (ctx.groups.clone(), ctx.groups.changes(), ctx.memory.clone());
+    let before = claims(&groups);
+    let woken = stream::unfold((groups, changes, before), after_a_change).flat_map(stream::iter);
+    woken.map(move |(group, claim)| {
+        match claim {
+            Claim::Pods(_) => {}
+            Claim::Gateway(..) => memory.touch(&group),
+        }
+        group
+    })
 }
 
 async fn after_a_change(
-    (groups, mut changes, before): (Cache<PushGroup>, Changes, Selectors),
-) -> Option<(Vec<ObjectRef<PushGroup>>, (Cache<PushGroup>, Changes, Selectors))> {
+    (groups, mut changes, before): (Cache<PushGroup>, Changes, Claims),
+) -> Option<(Vec<(ObjectRef<PushGroup>, Claim)>, (Cache<PushGroup>, Changes, Claims))> {
     changes.next().await;
-    let now = selectors(&groups);
-    let differ = |one: &Selectors, other: &Selectors| {
+    let now = claims(&groups);
+    let place = |group: &ObjectRef<PushGroup>, claim: &Claim| (group.namespace.clone(), claim.is_to_pods());
+    let differ = |one: &Claims, other: &Claims| {
         let differ = one.iter().filter(|(group, known)| other.get(*group) != Some(*known));
-        differ.map(|(group, _)| group.namespace.clone()).collect::<Vec<_>>()
+        differ.map(|(group, (_, claim))| place(group, claim)).collect::<Vec<_>>()
     };
-    let namespaces: HashSet<_> = differ(&before, &now).into_iter().chain(differ(&now, &before)).collect();
-    let woken = now.keys().filter(|group| namespaces.contains(&group.namespace)).cloned().collect();
+    let places: HashSet<_> = differ(&before, &now).into_iter().chain(differ(&now, &before)).collect();
+    let woken = now.iter().filter(|(group, (_, claim))| places.contains(&place(group, claim)));
+    let woken = woken.map(|(group, (_, claim))| (group.clone(), claim.clone())).collect();
     Some((woken, (groups, changes, now)))
 }
 
-/// The groups that have a selector and are to stay, and of each its UID and that.
-fn selectors(groups: &Cache<PushGroup>) -> Selectors {
+/// The groups that have a claim and are to stay, and of each its UID and that.
+fn claims(groups: &Cache<PushGroup>) -> Claims {
     let groups = groups.all();
-    let known =
-        |group: &Arc<PushGroup>| Some((ObjectRef::from_obj(&**group), (group.uid(), group.spec.selector.clone()?)));
+    let known = |group: &Arc<PushGroup>| {
+        let claim = match (&group.spec.selector, &group.spec.gateway) {
+            (Some(selector), _) => Claim::Pods(selector.clone()),
+            (None, Some(gateway)) => Claim::Gateway(gateway.clone(), wants_monitor(group)),
+            (None, None) => return None,
+        };
+        Some((ObjectRef::from_obj(&**group), (group.uid(), claim)))
+    };
     groups.iter().filter(|group| !group.is_going()).filter_map(known).collect()
 }
 
@@ -137,7 +164,6 @@ fn list(selector: &str, are_few: bool) -> ListParams {
 /// The oldest groups whose selector does not exclude this group's by itself, each with the selector of both.
 fn question(group: &PushGroup, beside: &[Arc<PushGroup>]) -> Vec<(String, String)> {
     let Some(own) = selector(group) else { return Vec::new() };
-    let age = |group: &PushGroup| (group.creation_timestamp(), group.name_any());
     let mut older: Vec<_> = beside.iter().filter(|one| !one.is_going() && age(one) < age(group)).collect();
     older.sort_by_key(|one| age(one));
     let question = older.into_iter().filter_map(|one| {
@@ -147,6 +173,12 @@ fn question(group: &PushGroup, beside: &[Arc<PushGroup>]) -> Vec<(String, String
         Some((one.name_any(), both.to_string()))
     });
     question.take(MOST_ASKED).collect()
+}
+
+/// By which groups are told apart that want the same: the older one comes first.
+#[must_use]
+pub fn age(group: &PushGroup) -> (Option<Time>, String) {
+    (group.creation_timestamp(), group.name_any())
 }
 
 /// A selector the API server took and we cannot read matches nothing.
@@ -166,6 +198,17 @@ fn exclude_each_other(one: &Selector, other: &Selector) -> bool {
     wanted(one).into_iter().any(|(key, values)| {
         theirs.iter().any(|(other, others)| *other == key && !values.iter().any(|value| others.contains(value)))
     })
+}
+
+// === impl Claim ===
+
+impl Claim {
+    fn is_to_pods(&self) -> bool {
+        match self {
+            Self::Pods(_) => true,
+            Self::Gateway(..) => false,
+        }
+    }
 }
 
 // === impl Overlaps ===
@@ -215,7 +258,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cache::cache;
+    use crate::{cache::cache, controller::apply::Outcome};
 
     fn group(name: &str, created: &str, selector: &Value) -> PushGroup {
         serde_json::from_value(json!({
@@ -371,7 +414,7 @@ mod tests {
         let mut elsewhere = group("elsewhere", "2026-01-01T00:00:00Z", &json!({}));
         elsewhere.metadata.namespace = Some("web".to_owned());
         assert_eq!(after(Event::Apply(own)).await, ["own"]);
-        assert_eq!(after(Event::Apply(gateway)).await, Vec::<String>::new());
+        assert_eq!(after(Event::Apply(gateway.clone())).await, Vec::<String>::new());
         assert_eq!(after(Event::Apply(elsewhere)).await, ["elsewhere"]);
         assert_eq!(after(Event::Apply(older.clone())).await, ["older", "own"]);
         let mut written = older.clone();
@@ -380,5 +423,15 @@ mod tests {
         let narrowed = group("older", "2026-01-01T00:00:00Z", &json!({"matchLabels": {"app": "etl"}}));
         assert_eq!(after(Event::Apply(narrowed)).await, ["older", "own"]);
         assert_eq!(after(Event::Delete(older)).await, ["own"]);
+        gateway.spec.gateway = serde_json::from_value(json!({"url": "http://pg"})).unwrap();
+        assert_eq!(after(Event::Apply(gateway.clone())).await, ["gateway"], "who has a selector is not concerned");
+        let mut same = gateway.clone();
+        same.metadata.name = Some("same".to_owned());
+        assert_eq!(after(Event::Apply(same.clone())).await, ["gateway", "same"]);
+        let own = ObjectRef::from_obj(&gateway);
+        ctx.memory.synced(&own, Some(1), at(0), Outcome::Applied);
+        assert_eq!(ctx.memory.fresh_outcome(&own, "", Some(1), at(5)), Some(Outcome::Applied));
+        assert_eq!(after(Event::Delete(same)).await, ["gateway"]);
+        assert_eq!(ctx.memory.fresh_outcome(&own, "", Some(1), at(5)), None, "the monitor may be another's now");
     }
 }

@@ -157,6 +157,15 @@ impl Kind {
         }
     }
 
+    /// Whether Prometheus takes it.
+    #[must_use]
+    pub fn is_monitor(self) -> bool {
+        match self {
+            Self::ServiceMonitor | Self::PodMonitor => true,
+            Self::ConfigMap | Self::Service | Self::NetworkPolicy => false,
+        }
+    }
+
     fn is_part_of(self, wanted: &Scrape) -> bool {
         match self {
             Self::ConfigMap => true,

@@ -27,7 +27,7 @@ use self::{
     monitors_synced::monitors_synced,
     selected_by_prometheus::selected_by_prometheus,
 };
-use super::{apply::Outcome, ledger::Due, membership::Assigned, observe::Sidecars, overlap::Overlap};
+use super::{apply::Outcome, ledger::Due, membership::Assigned, observe::Sidecars, overlap::Overlap, sharing::Sharing};
 use crate::{audit::missing::MissingPods, gc::report::PassReport, hearing, monitors::monitoring::Takers};
 
 /// After this time a status is written for the sake of its times alone, which change with every pass and push.
@@ -64,6 +64,8 @@ pub struct Facts<'a> {
     pub assigned: &'a Assigned,
     /// Older groups that have pods of this one's selector.
     pub overlaps: &'a [Overlap],
+    /// With whom it shares its gateway.
+    pub shared: Sharing,
     /// Pods that ask for a sidecar of this group and have none, once all were looked at.
     pub not_injected: Option<MissingPods>,
     /// The last pass, if there was one.
@@ -122,6 +124,7 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
             let own = vec![
                 (condition::READY, Some(ready)),
                 (condition::MONITORS_SYNCED, Some(monitors)),
+                (condition::OVERLAPPING, overlap::sharing_a_gateway(&facts.shared)),
                 (condition::GATEWAY_REACHABLE, Some(reachable)),
                 (condition::COLLECTED, Some(collected)),
             ];

@@ -1,11 +1,11 @@
 //! Injected pods that no `PushGroup` takes care of: those without a group, and those whose label names one that does not
-//! exist. Nobody scrapes them and nothing is collected there, so they are counted by namespace, and a missing group is
-//! told once, in the log and by an Event at one of its pods.
+//! exist, or that has a gateway instead of pods. Nobody scrapes them and nothing is collected there, so they are counted
+//! by namespace, and such a group is told once, in the log and by an Event at one of its pods.
 //!
 //! *Never:* giving a pod a group, which is [`super::membership`]'s.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use crds::{PushGroup, names::PUSH_GROUP_LABEL};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 
-use super::{Context, membership::is_unassigned};
+use super::{Context, membership::is_unassigned, status::Mode};
 use crate::{
     events::Kind,
     gc::targets::{GroupName, group_of},
@@ -24,21 +24,33 @@ use crate::{
 pub struct Ungrouped {
     /// Those without a group.
     pub unassigned: u64,
-    /// Those of a group that does not exist.
+    /// Those of a group that does not exist, or has no pods.
     pub orphaned: u64,
 }
 
-/// The missing groups that were told.
+/// The groups that pods name and that do not take them, as far as they were told.
 #[derive(Debug, Default)]
 pub struct Missing {
-    told: Mutex<HashSet<ObjectRef<PushGroup>>>,
+    told: Mutex<HashMap<ObjectRef<PushGroup>, Why>>,
+}
+
+/// Why a group takes no pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It does not exist.
+    Absent,
+    /// It has a gateway.
+    HasGateway,
 }
 
 /// Counts by namespace; one without such pods is left out.
 #[must_use]
 pub fn count(pods: &[Arc<Pod>], groups: &[Arc<PushGroup>]) -> BTreeMap<String, Ungrouped> {
-    let there: HashSet<GroupName> =
-        groups.iter().filter_map(|group| Some((group.namespace()?, group.name_any()))).collect();
+    let there: HashSet<GroupName> = groups
+        .iter()
+        .filter(|group| takes_pods(group))
+        .filter_map(|group| Some((group.namespace()?, group.name_any())))
+        .collect();
     let mut counts = BTreeMap::<String, Ungrouped>::new();
     for pod in pods {
         let namespace = || pod.namespace().unwrap_or_default();
@@ -51,28 +63,44 @@ pub fn count(pods: &[Arc<Pod>], groups: &[Arc<PushGroup>]) -> BTreeMap<String, U
     counts
 }
 
-/// Tells that a group is missing, if pods name it and it was not told yet.
-pub fn tell_missing(ctx: &Context, group: &ObjectRef<PushGroup>) {
-    if !ctx.groups.is_known() || ctx.groups.get(group).is_some() {
+/// Tells that a group takes no pods, if pods name it and it was not told yet.
+pub fn tell(ctx: &Context, group: &ObjectRef<PushGroup>) {
+    if !ctx.groups.is_known() {
         return;
     }
+    let why = match ctx.groups.get(group) {
+        Some(there) if takes_pods(&there) => {
+            ctx.missing.is_well(group);
+            return;
+        }
+        Some(_) => Why::HasGateway,
+        None => Why::Absent,
+    };
     let mut pods = ctx.pods.of_group(group.namespace.as_deref().unwrap_or_default(), Some(&group.name));
     pods.retain(|pod| is_running(pod));
     let Some(pod) = pods.first() else {
-        ctx.missing.exists(group);
+        ctx.missing.is_well(group);
         return;
     };
-    if !ctx.missing.is_news(group) {
+    if !ctx.missing.is_news(group, why) {
         return;
     }
     let message = format!(
-        "expected PushGroup {} of label {PUSH_GROUP_LABEL} to exist, found none: nobody scrapes or collects the sidecars \
-         of its {} pods",
+        "expected PushGroup {} of label {PUSH_GROUP_LABEL} to {}: nobody scrapes or collects the sidecars of its {} pods",
         group.name,
+        why.expected(),
         pods.len()
     );
     tracing::warn!(pushgroup = %group, pods = pods.len(), "{message}");
-    ctx.events.tell(pod.object_ref(&()), Kind::Warning, "PushGroupMissing", message);
+    ctx.events.tell(pod.object_ref(&()), Kind::Warning, why.reason(), message);
+}
+
+/// Whether sidecars are scraped and collected for it.
+fn takes_pods(group: &PushGroup) -> bool {
+    match Mode::of(&group.spec) {
+        Mode::Pod => true,
+        Mode::Gateway => false,
+    }
 }
 
 fn is_running(pod: &Pod) -> bool {
@@ -80,20 +108,39 @@ fn is_running(pod: &Pod) -> bool {
     !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+// === impl Why ===
+
+impl Why {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Absent => "exist, found none",
+            Self::HasGateway => "have a selector, found a gateway",
+        }
+    }
+
+    /// That of the Event.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Absent => "PushGroupMissing",
+            Self::HasGateway => "PushGroupHasGateway",
+        }
+    }
+}
+
 // === impl Missing ===
 
 impl Missing {
-    /// The group is there, or no pod names it any more: its next absence is news.
-    pub fn exists(&self, group: &ObjectRef<PushGroup>) {
+    /// The group takes pods, or no pod names it any more: that it does not is news the next time.
+    fn is_well(&self, group: &ObjectRef<PushGroup>) {
         self.told().remove(group);
     }
 
-    fn is_news(&self, group: &ObjectRef<PushGroup>) -> bool {
-        self.told().insert(group.clone())
+    fn is_news(&self, group: &ObjectRef<PushGroup>, why: Why) -> bool {
+        self.told().insert(group.clone(), why) != Some(why)
     }
 
-    fn told(&self) -> MutexGuard<'_, HashSet<ObjectRef<PushGroup>>> {
-        // Whoever panicked with the lock held left a whole set behind.
+    fn told(&self) -> MutexGuard<'_, HashMap<ObjectRef<PushGroup>, Why>> {
+        // Whoever panicked with the lock held left a whole map behind.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,29 +159,36 @@ mod tests {
 
     #[test]
     fn pods_without_a_group_and_with_one_that_is_missing_are_counted_by_namespace() {
-        let mut nightly = PushGroup::new("nightly", crds::PushGroupSpec::default());
-        nightly.metadata.namespace = Some("data".to_owned());
+        let group = |name: &str, spec: serde_json::Value| {
+            let mut group = PushGroup::new(name, serde_json::from_value(spec).unwrap());
+            group.metadata.namespace = Some("data".to_owned());
+            Arc::new(group)
+        };
+        let nightly = group("nightly", json!({"selector": {}}));
+        let central = group("central", json!({"gateway": {"url": "http://pg"}}));
         let pods = [
             pod("data", Some("nightly"), "Running"),
             pod("data", Some("other"), "Running"),
             pod("data", Some("other"), "Succeeded"),
+            pod("data", Some("central"), "Running"),
             pod("data", None, "Pending"),
             pod("data", None, "Failed"),
             pod("web", Some("nightly"), "Running"),
             pod("idle", None, "Succeeded"),
         ];
         let expected = BTreeMap::from([
-            ("data".to_owned(), Ungrouped { unassigned: 1, orphaned: 1 }),
+            ("data".to_owned(), Ungrouped { unassigned: 1, orphaned: 2 }),
             ("web".to_owned(), Ungrouped { unassigned: 0, orphaned: 1 }),
         ]);
-        assert_eq!(count(&pods, &[Arc::new(nightly)]), expected);
+        assert_eq!(count(&pods, &[nightly, central]), expected);
     }
 
     #[test]
-    fn a_missing_group_is_news_once_until_it_existed() {
+    fn a_group_that_takes_no_pods_is_news_once_until_it_did() {
         let (missing, group) = (Missing::default(), ObjectRef::new("late").within("data"));
-        assert!(missing.is_news(&group) && !missing.is_news(&group));
-        missing.exists(&group);
-        assert!(missing.is_news(&group));
+        assert!(missing.is_news(&group, Why::Absent) && !missing.is_news(&group, Why::Absent));
+        assert!(missing.is_news(&group, Why::HasGateway), "another reason is news");
+        missing.is_well(&group);
+        assert!(missing.is_news(&group, Why::HasGateway));
     }
 }

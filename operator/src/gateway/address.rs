@@ -75,6 +75,13 @@ impl GatewayAddress {
         })
     }
 
+    /// Whether it is the place where another one is, however either is written.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let of = |one: &Self| (one.is_tls, one.port, one.prefix.clone());
+        of(self) == of(other) && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// Whether it is spoken to over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -43,7 +43,7 @@ impl UngroupedPods {
             orphaned: add(
                 registry,
                 "sidegate_operator_orphaned_pods",
-                "Injected pods whose label names a PushGroup that does not exist, by namespace",
+                "Injected pods whose label names a PushGroup that does not exist or has a gateway, by namespace",
                 Family::default(),
             ),
             watched: OnceLock::new(),

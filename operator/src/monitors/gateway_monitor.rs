@@ -11,6 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use protocol::endpoints::METRICS_PATH;
+use serde_json::Value;
 
 use super::{
     Owner,
@@ -50,18 +51,20 @@ pub enum Unfit {
     },
 }
 
+/// What a monitor that was made before says of its gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The name of the Service's port.
+    pub port: String,
+    /// How Prometheus proves itself.
+    pub scheme: Option<Scheme>,
+}
+
 /// The ServiceMonitor.
-///
-/// # Errors
-/// When the Service has no such port, or it has no name.
-pub fn build(
-    owner: &Owner<'_>,
-    wanted: &GatewayService,
-    service: &Service,
-    proof: Option<Proof<'_>>,
-) -> Result<ServiceMonitor, Unfit> {
+#[must_use]
+pub fn build(owner: &Owner<'_>, wanted: &GatewayService, port: &str, proof: Option<Proof<'_>>) -> ServiceMonitor {
     let mut endpoint = owner.endpoint();
-    endpoint.port = port_name(wanted, service)?;
+    port.clone_into(&mut endpoint.port);
     endpoint.path = METRICS_PATH.to_owned();
     // Whether it exposes timestamps is its own affair.
     endpoint.honor_timestamps = true;
@@ -76,7 +79,7 @@ pub fn build(
             Scheme::Bearer => endpoint.authorization = Some(Authorization { credentials: select(TOKEN_KEY) }),
         }
     }
-    Ok(ServiceMonitor {
+    ServiceMonitor {
         metadata: owner.monitor_metadata(),
         spec: ServiceMonitorSpec {
             // All of the namespace: labels of a Service change with each release of its chart, its name does not.
@@ -85,10 +88,32 @@ pub fn build(
             service_discovery_role: Some(owner.scrape.service_discovery_role),
             limits: owner.limits(),
         },
-    })
+    }
 }
 
-fn port_name(wanted: &GatewayService, service: &Service) -> Result<String, Unfit> {
+/// Reads a monitor; nothing from one that is not of this gateway, as that of the sidecars is.
+#[must_use]
+pub fn known(monitor: &Value, wanted: &GatewayService) -> Option<Known> {
+    let endpoint = monitor.pointer("/spec/endpoints/0")?;
+    let (first, only) = (endpoint.pointer("/relabelings/0")?, serde_json::to_value(only(&wanted.name)).ok()?);
+    let is_same = |field: &str| first.get(field).is_some() && first.get(field) == only.get(field);
+    if !is_same("sourceLabels") || !is_same("regex") {
+        return None;
+    }
+    let has = |field: &str| endpoint.get(field).is_some_and(|field| !field.is_null());
+    let scheme = match (has("basicAuth"), has("authorization")) {
+        (true, _) => Some(Scheme::Basic),
+        (false, true) => Some(Scheme::Bearer),
+        (false, false) => None,
+    };
+    Some(Known { port: endpoint.get("port")?.as_str()?.to_owned(), scheme })
+}
+
+/// By what name a ServiceMonitor chooses the gateway's port.
+///
+/// # Errors
+/// When the Service has no such port, or it has no name.
+pub fn port_name(wanted: &GatewayService, service: &Service) -> Result<String, Unfit> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let Some(port) = ports.iter().find(|port| port.port == wanted.port) else {
         let found: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
@@ -113,15 +138,19 @@ fn only(service: &str) -> Relabeling {
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::{golden, monitors::tests::group};
+    use crate::{
+        golden,
+        monitors::{service_monitor, tests::group},
+    };
 
     fn monitor(service: Value, proof: Option<Proof<'_>>) -> Result<ServiceMonitor, Unfit> {
         let group = group();
         let wanted = GatewayService { name: "pushgateway".to_owned(), port: 9091 };
-        build(&Owner::of(&group).unwrap(), &wanted, &serde_json::from_value(service).unwrap(), proof)
+        let port = port_name(&wanted, &serde_json::from_value(service).unwrap())?;
+        Ok(build(&Owner::of(&group).unwrap(), &wanted, &port, proof))
     }
 
     fn service(ports: Value) -> Value {
@@ -147,6 +176,23 @@ mod tests {
         let bearer = endpoint(Scheme::Bearer);
         assert_eq!(bearer["authorization"], json!({"credentials": {"name": "pg", "key": "token"}}));
         assert_eq!(bearer.get("basicAuth"), None);
+    }
+
+    #[test]
+    fn a_monitor_that_stands_says_what_it_was_made_by() {
+        let known = |monitor: &ServiceMonitor, service: &str| {
+            let wanted = GatewayService { name: service.to_owned(), port: 1 };
+            known(&serde_json::to_value(monitor).unwrap(), &wanted)
+        };
+        for scheme in [None, Some(Scheme::Basic), Some(Scheme::Bearer)] {
+            let proof = scheme.map(|scheme| Proof { secret: "pg", scheme });
+            let monitor = monitor(service(json!([{"name": "http", "port": 9091}])), proof).unwrap();
+            assert_eq!(known(&monitor, "pushgateway"), Some(Known { port: "http".to_owned(), scheme }));
+            assert_eq!(known(&monitor, "another"), None);
+        }
+        let group = group();
+        let of_sidecars = service_monitor::build(&Owner::of(&group).unwrap());
+        assert_eq!(known(&of_sidecars, "pushgateway"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use crds::status::{condition, reason};
 use operator::injection::overrides::ANNOTATIONS;
 
 mod tables;
@@ -16,7 +17,7 @@ fn the_committed_references_are_made_from_the_code() {
 }
 
 #[test]
-fn the_references_have_every_field_and_flag() {
+fn the_references_have_every_field_condition_and_flag() {
     let files = tables::files().unwrap();
     let has = |path: &str, word: &str| {
         let text = files.iter().find(|(file, _)| file.ends_with(path)).map(|(_, text)| text.as_str());
@@ -26,6 +27,12 @@ fn the_references_have_every_field_and_flag() {
         ["spec.rules[].match", "spec.sidecar.limits.bodyBytes", "spec.sidecar.auth.secretName", "status.groups"]
     {
         has("pushgroup.md", &format!("| `{field}` | "));
+    }
+    for (condition, _) in condition::ALL {
+        has("pushgroup.md", &format!("| `{condition}` | "));
+    }
+    for (reason, what) in reason::ALL {
+        has("pushgroup.md", &format!(" | `{reason}` | {} |", what.trim()));
     }
     for flag in protocol::flags::ALL {
         has("flags.md", &format!("| `{flag}="));

@@ -36,7 +36,8 @@ crate::world::tests![
 /// The name that all but the ConfigMap have.
 const NAME: &str = "sidegate-all";
 
-fn monitors(sandbox: &Sandbox, kind: &str) -> Api<DynamicObject> {
+/// Our monitors of a kind, with all that is in them.
+pub(crate) fn monitors(sandbox: &Sandbox, kind: &str) -> Api<DynamicObject> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", kind));
     Api::namespaced_with(sandbox.client.clone(), &sandbox.namespace, &kind)
 }
@@ -146,8 +147,10 @@ async fn a_config_map_of_somebody_else_is_left_alone_until_it_is_gone(sandbox: S
     sandbox.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: sidegate-trust}, data: {mine: \"yes\"}}")?;
     sandbox.apply(&workload::push_group("all", ""))?;
     told_of_a_foreign_object(&sandbox, "ConfigMap sidegate-trust").await?;
-    // The rest of the group's objects are there.
+    // The rest of the group's objects are there, and taken.
     monitors(&sandbox, "ServiceMonitor").get(NAME).await?;
+    sandbox.reason("all", condition::SELECTED_BY_PROMETHEUS, reason::SELECTED).await?;
+    sandbox.reason("all", condition::HONOR_LABELS_OVERRIDDEN, reason::AS_PUSHED).await?;
     let theirs = sandbox.api::<ConfigMap>().get("sidegate-trust").await?;
     ensure!(theirs.data.unwrap_or_default().keys().eq(["mine"]) && theirs.metadata.owner_references.is_none());
     sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "configmap", "sidegate-trust"])?;

@@ -9,11 +9,12 @@ use e2e::{
 };
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::workload;
+use crate::{drift::monitors, workload};
 
 crate::world::tests![
     a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told,
     the_service_of_a_gateway_is_scraped_and_collected_with_its_password,
+    two_groups_that_name_one_gateway_are_told_and_the_older_has_the_monitor,
 ];
 
 /// The reference behind a password, `open sesame` of `Aladdin`, with its Service. It starts once its gate is opened.
@@ -202,6 +203,54 @@ async fn the_service_of_a_gateway_is_scraped_and_collected_with_its_password(san
         .group_until("central", "the stale group to be collected through the Service", |group| {
             let status = group.status.as_ref()?;
             ((status.collected_total, status.groups) == (Some(1), Some(2))).then_some(())
+        })
+        .await?;
+
+    // Without the Secret the monitor stands, and follows what is asked for.
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "secret", "pg"])?;
+    let in_three_seconds = spec.replace("2s", "3s");
+    sandbox.apply(&central("central", "service: {name: pushgateway}", &in_three_seconds))?;
+    let found = sandbox.reason("central", condition::MONITORS_SYNCED, reason::SERVICE_UNFIT).await?;
+    ensure!(found.status == "False" && found.message.starts_with("The monitor stands, "), "{found:?}");
+    let endpoint =
+        monitors(&sandbox, "ServiceMonitor").get("sidegate-central").await?.data["spec"]["endpoints"][0].clone();
+    ensure!(endpoint["interval"] == "3s" && endpoint["basicAuth"]["username"]["name"] == "pg", "{endpoint}");
+    sandbox.reason("central", condition::SELECTED_BY_PROMETHEUS, reason::SELECTED).await.map(drop)
+}
+
+/// Each series is scraped once: both monitors would have equal ones.
+async fn two_groups_that_name_one_gateway_are_told_and_the_older_has_the_monitor(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    sandbox.apply(
+        "{apiVersion: v1, kind: Service, metadata: {name: pushgateway}, \
+         spec: {clusterIP: None, ports: [{name: http, port: 9091}]}}",
+    )?;
+    let group = |name: &str| {
+        let spec = format!("{{gateway: {{service: {{name: pushgateway}}}}, staleAfter: {name}}}");
+        sandbox.apply(&format!(
+            "{{apiVersion: sidegate.dev/v1alpha1, kind: PushGroup, metadata: {{name: a{name}}}, spec: {spec}}}"
+        ))
+    };
+    group("1h")?;
+    sandbox.reason("a1h", condition::MONITORS_SYNCED, reason::APPLIED).await?;
+    // Should both be made within a second, the name decides, with the same outcome.
+    group("2h")?;
+    let found = sandbox.reason("a2h", condition::MONITORS_SYNCED, reason::OLDER_PUSH_GROUP).await?;
+    ensure!(found.status == "True" && found.message.starts_with("PushGroup a1h, "), "{found:?}");
+    for (name, other) in [("a1h", "a2h"), ("a2h", "a1h")] {
+        let found = sandbox.reason(name, condition::OVERLAPPING, reason::SHARED_GATEWAY).await?;
+        ensure!(found.message.starts_with(&format!("PushGroup {other} names the same gateway: ")), "{found:?}");
+    }
+    ensure!(monitors(&sandbox, "ServiceMonitor").get_opt("sidegate-a2h").await?.is_none());
+
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", "a1h"])?;
+    sandbox.reason("a2h", condition::MONITORS_SYNCED, reason::APPLIED).await?;
+    monitors(&sandbox, "ServiceMonitor").get("sidegate-a2h").await?;
+    sandbox
+        .group_until("a2h", "the condition Overlapping to be gone", |group| {
+            let conditions = &group.status.as_ref()?.conditions;
+            conditions.iter().all(|known| known.type_ != condition::OVERLAPPING).then_some(())
         })
         .await
 }

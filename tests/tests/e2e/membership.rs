@@ -27,6 +27,7 @@ crate::world::tests![
     of_two_groups_the_older_has_the_pods_that_both_match,
     without_the_right_to_patch_pods_a_condition_counts_those_that_wait_until_it_is_granted,
     a_deleted_group_leaves_no_trace_but_labels_that_show_as_orphaned,
+    a_pod_of_a_group_that_turns_to_a_gateway_shows_as_orphaned,
     a_status_is_not_written_while_nothing_changes,
 ];
 
@@ -178,6 +179,36 @@ async fn without_the_right_to_patch_pods_a_condition_counts_those_that_wait_unti
     has_label(&sandbox, "one", "late").await
 }
 
+/// Waits for an Event about the pod `app` whose label names the PushGroup `all`.
+async fn pod_is_told(sandbox: &Sandbox, reason: &str, what: &str) -> anyhow::Result<()> {
+    let events = sandbox.api::<Event>();
+    wait::until(&format!("an Event {reason} about the pod"), STEP, || async {
+        let told = events.list(&ListParams::default()).await?.items.into_iter().find(|event| {
+            let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
+            event.reason.as_deref() == Some(reason) && about == Some("app")
+        });
+        let note = told.and_then(|event| event.note).unwrap_or_default();
+        Ok(note.contains(&format!("expected PushGroup all of label sidegate.dev/pushgroup {what}")).then_some(()))
+    })
+    .await
+}
+
+async fn a_pod_of_a_group_that_turns_to_a_gateway_shows_as_orphaned(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    sandbox.apply(&workload::opted_in("app"))?;
+    sandbox.pod_ready("app").await?;
+    let gateway = "{\"spec\": {\"selector\": null, \"scrape\": null, \"gateway\": {\"url\": \"http://127.0.0.1:1\"}}}";
+    let patch = ["--namespace", &sandbox.namespace, "patch", "pushgroup", "all", "--type=merge", "--patch", gateway];
+    sandbox.kubectl.run(&patch)?;
+    metric_is(&sandbox, "sidegate_operator_orphaned_pods", 1.0).await?;
+    pod_is_told(&sandbox, "PushGroupHasGateway", "to have a selector, found a gateway").await?;
+    // Whoever takes pods again has it back.
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", "all"])?;
+    sandbox.apply(&workload::push_group("all", ""))?;
+    metric_is(&sandbox, "sidegate_operator_orphaned_pods", 0.0).await
+}
+
 async fn a_deleted_group_leaves_no_trace_but_labels_that_show_as_orphaned(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::push_group("all", ""))?;
     sandbox.group_ready("all").await?;
@@ -197,16 +228,7 @@ async fn a_deleted_group_leaves_no_trace_but_labels_that_show_as_orphaned(sandbo
     })
     .await?;
     metric_is(&sandbox, "sidegate_operator_orphaned_pods", 1.0).await?;
-    let events = sandbox.api::<Event>();
-    wait::until("an Event about the pod whose group is gone", STEP, || async {
-        let told = events.list(&ListParams::default()).await?.items.into_iter().find(|event| {
-            let about = event.regarding.as_ref().and_then(|about| about.name.as_deref());
-            event.reason.as_deref() == Some("PushGroupMissing") && about == Some("app")
-        });
-        let note = told.and_then(|event| event.note).unwrap_or_default();
-        Ok(note.contains("expected PushGroup all of label sidegate.dev/pushgroup to exist, found none").then_some(()))
-    })
-    .await?;
+    pod_is_told(&sandbox, "PushGroupMissing", "to exist, found none").await?;
     ensure!(label(&sandbox.api::<Pod>().get("app").await?) == Some("all"), "a pod keeps its label");
     // The other group goes on as it was, and what the sidecars of the namespace trust stays with it.
     services.get("sidegate-other").await?;

@@ -1,5 +1,6 @@
 //! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
 
+mod gateway;
 mod gone;
 mod network_policy;
 
@@ -256,7 +257,7 @@ async fn a_foreign_service_is_not_overwritten() {
     server.0.lock().unwrap().knows_monitors = true;
     let theirs = json!({"metadata": {"name": "sidegate-nightly", "uid": "1"}, "spec": {"clusterIP": "10.0.0.1"}});
     server.put(SERVICE, theirs.clone());
-    assert_eq!(sync(&server, &group()).await, Outcome::Foreign("Service sidegate-nightly".to_owned()));
+    assert_eq!(sync(&server, &group()).await, Outcome::foreign(Kind::Service, "sidegate-nightly"));
     assert_eq!(server.object(SERVICE), Some(theirs));
 }
 
@@ -266,17 +267,17 @@ async fn a_foreign_config_map_is_not_overwritten_and_hinders_nothing_else() {
     server.0.lock().unwrap().knows_monitors = true;
     let theirs = json!({"metadata": {"name": "sidegate-trust", "uid": "1"}, "data": {"mine": "yes"}});
     server.put(TRUST, theirs.clone());
-    assert_eq!(sync(&server, &group()).await, Outcome::Foreign("ConfigMap sidegate-trust".to_owned()));
+    assert_eq!(sync(&server, &group()).await, Outcome::foreign(Kind::ConfigMap, "sidegate-trust"));
     assert_eq!(server.object(TRUST), Some(theirs));
     assert!(server.object(SERVICE).is_some() && server.object(SERVICE_MONITOR).is_some());
 }
 
 #[tokio::test]
 async fn what_somebody_makes_at_the_same_moment_is_left_alone() {
-    for (path, name) in [
-        (TRUST, "ConfigMap sidegate-trust"),
-        (SERVICE, "Service sidegate-nightly"),
-        (NETWORK_POLICY, "NetworkPolicy sidegate-nightly"),
+    for (path, kind, name) in [
+        (TRUST, Kind::ConfigMap, "sidegate-trust"),
+        (SERVICE, Kind::Service, "sidegate-nightly"),
+        (NETWORK_POLICY, Kind::NetworkPolicy, "sidegate-nightly"),
     ] {
         let server = FakeServer::default();
         server.0.lock().unwrap().knows_monitors = true;
@@ -285,7 +286,7 @@ async fn what_somebody_makes_at_the_same_moment_is_left_alone() {
         // Nothing of it is what we want otherwise.
         let theirs = json!({"metadata": {"name": "theirs", "uid": "1"}, "data": {"mine": "yes"}});
         server.0.lock().unwrap().made_before = Some((path, theirs.clone()));
-        assert_eq!(sync(&server, &group).await, Outcome::Foreign(name.to_owned()));
+        assert_eq!(sync(&server, &group).await, Outcome::foreign(kind, name));
         assert_eq!(server.object(path), Some(theirs));
     }
 }

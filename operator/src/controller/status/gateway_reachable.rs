@@ -80,6 +80,7 @@ mod tests {
         apply::Outcome,
         ledger::Due,
         membership::Assigned,
+        sharing::Sharing,
         status::{Mode, next},
     };
 
@@ -98,6 +99,7 @@ mod tests {
             monitors: &monitors,
             assigned: &Assigned::default(),
             overlaps: &[],
+            shared: Sharing::default(),
             not_injected: None,
             takers: None,
             has_timestamps: false,

@@ -5,7 +5,7 @@
 use crds::status::reason;
 
 use super::{Facts, Verdict};
-use crate::controller::apply::Outcome;
+use crate::controller::apply::{ForeignObject, Outcome};
 
 /// By Endpoints Prometheus finds a thousand pods; whoever gets near is to know before.
 const MEMBERS_BY_ENDPOINTS: u64 = 900;
@@ -33,10 +33,18 @@ pub(super) fn monitors_synced(facts: &Facts<'_>) -> Verdict {
              or set spec.scrape.kind to None"
                 .to_owned(),
         ),
-        Outcome::ServiceUnfit(what) => Verdict::no(reason::SERVICE_UNFIT, format!("No monitor: {what}")),
-        Outcome::Foreign(what) => {
-            Verdict::no(reason::FOREIGN_OBJECT, format!("{what} exists and is not ours: remove or rename it"))
+        Outcome::LeftToOlder(older) => Verdict::yes(
+            reason::OLDER_PUSH_GROUP,
+            format!("PushGroup {older}, which is older, names the same gateway, and has its monitor"),
+        ),
+        Outcome::ServiceUnfit { what, stands: true } => Verdict::no(
+            reason::SERVICE_UNFIT,
+            format!("The monitor stands, made by what was known of the gateway before: {what}"),
+        ),
+        Outcome::ServiceUnfit { what, stands: false } => {
+            Verdict::no(reason::SERVICE_UNFIT, format!("No monitor: {what}"))
         }
+        Outcome::Foreign(objects) => Verdict::no(reason::FOREIGN_OBJECT, ForeignObject::sentence(objects)),
         Outcome::Failed(what) => Verdict::no(reason::APPLY_FAILED, format!("Cannot apply {what}")),
     }
 }

@@ -52,11 +52,13 @@ pub(super) fn selected_by_prometheus(previous: &PushGroupStatus, facts: &Facts<'
 /// Whether what would be taken is not there, or is somebody else's.
 pub(super) fn is_without_monitor(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Foreign(_) | Outcome::ServiceUnfit(_) => true,
+        Outcome::Foreign(objects) => objects.iter().any(|object| object.kind.is_monitor()),
+        Outcome::ServiceUnfit { stands, .. } => !stands,
         // Where it failed the monitor may be there, and where the kind is unknown so are Prometheuses.
         Outcome::Applied
         | Outcome::AppliedByEndpoints
         | Outcome::NotWanted
+        | Outcome::LeftToOlder(_)
         | Outcome::ApiAbsent
         | Outcome::Failed(_) => false,
     }

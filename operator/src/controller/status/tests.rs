@@ -1,11 +1,12 @@
 //! Conditions and counts, from facts to status.
 
+use crds::status::{READY_BY, REASONS};
 use serde_json::json;
 
 use super::*;
 use crate::{
     audit::missing::MissingPods,
-    controller::ledger::Ending,
+    controller::{ledger::Ending, plan::Kind},
     monitors::{
         Owner,
         monitoring::Monitoring,
@@ -37,6 +38,7 @@ fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
         monitors,
         assigned: &ASSIGNED,
         overlaps: &[],
+        shared: Sharing::default(),
         not_injected: Some(MissingPods::default()),
         takers: None,
         has_timestamps: false,
@@ -48,6 +50,13 @@ fn facts(monitors: &Outcome, pass: Option<PassReport>) -> Facts<'_> {
 
 /// The conditions as `Type=Status Reason`.
 fn conditions(status: &PushGroupStatus) -> Vec<String> {
+    for Condition { type_, status, reason, .. } in &status.conditions {
+        let is_documented = REASONS.iter().any(|(condition, known, reasons)| {
+            let is_ready_by = type_ == condition::READY && *known == "False" && READY_BY.contains(condition);
+            (type_ == condition || is_ready_by) && status == known && reasons.contains(&reason.as_str())
+        });
+        assert!(is_documented, "expected {type_}={status} {reason} in crds::status::REASONS, found none");
+    }
     let print = |condition: &Condition| format!("{}={} {}", condition.type_, condition.status, condition.reason);
     status.conditions.iter().map(print).collect()
 }
@@ -71,7 +80,7 @@ fn conditions_follow_the_facts() {
     let absent = ["Ready=False MonitoringApiAbsent", "MonitorsSynced=False MonitoringApiAbsent", complete];
     check(Outcome::ApiAbsent, Some(pass()), absent);
     let foreign = ["Ready=False ForeignObject", "MonitorsSynced=False ForeignObject", complete];
-    check(Outcome::Foreign("Service sidegate-a".to_owned()), Some(pass()), foreign);
+    check(Outcome::foreign(Kind::Service, "sidegate-a"), Some(pass()), foreign);
     let failed = ["Ready=False ApplyFailed", "MonitorsSynced=False ApplyFailed", complete];
     check(Outcome::Failed("Service: no".to_owned()), Some(pass()), failed);
     let incomplete = PassReport { failed: 1, ..pass() };
@@ -277,13 +286,54 @@ fn whoever_takes_the_monitor_is_named_with_what_it_overrides() {
 #[test]
 fn nobody_takes_a_monitor_that_is_not_there() {
     let takers = asked(json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}}));
-    for monitors in [Outcome::Foreign("ServiceMonitor sidegate-a".to_owned()), Outcome::ServiceUnfit("no".to_owned())] {
+    let unfit = Outcome::ServiceUnfit { what: "no".to_owned(), stands: false };
+    for monitors in
+        [Outcome::foreign(Kind::ServiceMonitor, "sidegate-a"), Outcome::foreign(Kind::PodMonitor, "sidegate-a"), unfit]
+    {
         let facts = Facts { takers: Some(takers.clone()), ..facts(&monitors, Some(pass())) };
         let conditions = conditions(&next(&PushGroupStatus::default(), &facts, NOW));
         for told in ["SelectedByPrometheus=Unknown NoMonitor", "HonorLabelsOverridden=Unknown NotSelected"] {
             assert!(conditions.contains(&told.to_owned()), "{conditions:?}");
         }
     }
+}
+
+#[test]
+fn a_monitor_that_is_there_is_taken_whatever_else_is_wrong() {
+    let takers = asked(json!({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}}));
+    for monitors in [
+        Outcome::foreign(Kind::ConfigMap, "sidegate-trust"),
+        Outcome::foreign(Kind::Service, "sidegate-a"),
+        Outcome::foreign(Kind::NetworkPolicy, "sidegate-a"),
+        Outcome::ServiceUnfit { what: "no".to_owned(), stands: true },
+    ] {
+        let facts = Facts { takers: Some(takers.clone()), ..facts(&monitors, Some(pass())) };
+        let conditions = conditions(&next(&PushGroupStatus::default(), &facts, NOW));
+        for told in ["SelectedByPrometheus=True Selected", "HonorLabelsOverridden=False AsPushed"] {
+            assert!(conditions.contains(&told.to_owned()), "{monitors:?}: {conditions:?}");
+        }
+    }
+}
+
+#[test]
+fn the_monitor_of_a_gateway_says_whether_it_stands_and_who_has_it() {
+    let told = |monitors: Outcome, shared: Sharing| {
+        let facts = Facts { mode: Mode::Gateway, shared, ..facts(&monitors, None) };
+        let status = next(&PushGroupStatus::default(), &facts, NOW);
+        let mut all = conditions(&status);
+        all.retain(|one| one.starts_with("MonitorsSynced") || one.starts_with("Overlapping"));
+        let synced = status.conditions.iter().find(|known| known.type_ == "MonitorsSynced").unwrap();
+        (all.join(", "), synced.message.clone())
+    };
+    let unfit = |stands| Outcome::ServiceUnfit { what: "no Secret".to_owned(), stands };
+    let synced = "MonitorsSynced=False ServiceUnfit".to_owned();
+    assert_eq!(told(unfit(false), Sharing::default()), (synced.clone(), "No monitor: no Secret".to_owned()));
+    let stands = "The monitor stands, made by what was known of the gateway before: no Secret".to_owned();
+    assert_eq!(told(unfit(true), Sharing::default()), (synced, stands));
+    let shared = Sharing { others: vec!["a".to_owned()], monitor_of: Some("a".to_owned()) };
+    let left = "PushGroup a, which is older, names the same gateway, and has its monitor".to_owned();
+    let both = "MonitorsSynced=True OlderPushGroup, Overlapping=True SharedGateway".to_owned();
+    assert_eq!(told(Outcome::LeftToOlder("a".to_owned()), shared), (both, left));
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Tables of all fields of a `PushGroup` and of all flags, in Markdown, made from the CRD and from the command lines.
+//! Tables of all fields and conditions of a `PushGroup` and of all flags, in Markdown, made from the CRD, from the words of
+//! conditions and from the command lines.
 //!
 //! *Never:* a word of its own about any of them.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use clap::{Arg, Command, CommandFactory as _};
+use crds::status::{REASONS, condition, reason};
 use operator::injection::overrides::{ANNOTATIONS, Annotation};
 use serde_json::Value;
 
@@ -48,7 +50,26 @@ fn fields() -> Result<String, Box<dyn std::error::Error>> {
         write!(text, "\n## {part}\n\n{}\n\n| Field | Type | What |\n| --- | --- | --- |\n", described(schema))?;
         rows(part, schema, &mut text)?;
     }
+    conditions(&mut text)?;
     Ok(text)
+}
+
+/// What each condition and each of its reasons means.
+fn conditions(text: &mut String) -> std::fmt::Result {
+    let meaning = |words: &[(&str, &str)], wanted: &str| {
+        words.iter().find(|(word, _)| *word == wanted).map(|(_, meaning)| cell(meaning)).unwrap_or_default()
+    };
+    text.push_str("\n## status.conditions\n\n| Condition | What it says |\n| --- | --- |\n");
+    for (condition, what) in condition::ALL {
+        writeln!(text, "| `{condition}` | {} |", cell(what))?;
+    }
+    text.push_str("\n| Condition | Status | Reason | What it says |\n| --- | --- | --- | --- |\n");
+    for (condition, status, reasons) in REASONS {
+        for one in *reasons {
+            writeln!(text, "| `{condition}` | {status} | `{one}` | {} |", meaning(reason::ALL, one))?;
+        }
+    }
+    Ok(())
 }
 
 fn rows(path: &str, schema: &Value, text: &mut String) -> std::fmt::Result {
