@@ -21,11 +21,19 @@ use crate::{
 pub use limits::Limits;
 use limits::{EXPECTED_SHORT, SHORT};
 
-/// What the name of an image looks like.
-pub const IMAGE_PATTERN: &str = "^[A-Za-z0-9][-A-Za-z0-9._/:@]*$";
+/// What the name of an image looks like to a kubelet: a host and its port, a path in lower case, a tag, a digest. It never
+/// starts a container with another, nor the pod behind it.
+pub const IMAGE_PATTERN: &str = concat!(
+    r"^((\[[0-9a-fA-F:]+\]|[A-Za-z0-9]+(-+[A-Za-z0-9]+)*([.][A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*)(:[0-9]+)?/)?",
+    "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*",
+    "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$",
+);
 
-/// The most characters of an image's name.
-pub const IMAGE_MAX: usize = 512;
+/// An image's ID, which looks like a name and is none to a kubelet.
+pub const IMAGE_ID_PATTERN: &str = "^[0-9a-f]{64}$";
+
+/// The most characters of an image's name: a kubelet takes no longer path.
+pub const IMAGE_MAX: usize = 255;
 
 /// What an additional address looks like, beside being one.
 pub const LISTEN_ADDRESS_PATTERN: &str = r"^([0-9.]+|\[[0-9a-fA-F:.]+\])?:[0-9]{1,5}$";
@@ -54,7 +62,10 @@ pub struct Sidecar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = IMAGE_MAX))]
     #[x_kube(validation = (
-        "self.matches('^[A-Za-z0-9][-A-Za-z0-9._/:@]*$')",
+        "self.matches('^((\\\\[[0-9a-fA-F:]+\\\\]|[A-Za-z0-9]+(-+[A-Za-z0-9]+)*([.][A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*)(:[0-9]+)?/)?\
+         [a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*\
+         (:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$') \
+         && !self.matches('^[0-9a-f]{64}$')",
         "expected the name of an image, such as registry.example/sidegate:0.1.0",
     ))]
     pub image: Option<String>,
@@ -62,8 +73,10 @@ pub struct Sidecar {
     /// Requests and limits of the container, in place of the usual ones: requests of 10m CPU and 16Mi memory and a limit
     /// of 64Mi memory; where every other container has a CPU limit, one of 100m; in a pod of class Guaranteed 100m CPU and
     /// 64Mi memory. What is not given stays, but the other side of what is: it follows where it was the same, or where the
-    /// request would be greater than the limit. A pod with resources for the pod as a whole gets none or, where a
-    /// LimitRange bounds containers or fills something in, the least that passes.
+    /// request would be greater than the limit. A pod with resources for the pod as a whole gets none of CPU and memory or,
+    /// where a LimitRange bounds containers or fills something in, the least that passes. Where a container of the pod has a
+    /// limit of ephemeral-storage, a request of 16Mi and a limit of three times the memory limit and 64Mi, or 64Mi where
+    /// `storage` is not `Disk`; where none has, no limit of it, since that would be the whole pod's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resources_schema")]
     pub resources: Option<ResourceRequirements>,
@@ -150,7 +163,8 @@ pub struct Sidecar {
 }
 
 /// Where what was pushed is kept, so that a restart of the container loses nothing: `Disk` is an emptyDir of the
-/// pod, `Memory` one in memory that counts as the container's, `None` is nowhere. Default: `Disk`.
+/// pod, `Memory` one in memory that counts as the container's, `None` is nowhere. Default: `Disk`; `Memory`, with a warning,
+/// where containers have a limit of ephemeral-storage and LimitRanges leave too little of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Storage {
     /// An emptyDir of the pod.
@@ -362,7 +376,9 @@ mod tests {
     fn the_public_patterns_are_those_of_the_rules() {
         let yaml = crate::custom_resource_definition_yaml().unwrap();
         let unquoted = yaml.replace("''", "'");
-        for pattern in [IMAGE_PATTERN, LISTEN_ADDRESS_PATTERN, ROUTE_PREFIX_PATTERN, SECRET_NAME_PATTERN] {
+        for pattern in
+            [IMAGE_PATTERN, IMAGE_ID_PATTERN, LISTEN_ADDRESS_PATTERN, ROUTE_PREFIX_PATTERN, SECRET_NAME_PATTERN]
+        {
             // As a text of CEL.
             let rule = format!(".matches('{}')", pattern.replace('\\', "\\\\"));
             assert!(unquoted.contains(&rule), "{rule}");

@@ -6,7 +6,7 @@
 //! a reason; a fault of ours admits it unchanged with a warning. Nothing a pod says ever refuses it.
 //!
 //! [`webhook`] is the edge; [`inject`] is pure, with [`decide`], [`container`] and its [`arguments`], [`volumes`] and
-//! [`limit_range`], [`environment`], and [`patch`], and the same pod gives the same bytes.
+//! [`limit_range`], [`ephemeral_storage`], [`environment`], and [`patch`], and the same pod gives the same bytes.
 //!
 //! *Never:* what happens to a pod after admission.
 
@@ -15,6 +15,7 @@ pub mod bad_value;
 pub mod container;
 pub mod decide;
 pub mod environment;
+pub mod ephemeral_storage;
 pub mod groups;
 pub mod inject;
 pub mod limit_range;

@@ -205,7 +205,7 @@ fn inject_pod(
             remarks.push(format!("left alone: {}", reason.as_str().replace('_', " ")));
             false
         }
-        Outcome::Skipped(Skip::AlreadyThere) => {
+        Outcome::Skipped(Skip::AlreadyThere | Skip::LatePort { .. }) => {
             remarks.push("left alone: it has the sidecar".to_owned());
             false
         }

@@ -112,6 +112,15 @@ pub fn arguments(sidecar: &Sidecar, hold_open_seconds: u64, pod: Circumstances) 
     arguments.0
 }
 
+/// The ports of a command line as above at which pushes are taken.
+#[must_use]
+pub fn push_ports<'a>(arguments: impl Iterator<Item = &'a str>) -> Vec<u16> {
+    let given = arguments.filter_map(|argument| argument.split_once('='));
+    let addresses = given.filter(|(flag, _)| *flag == flags::PUSH_LISTEN_ADDRESS);
+    let ports: Vec<_> = addresses.filter_map(|(_, address)| Some(socket(address)?.port())).collect();
+    if ports.is_empty() { vec![PUSH_PORT] } else { ports }
+}
+
 /// An address as the sidecar reads it; `:9091` is all addresses.
 fn socket(address: &str) -> Option<SocketAddr> {
     match address.strip_prefix(':') {

@@ -28,6 +28,7 @@ use super::{
     limit_range::NoRoom,
     malformed::Malformed,
     pod::{RawPod, text},
+    ports,
 };
 
 /// What a value has to be, when there are no groups to name.
@@ -77,6 +78,13 @@ pub enum Pick {
 pub enum Skip {
     /// It has one. Not worth a warning: a webhook is called again on purpose.
     AlreadyThere,
+    /// It has one, and a container that came later declares a port of it.
+    LatePort {
+        /// The container.
+        container: String,
+        /// The port.
+        port: u16,
+    },
     /// A container that is not the sidecar has its name.
     NameTaken,
     /// There is nothing to put it into.
@@ -216,7 +224,7 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
     }
     if pod.all_containers().any(|container| text(container, "name") == Some(names::SIDECAR_CONTAINER)) {
         let is_ours = pod.labels().contains_key(names::INJECTED_LABEL);
-        return Some(if is_ours { Skip::AlreadyThere } else { Skip::NameTaken });
+        return Some(if is_ours { ports::late(pod).unwrap_or(Skip::AlreadyThere) } else { Skip::NameTaken });
     }
     if pod.is_a_mirror() {
         return Some(Skip::MirrorPod);
@@ -283,6 +291,7 @@ impl Skip {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AlreadyThere => "already_there",
+            Self::LatePort { .. } => "late_port",
             Self::NameTaken => "name_taken",
             Self::NoSpec => "no_spec",
             Self::BadValue(_) => "bad_value",
@@ -303,6 +312,11 @@ impl Skip {
         let start = "sidegate: no sidecar: ";
         let why = match self {
             Self::AlreadyThere => return None,
+            Self::LatePort { container, port } => {
+                return Some(format!(
+                    "sidegate: container {container} declares port {port}, where the sidecar listens already"
+                ));
+            }
             Self::BadValue(bad) => return Some(bad.sentence(start)),
             Self::NameTaken => {
                 format!("a container of the pod has the sidecar's name, {}", names::SIDECAR_CONTAINER)

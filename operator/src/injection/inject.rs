@@ -1,7 +1,7 @@
 //! The one way from a pod to its patch, for the webhook and the command line. Pure.
 //!
 //! [`decide`] says whether and of which group, [`overrides`] and [`ports`] what the pod itself has to say, [`container`] and
-//! [`volumes`] what is put in, fitted to the namespace's bounds by [`limit_range`], and [`patch`] where.
+//! [`volumes`] what is put in, with [`ephemeral_storage`] fitted to the namespace's bounds by [`limit_range`], and [`patch`] where.
 //!
 //! *Never:* HTTP, reviews, where groups and limits come from, metrics.
 
@@ -21,6 +21,7 @@ use super::{
     container::{self, Circumstances},
     decide::{self, Pick, Reason, Skip, Wish},
     environment::Environment,
+    ephemeral_storage,
     limit_range::{self, Fitted, PodSum, whole},
     overrides::{self, Wanted},
     patch::{self, Insertion},
@@ -121,12 +122,16 @@ fn wanted(
     let circumstances = Circumstances::of(pod, push_port.number);
     let usual = container::resources(&wanted.sidecar, circumstances).map_err(Skip::BadValue)?;
     let place = patch::place(pod);
+    let is_limited = ephemeral_storage::is_limited(pod, limit_ranges);
     // What the pod is given as a whole is for its containers to share; more of ours might not fit in.
     let (fitted, unused) = if circumstances.pod_level_resources {
-        (whole::fit(&usual, pod, place, limit_ranges), overrides::unused_quantities(pod))
+        let fit = |usual: &ResourceRequirements| whole::fit(usual, pod, place, limit_ranges);
+        (ephemeral_storage::fit(&usual, &mut wanted.sidecar, is_limited, fit), overrides::unused_quantities(pod))
     } else {
         let own = wanted.quantities.over(usual).map_err(Skip::BadValue)?;
-        (limit_range::fit(&own, |resource| PodSum::of(pod, place, resource), limit_ranges), None)
+        let sum_of = |resource: &str| PodSum::of(pod, place, resource);
+        let fit = |own: &ResourceRequirements| limit_range::fit(own, sum_of, limit_ranges);
+        (ephemeral_storage::fit(&own, &mut wanted.sidecar, is_limited, fit), None)
     };
     let Fitted { resources, mut warnings } = fitted.map_err(Skip::NoRoom)?;
     warnings.extend(unused);

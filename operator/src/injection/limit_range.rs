@@ -138,16 +138,24 @@ pub fn fit(
     Ok(fitted)
 }
 
+/// Whether containers that say no limit of a resource are given one.
+#[must_use]
+pub fn has_default_limit(resource: &str, limit_ranges: &[LimitRange]) -> bool {
+    Bounds::of_containers(resource, limit_ranges).defaults.iter().any(|share| share.limit.is_some())
+}
+
 fn grain(resource: &str) -> i128 {
     if resource == "cpu" { 1 } else { ONE }
 }
 
-fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
+/// One of some quantities, in thousandths.
+pub(super) fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<i128> {
     let quantity = map.as_ref()?.get(resource)?;
     Amount::parse(&quantity.0).map(|amount| amount.thousandths)
 }
 
-fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Option<Amount>) {
+/// Writes one of some quantities down.
+pub(super) fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Option<Amount>) {
     if let Some(amount) = amount {
         map.get_or_insert_default().insert(resource.to_owned(), Quantity(amount.to_string()));
     }

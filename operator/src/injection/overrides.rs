@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 use crds::{
     Duration, names,
     sidecar::{
-        IMAGE_MAX, IMAGE_PATTERN, IdentityLabels, LISTEN_ADDRESSES_MAX, LogLevel, PUSH_PORT_MIN, ROUTE_PREFIX_MAX,
-        ROUTE_PREFIX_PATTERN, Sidecar, Timestamps,
+        IMAGE_ID_PATTERN, IMAGE_MAX, IMAGE_PATTERN, IdentityLabels, LISTEN_ADDRESSES_MAX, LogLevel, PUSH_PORT_MIN,
+        ROUTE_PREFIX_MAX, ROUTE_PREFIX_PATTERN, Sidecar, Timestamps,
     },
 };
 use protocol::endpoints::SCRAPE_PORT;
@@ -75,11 +75,8 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         values: "an image",
         default: "`image`, else the operator's",
         effect: "The sidecar's image.",
-        expected: "an image such as registry/sidegate:0.1.0",
-        read: |text, wanted| {
-            let is_image = text.len() <= IMAGE_MAX && matches(&IMAGE, text);
-            is_image.then(|| wanted.sidecar.image = Some(text.to_owned()))
-        },
+        expected: AN_IMAGE,
+        read: |text, wanted| is_image(text).then(|| wanted.sidecar.image = Some(text.to_owned())),
     },
     Annotation {
         name: names::CPU_REQUEST,
@@ -240,6 +237,8 @@ pub const ANNOTATIONS: [Annotation; 16] = [
     },
 ];
 
+const AN_IMAGE: &str = "an image such as registry/sidegate:0.1.0";
+
 /// What catches a `64m` that was meant to be `64Mi`, in bytes.
 const LEAST_MEMORY_REQUEST: i128 = 1024 * 1024 * 1000;
 
@@ -247,6 +246,8 @@ const LEAST_MEMORY_REQUEST: i128 = 1024 * 1024 * 1000;
 const LEAST_MEMORY_LIMIT: i128 = 16 * LEAST_MEMORY_REQUEST;
 
 static IMAGE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(IMAGE_PATTERN).ok());
+
+static IMAGE_ID: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(IMAGE_ID_PATTERN).ok());
 
 static ROUTE_PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ROUTE_PREFIX_PATTERN).ok());
 
@@ -287,12 +288,17 @@ fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
+/// Whether a kubelet reads it as the name of an image.
+fn is_image(text: &str) -> bool {
+    text.len() <= IMAGE_MAX && matches(&IMAGE, text) && !matches(&IMAGE_ID, text)
+}
+
 /// Words are known as flags and as the `PushGroup` spell them, which differ by their first letter.
 fn word<T: Copy, const N: usize>(text: &str, all: [T; N], spelled: fn(T) -> &'static str) -> Option<T> {
     all.into_iter().find(|one| spelled(*one).eq_ignore_ascii_case(text))
 }
 
-/// A pattern of ours that could not be read would match nothing; a test shows that both can.
+/// A pattern of ours that could not be read would match nothing; tests show that all can.
 fn matches(pattern: &Option<Regex>, text: &str) -> bool {
     pattern.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
@@ -316,7 +322,15 @@ impl Wanted {
                 });
             }
         }
-        Ok(wanted)
+        // The pod's own is one. An API server with an older schema took any from the group.
+        match wanted.sidecar.image.as_deref().filter(|image| !is_image(image)) {
+            Some(found) => Err(BadValue {
+                name: "PushGroup's image".to_owned(),
+                expected: AN_IMAGE.to_owned(),
+                found: found.to_owned(),
+            }),
+            None => Ok(wanted),
+        }
     }
 }
 

@@ -162,6 +162,13 @@ impl<'a> RawPod<'a> {
         containers.peek().is_some() && containers.all(limit)
     }
 
+    /// Whether a container has a limit of what it writes to its node's disk.
+    #[must_use]
+    pub fn has_storage_limit(self) -> bool {
+        let limit = |container: &Value| container.pointer("/resources/limits/ephemeral-storage").cloned();
+        self.all_containers().filter_map(limit).any(|limit| !limit.is_null())
+    }
+
     /// Whether every container asks for exactly what it may use, which makes the pod's class `Guaranteed`.
     #[must_use]
     pub fn is_guaranteed(self) -> bool {

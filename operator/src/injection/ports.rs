@@ -2,18 +2,19 @@
 //!
 //! All containers of a pod have one network, and the sidecar is there first: with a port of an app, the app would not
 //! start. The port that is scraped stays where it is, since Services, monitors and the operator go by it; the one to push
-//! to may move, since the pod's containers are told where it is. What nobody declares cannot be seen.
+//! to may move, since the pod's containers are told where it is. What nobody declares cannot be seen. What another webhook
+//! adds after the sidecar finds its ports taken, which is only told: the sidecar is never changed.
 //!
 //! *Never:* flags, variables, ports of the node.
 
 use std::collections::BTreeMap;
 
-use crds::sidecar::Sidecar;
+use crds::{names::SIDECAR_CONTAINER, sidecar::Sidecar};
 use protocol::endpoints::{PUSH_PORT, SCRAPE_PORT};
 use serde_json::Value;
 
 use super::{
-    arguments::listen_addresses,
+    arguments::{listen_addresses, push_ports},
     decide::{Skip, name_of},
     pod::{RawPod, text},
 };
@@ -54,10 +55,22 @@ pub fn choose(pod: RawPod<'_>, sidecar: &Sidecar) -> Result<PushPort, Skip> {
     }
 }
 
-/// The TCP ports that containers declare, with the first that does. A port of the node is none of the pod's.
+/// The first port of a pod's sidecar that another container declares. None did when they were chosen.
+#[must_use]
+pub fn late(pod: RawPod<'_>) -> Option<Skip> {
+    let declared = declared(pod);
+    let sidecar = pod.all_containers().find(|container| is_sidecar(container))?;
+    let arguments = sidecar.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    [SCRAPE_PORT].into_iter().chain(push_ports(arguments)).find_map(|port| {
+        let container = name_of(declared.get(&u64::from(port))?);
+        Some(Skip::LatePort { container, port })
+    })
+}
+
+/// The TCP ports that the app's containers declare, with the first that does. A port of the node is none of the pod's.
 fn declared(pod: RawPod<'_>) -> BTreeMap<u64, &Value> {
     let mut declared = BTreeMap::new();
-    for container in pod.all_containers() {
+    for container in pod.all_containers().filter(|container| !is_sidecar(container)) {
         let ports = container.get("ports").and_then(Value::as_array).into_iter().flatten();
         let ports = ports.filter(|port| text(port, "protocol").is_none_or(|protocol| protocol == "TCP"));
         for number in ports.filter_map(|port| port.get("containerPort").and_then(Value::as_u64)) {
@@ -65,6 +78,10 @@ fn declared(pod: RawPod<'_>) -> BTreeMap<u64, &Value> {
         }
     }
     declared
+}
+
+fn is_sidecar(container: &Value) -> bool {
+    text(container, "name") == Some(SIDECAR_CONTAINER)
 }
 
 // === impl PushPort ===
@@ -142,6 +159,32 @@ mod tests {
         assert_eq!(number(json!({"containerPort": 9091, "protocol": "TCP"})), Ok(19092));
         assert_eq!(number(json!({"containerPort": 9091, "protocol": null})), Ok(19092));
         assert_eq!(number(json!({"containerPort": "9091"})), Ok(9091), "the API server refuses it");
+    }
+
+    #[test]
+    fn a_container_that_came_after_the_sidecar_finds_its_ports_taken() {
+        let found = |args: Value, ports: &[u16]| {
+            let sidecar = json!({"name": "sidegate", "args": args, "ports": tcp(&[19091])});
+            let late = json!({"name": "late", "ports": tcp(ports)});
+            let raw = json!({"spec": {"initContainers": [sidecar], "containers": [{"name": "app"}, late]}});
+            late_port(&raw)
+        };
+        let moved = json!(["sidecar", "--push.listen-address=127.0.0.1:19092", "--push.listen-address=[::1]:19092"]);
+        let more = json!(["sidecar", "--push.listen-address=127.0.0.1:9091", "--push.listen-address=:4318"]);
+        assert_eq!(found(json!(["sidecar"]), &[9091]), Some(9091));
+        assert_eq!(found(json!(null), &[8080, 19091]), Some(19091));
+        assert_eq!(found(moved.clone(), &[9091]), None);
+        assert_eq!(found(moved, &[9091, 19092]), Some(19092));
+        assert_eq!(found(more, &[4318]), Some(4318));
+        assert_eq!(found(json!(["sidecar", "--log.level=:8080"]), &[8080]), None);
+        assert_eq!(late_port(&json!({"spec": {"containers": [{"name": "late", "ports": tcp(&[9091])}]}})), None);
+    }
+
+    fn late_port(raw: &Value) -> Option<u16> {
+        let skip = late(RawPod::new(raw))?;
+        let Skip::LatePort { container, port } = &skip else { panic!("{skip:?}") };
+        assert_eq!(container, "late");
+        Some(*port)
     }
 
     #[test]

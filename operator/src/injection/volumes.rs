@@ -2,7 +2,7 @@
 //!
 //! The Secret and the ConfigMap are optional, so that a pod starts whether or not they are there; both reach the sidecar
 //! when they come. What is kept has no size limit: a kubelet evicts the whole pod for that, and the sidecar's own limits
-//! say how much it may be.
+//! say how much it may be. The pod's limits of what it writes count it all the same, see `ephemeral_storage`.
 //!
 //! The pod's service account is not the sidecar's: Kubernetes mounts its token into every container that has nothing in
 //! that place, so there is something in it.

@@ -196,8 +196,8 @@ impl WebhookState {
         let mut event = None;
         let patch = match outcome {
             Outcome::Untouched(_) => None,
-            Outcome::Skipped(_) => {
-                event = owner.take().map(|told| Told { kind, reason: telling::SKIPPED, ..told });
+            Outcome::Skipped(skip) => {
+                event = owner.take().map(|told| Told { kind, reason: telling::reason_of(&skip), ..told });
                 None
             }
             Outcome::Injected(injected) => Some(injected.patch),

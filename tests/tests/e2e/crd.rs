@@ -335,6 +335,16 @@ const WRONG: &[Wrong] = &[
                    registry.example/sidegate:0.1.0",
     },
     Wrong {
+        name: "image-in-upper-case",
+        spec: "sidecar: {image: 'registry/Sidegate:1'}",
+        sentence: "spec.sidecar.image: Invalid value: expected the name of an image",
+    },
+    Wrong {
+        name: "image-by-id",
+        spec: "sidecar: {image: '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}",
+        sentence: "spec.sidecar.image: Invalid value: expected the name of an image",
+    },
+    Wrong {
         name: "push-port-scraped",
         spec: "sidecar: {pushPort: 19091}",
         sentence: "spec.sidecar.pushPort: Invalid value: expected another port than 19091, which is the one that is scraped",

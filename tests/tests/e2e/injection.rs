@@ -2,8 +2,11 @@
 
 use anyhow::{Context as _, ensure};
 use crds::names::PUSH_GROUP_LABEL;
-use e2e::sandbox::Sandbox;
-use protocol::endpoints::SCRAPE_PORT;
+use e2e::{
+    sandbox::{STEP, Sandbox},
+    wait,
+};
+use protocol::endpoints::{PUSH_PORT, SCRAPE_PORT};
 use serde_json::Value;
 
 use crate::workload::{self, has_sidecar, sidecars};
@@ -13,6 +16,7 @@ crate::world::tests![
     an_opted_in_pod_gets_a_native_sidecar_and_its_address,
     a_restricted_namespace_takes_an_injected_pod,
     a_sidecar_is_pushed_to_and_scraped_by_either_family_of_addresses,
+    an_app_that_listens_at_the_usual_port_runs_beside_a_sidecar_at_another,
 ];
 
 async fn a_pod_without_the_annotation_is_untouched(sandbox: Sandbox) -> anyhow::Result<()> {
@@ -103,5 +107,32 @@ async fn a_sidecar_is_pushed_to_and_scraped_by_either_family_of_addresses(sandbo
             ensure!(page.contains(&line), "expected {line} at {loopback}, found {page}");
         }
     }
+    Ok(())
+}
+
+async fn an_app_that_listens_at_the_usual_port_runs_beside_a_sidecar_at_another(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    let mut pod: Value = serde_yaml::from_str(&workload::opted_in("app"))?;
+    pod["spec"]["containers"][0]["ports"] = serde_json::json!([{"containerPort": PUSH_PORT}]);
+    // It ends where it cannot listen, and the pod is never ready again.
+    let listen = format!("while echo taken | nc -l -p {PUSH_PORT}; do true; done; exit 1");
+    pod["spec"]["containers"][0]["command"] = serde_json::json!(["sh", "-c", listen]);
+    sandbox.apply(&pod.to_string())?;
+    sandbox.pod_ready("app").await?;
+    let ask = format!("nc 127.0.0.1 {PUSH_PORT} </dev/null");
+    wait::until("the app to answer at its port", STEP, || async {
+        Ok((sandbox.exec("app", "app", &ask)?.trim() == "taken").then_some(()))
+    })
+    .await?;
+    let address = sandbox.exec("app", "app", "echo $PUSHGATEWAY_ADDRESS")?;
+    ensure!(address.trim() == "127.0.0.1:19092", "found {address:?}");
+    workload::push(&sandbox, "app", "job/moved", "some_metric 1")?;
+    ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"moved\"} 1"));
+    let pod = sandbox.pod_ready("app").await?;
+    let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+    ensure!(statuses.iter().all(|status| status.restart_count == 0), "found {statuses:?}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, ListParams, PostParams},
@@ -25,6 +25,7 @@ crate::world::tests![
     fields_that_are_newer_than_the_operator_survive_admission,
     a_pod_with_resources_of_its_own_keeps_them,
     a_namespace_with_defaults_takes_a_pod_with_limits_of_its_own,
+    a_namespace_with_a_quota_counts_the_sidecar_and_takes_the_pod,
     a_pod_of_root_and_one_without_its_secret_run,
     what_stands_in_the_way_is_said_to_whoever_makes_the_pod,
 ];
@@ -203,6 +204,57 @@ async fn a_namespace_with_defaults_takes_a_pod_with_limits_of_its_own(sandbox: S
         Ok(Some(()))
     })
     .await
+}
+
+/// A quota of limits refuses a pod in which any container has none.
+async fn a_namespace_with_a_quota_counts_the_sidecar_and_takes_the_pod(sandbox: Sandbox) -> anyhow::Result<()> {
+    sandbox.apply(
+        "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: quota}\nspec:\n  hard: {requests.cpu: \"1\", limits.cpu: \"2\", requests.memory: 1Gi, \
+         limits.memory: 2Gi}\n",
+    )?;
+    let quotas: Api<ResourceQuota> = sandbox.api();
+    let used = |what: &'static str, resource: &'static str| {
+        let quotas = quotas.clone();
+        async move {
+            let status = quotas.get("quota").await?.status.unwrap_or_default();
+            let used = status.used.unwrap_or_default().remove(resource).map(|quantity| quantity.0);
+            used.with_context(|| format!("expected {what}, found no {resource} in use"))
+        }
+    };
+    wait::until("the quota to be counted", STEP, || async { used("a count", "limits.cpu").await.map(Some) }).await?;
+    let pod = |name: &str, inject: bool, resources: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, annotations: {{sidegate.dev/inject: \"{inject}\"}}}}\nspec:\n  {NOWHERE}\n  \
+             containers:\n  - {{name: app, image: \"localhost/busybox:1\", resources: {resources}}}\n"
+        )
+    };
+    let limited =
+        |memory: &str| format!("{{limits: {{cpu: 200m, memory: {memory}}}, requests: {{cpu: 100m, memory: 64Mi}}}}");
+    // Of what is left, all is the app's: the sidecar's share refuses the pod.
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let full = |inject| serde_yaml::from_str::<DynamicObject>(&pod("full", inject, &limited("2Gi")));
+    raw_pods(&sandbox).create(&dry_run, &full(false)?).await?;
+    let refused = raw_pods(&sandbox).create(&dry_run, &full(true)?).await.err().map(|error| error.to_string());
+    ensure!(refused.as_ref().is_some_and(|refused| refused.contains("exceeded quota")), "found {refused:?}");
+    let with = create(&sandbox, &pod("with", true, &limited("128Mi"))).await?;
+    ensure!(sidecar(&with)?["resources"]["limits"]["cpu"] == "100m", "{with:#}");
+    wait::until("the sidecar to be counted", STEP, || async {
+        let found = used("both containers", "limits.cpu").await?;
+        ensure!(found == "300m", "expected 300m, found {found}");
+        Ok(Some(()))
+    })
+    .await?;
+    // One without limits has the namespace's.
+    sandbox.apply(
+        "apiVersion: v1\nkind: LimitRange\nmetadata: {name: limits}\nspec:\n  limits:\n  - type: Container\n    \
+         defaultRequest: {cpu: 50m, memory: 48Mi}\n    default: {cpu: 200m, memory: 96Mi}\n",
+    )?;
+    let without = pod("without", true, "{}");
+    let without =
+        wait::until("the limits to be known", STEP, || async { create(&sandbox, &without).await.map(Some) }).await?;
+    ensure!(without["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "200m", "{without:#}");
+    ensure!(sidecar(&without)?["resources"]["limits"]["cpu"].is_string(), "{without:#}");
+    Ok(())
 }
 
 /// The one has its sidecar take pushes as nobody, the other waits for no Secret.

@@ -50,14 +50,20 @@ async fn what_comes_after_the_sidecar_calls_the_webhook_again_which_adds_nothing
     );
     let then = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": then}});
     let (pod, decisions) = made_under(&sandbox, &then, 2).await?;
-    ensure!(decisions == ["already_there", "selected"], "found {decisions:?}");
+    ensure!(decisions == ["late_port", "selected"], "found {decisions:?}");
     ensure!(names(init_containers(&pod)) == [PROXY, SIDECAR_CONTAINER], "found {pod:?}");
     let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
     ensure!(names(containers) == ["app", "late"], "found {pod:?}");
     let addresses = containers.iter().flat_map(|container| container.env.iter().flatten());
     let addresses = addresses.filter(|variable| variable.name == "PUSHGATEWAY_URL").count();
     ensure!(addresses == 1, "expected the app to be told once where to push and nobody else, found {pod:?}");
-    sandbox.pod_ready("app").await.map(drop)
+    sandbox.pod_ready("app").await?;
+    // It would not start if it did what it says.
+    let told = sandbox.kubectl.try_apply(&sandbox.namespace, &workload::opted_in("told"))?;
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let warning = "Warning: sidegate: container late declares port 9091, where the sidecar listens already";
+    ensure!(told.contains(warning), "found {told}");
+    Ok(())
 }
 
 /// A pod that is made where a policy is in force, and what our webhook said each of the times it was asked.

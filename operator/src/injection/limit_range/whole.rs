@@ -3,7 +3,8 @@
 //! It would have none, and take its part of what all containers share. But what a `LimitRange` fills in for it may be
 //! more than the pod's requests leave, and no pod may be given less than its containers ask for together. So where a
 //! `LimitRange` has something to say about containers, the least that it lets pass is written down: nothing, a minimum, or
-//! what its ratio asks for. A limit that there has to be is the usual one, where that fits.
+//! what its ratio asks for. A limit that there has to be is the usual one, where that fits. What a pod as a whole cannot
+//! have, the sidecar has as in any other pod.
 //!
 //! The API server sets pod-level requests that are left out: to what the containers ask for, or else to the pod's limits.
 //! A manifest is read before that; what a container has to ask for would then take the place of the pod's limits, so there
@@ -34,15 +35,16 @@ pub fn fit(
     let mut fitted = Fitted { resources: ResourceRequirements::default(), warnings: Vec::new() };
     for resource in USUAL {
         let container = Bounds::of_containers(resource, limit_ranges);
-        if container.is_none() {
+        let usual = Share { request: given(&usual.requests, resource), limit: given(&usual.limits, resource) };
+        let is_shared = SHARED.contains(&resource);
+        let own = if is_shared { Share::default() } else { usual };
+        if container.is_none() && own == Share::default() {
             continue;
         }
         let sum = sum_of(pod, place, resource, &container);
         let bounds_of_pod = Bounds::of_pod(resource, limit_ranges, sum.with(Share::default()));
-        let own = Share::default();
         let case = Case { resource, grain: grain(resource), container, pod: bounds_of_pod, sum, own };
-        let usual = Share { request: given(&usual.requests, resource), limit: given(&usual.limits, resource) };
-        let share = if SHARED.contains(&resource) { case.least_share(usual)? } else { case.fitted_unless_it_fits()? };
+        let share = if is_shared { case.least_share(usual)? } else { case.fitted_unless_it_fits()? };
         if let (Some(before), Some(after)) = (usual.limit, share.limit)
             && after < before
         {
@@ -82,7 +84,7 @@ fn sum_of(pod: RawPod<'_>, place: usize, resource: &str, container: &Bounds) -> 
 
 impl Case<'_> {
     fn fitted_unless_it_fits(&self) -> Result<Share, NoRoom> {
-        if self.fits() { Ok(Share::default()) } else { self.fitted() }
+        if self.fits() { Ok(self.own) } else { self.fitted() }
     }
 
     /// The least that passes, with a limit only where there will be one.

@@ -36,7 +36,7 @@ fn check_field(name: &str, value: &str, field: &str, expected: Value) {
 
 #[test]
 fn an_annotation_stands_over_the_field_of_the_group() {
-    check_field(names::IMAGE, "registry:5000/sidegate@sha256:01", "/image", json!("registry:5000/sidegate@sha256:01"));
+    check_field(names::IMAGE, "registry:5000/sidegate:1", "/image", json!("registry:5000/sidegate:1"));
     check_field(names::PUSH_PORT, "9200", "/pushPort", json!(9200));
     check_field(names::LISTEN_ADDRESSES, "127.0.0.1:4318, :80", "/listenAddresses", json!(["127.0.0.1:4318", ":80"]));
     check_field(names::LISTEN_ADDRESSES, "", "/listenAddresses", Value::Null);
@@ -48,6 +48,64 @@ fn an_annotation_stands_over_the_field_of_the_group() {
     check_field(names::TIMESTAMPS, "reject", "/timestamps", json!("Reject"));
     check_field(names::IDENTITY_LABELS, "refuse", "/identityLabels", json!("Refuse"));
     check_field(names::LOG_LEVEL, "debug", "/log/level", json!("debug"));
+}
+
+#[test]
+fn an_image_is_what_a_kubelet_reads_as_one() {
+    let is_taken = |image: &str| wanted(names::IMAGE, image, json!({})).is_ok();
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for image in [
+        "sidegate",
+        "sidegate:1",
+        "sidegate:1_A.b-c",
+        "tools/a--b/c__d/e.f_g",
+        "registry.example:5000/tools/sidegate:0.1.0",
+        "Registry/sidegate",
+        "localhost/sidegate:dev",
+        "10.0.0.1:5000/sidegate",
+        "[fd00::1]:5000/sidegate",
+        &format!("sidegate@{digest}"),
+        &format!("registry.example/sidegate:1@{digest}"),
+    ] {
+        assert!(is_taken(image), "{image}");
+    }
+    for image in [
+        "registry/Sidegate:1",
+        "Sidegate",
+        "a:b:c",
+        "x@y",
+        "a//b",
+        "/a",
+        "a/",
+        "a:",
+        "a..b",
+        "a.",
+        "a___b",
+        "-a/b",
+        "registry:/a",
+        "registry:port/a",
+        "a:.1",
+        "a\n",
+        "sidegate@sha256:01",
+        &format!("sidegate@{}", digest.to_uppercase()),
+        &format!("sidegate@{digest}:1"),
+        &format!("a:{}", "1".repeat(129)),
+        &"a".repeat(256),
+        // An ID.
+        &"0a".repeat(32),
+    ] {
+        assert!(!is_taken(image), "{image}");
+    }
+}
+
+#[test]
+fn an_image_of_the_group_that_is_none_skips_the_pod_unless_it_has_its_own() {
+    let group = json!({"image": "registry/Sidegate:1"});
+    let bad = wanted("other", "", group.clone()).unwrap_err().sentence("");
+    let expected =
+        "PushGroup's image: expected an image such as registry/sidegate:0.1.0, found \"registry/Sidegate:1\"";
+    assert_eq!(bad, expected);
+    assert!(wanted(names::IMAGE, "sidegate:1", group).is_ok());
 }
 
 #[test]

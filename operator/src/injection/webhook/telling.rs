@@ -11,13 +11,24 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
 
-use crate::injection::pod::{RawPod, text};
+use crate::injection::{
+    decide::Skip,
+    pod::{RawPod, text},
+};
 
 /// The reason of an Event about a pod that was skipped.
-pub(super) const SKIPPED: &str = "InjectionSkipped";
+const SKIPPED: &str = "InjectionSkipped";
+
+/// The reason of an Event about a container that has a port of the sidecar.
+const CLASHES: &str = "SidecarPortTaken";
 
 /// The reason of an Event about a fault of ours.
 pub(super) const FAILED: &str = "InjectionFailed";
+
+/// The reason of the Event about a pod that gets no sidecar, or none more.
+pub(super) fn reason_of(skip: &Skip) -> &'static str {
+    if matches!(skip, Skip::LatePort { .. }) { CLASHES } else { SKIPPED }
+}
 
 /// The object that makes and replaces the pod, if one does.
 #[must_use]

@@ -364,6 +364,24 @@ async fn the_owner_of_a_skipped_pod_has_an_event_and_that_of_an_injected_one_non
 }
 
 #[tokio::test]
+async fn a_container_that_comes_late_to_a_port_of_the_sidecar_is_told_and_counted() {
+    let (state, asked) = told();
+    let mut pod = job_pod();
+    let (patch, _) = admitted(&state, &review_of(&pod)).await;
+    let patch: json_patch::Patch = serde_json::from_value(patch.unwrap()).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, Vec::new()));
+    assert!(events(&state, &asked).await.is_empty());
+    let late = json!({"name": "late", "ports": [{"containerPort": 9091}]});
+    pod["spec"]["containers"].as_array_mut().unwrap().push(late);
+    let warning = "sidegate: container late declares port 9091, where the sidecar listens already";
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![warning.to_owned()]));
+    assert_eq!(events(&state, &asked).await, [["backup", "Warning", "SidecarPortTaken", warning].map(str::to_owned)]);
+    let page = state.metrics.page().unwrap();
+    assert!(page.contains("injections_total{result=\"skipped\",reason=\"late_port\"} 1"), "{page}");
+}
+
+#[tokio::test]
 async fn nobody_hears_of_a_dry_run_that_skips_or_fails() {
     let (state, asked) = told();
     let mut pod = job_pod();
