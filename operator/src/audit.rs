@@ -13,7 +13,11 @@
 mod book;
 pub mod missing;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crds::{
     PushGroup,
@@ -34,6 +38,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use tokio::time::{Instant, sleep_until};
 
 use self::{
     book::{Book, Candidate},
@@ -61,7 +66,7 @@ const AT_A_TIME: usize = 4;
 /// How long reading one may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The pause before one that could not be read is tried again.
+/// The pause before a pod that could not be read is tried again, or a namespace that could not be listed.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// After so many pods their groups are woken at the latest.
@@ -140,6 +145,8 @@ impl Audit {
         let mut seen = self.watch();
         let mut examining = FuturesUnordered::new();
         let (mut woken, mut examined) = (BTreeSet::new(), 0);
+        // Namespaces that are to be listed, and when.
+        let mut unlisted = BTreeMap::<String, Instant>::new();
         loop {
             while examining.len() < AT_A_TIME
                 && let Some(candidate) = book.next()
@@ -162,8 +169,18 @@ impl Audit {
                 }
                 () = changes.next() => {
                     let now = self.said();
-                    woken.extend(self.reconsider(&mut book, &said, &now).await);
+                    woken.extend(self.keep_out(&mut book));
+                    let changed = said.symmetric_difference(&now).map(|(namespace, ..)| namespace.clone());
+                    unlisted.extend(changed.map(|namespace| (namespace, Instant::now())));
                     said = now;
+                }
+                namespace = next_of(&unlisted) => {
+                    let (groups, is_listed) = self.list(&mut book, &namespace).await;
+                    woken.extend(groups);
+                    unlisted.remove(&namespace);
+                    if !is_listed {
+                        unlisted.insert(namespace, Instant::now() + PAUSE);
+                    }
                 }
                 else => return,
             }
@@ -238,37 +255,42 @@ impl Audit {
         said.filter(|(name, _, value)| value.is_some() || self.namespaces.is_switched_off(name)).collect()
     }
 
-    /// What has been said about a namespace has changed: its pods are listed, and those that do not ask any more go.
-    async fn reconsider(
-        &self,
-        book: &mut Book,
-        before: &BTreeSet<Said>,
-        now: &BTreeSet<Said>,
-    ) -> Vec<(String, String)> {
-        let mut groups = Vec::new();
+    /// Pods of namespaces that are kept out now go.
+    fn keep_out(&self, book: &mut Book) -> Vec<(String, String)> {
         let gone = book.retain(|namespace| self.is_looked_at(namespace));
-        groups.extend(self.missing.remove(&gone, &self.groups));
-        let changed: BTreeSet<_> = before.symmetric_difference(now).map(|(name, ..)| name).collect();
-        for namespace in changed.into_iter().filter(|name| self.scope.has(name)) {
-            let api = Api::<PartialObjectMeta<Pod>>::namespaced(self.client.clone(), namespace);
-            let mut more = Some(String::new());
-            while let Some(token) = more.take() {
-                let mut page = ListParams::default().labels(&not_injected()).fields(RUNNING).limit(500);
-                page.continue_token = Some(token).filter(|token| !token.is_empty());
-                match tokio::time::timeout(PATIENCE, api.list(&page)).await {
-                    Ok(Ok(listed)) => {
-                        more = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
-                        for pod in listed.items {
-                            groups.extend(self.see(book, self.part_of(namespace), Ok(Event::Apply(pod))));
-                        }
+        self.missing.remove(&gone, &self.groups)
+    }
+
+    /// Looks at the pods of a namespace whose word has changed; the groups that this is about, and whether all were seen.
+    async fn list(&self, book: &mut Book, namespace: &str) -> (Vec<(String, String)>, bool) {
+        let mut groups = Vec::new();
+        if !self.scope.has(namespace) {
+            return (groups, true);
+        }
+        let api = Api::<PartialObjectMeta<Pod>>::namespaced(self.client.clone(), namespace);
+        let mut more = Some(String::new());
+        while let Some(token) = more.take() {
+            let mut page = ListParams::default().labels(&not_injected()).fields(RUNNING).limit(500);
+            page.continue_token = Some(token).filter(|token| !token.is_empty());
+            match tokio::time::timeout(PATIENCE, api.list(&page)).await {
+                Ok(Ok(listed)) => {
+                    more = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
+                    for pod in listed.items {
+                        groups.extend(self.see(book, self.part_of(namespace), Ok(Event::Apply(pod))));
                     }
-                    // The next listing of the watch makes up for it.
-                    Ok(Err(error)) => tracing::warn!(%error, namespace, "cannot list pods for the audit"),
-                    Err(_) => tracing::warn!(namespace, "cannot list pods for the audit: no answer in time"),
+                }
+                // The watch lists again only when it has to, which may be never.
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, namespace, again_in = ?PAUSE, "cannot list pods for the audit");
+                    return (groups, false);
+                }
+                Err(_) => {
+                    tracing::warn!(namespace, again_in = ?PAUSE, "cannot list pods for the audit: no answer in time");
+                    return (groups, false);
                 }
             }
         }
-        groups
+        (groups, true)
     }
 
     fn part_of(&self, namespace: &str) -> usize {
@@ -330,26 +352,24 @@ impl Audit {
         }
     }
 
-    /// Writes down what was found, unless the pod has gone or changed meanwhile; the group that this is about.
-    fn note(&self, book: &mut Book, candidate: &Candidate, found: Examined) -> Option<(String, String)> {
-        match found {
+    /// Writes down what was found, unless the pod has gone or changed meanwhile; the groups that this is about.
+    fn note(&self, book: &mut Book, candidate: &Candidate, found: Examined) -> Vec<(String, String)> {
+        let healed = match found {
             Examined::Missing { about, named } => {
-                if !book.settle(candidate, true) {
-                    return None;
+                if book.settle(candidate, true).is_none() {
+                    return Vec::new();
                 }
                 self.tell(candidate, *about);
-                self.missing.add(candidate, named, &self.groups)
+                return self.missing.add(candidate, named, &self.groups);
             }
-            Examined::Excused => {
-                book.settle(candidate, false);
-                None
-            }
-            Examined::Gone => self.missing.remove(&book.remove(&candidate.uid), &self.groups).pop(),
+            Examined::Excused => book.settle(candidate, false).unwrap_or_default(),
+            Examined::Gone => book.remove(&candidate.uid),
             Examined::Unknown => {
                 book.again(candidate);
-                None
+                Vec::new()
             }
-        }
+        };
+        self.missing.remove(&healed, &self.groups)
     }
 
     fn tell(&self, candidate: &Candidate, about: ObjectReference) {
@@ -367,6 +387,13 @@ impl Audit {
             self.wakes.wake(&namespace, &name);
         }
     }
+}
+
+/// The namespace whose time comes first, when it has come.
+async fn next_of(unlisted: &BTreeMap<String, Instant>) -> String {
+    let Some((namespace, at)) = unlisted.iter().min_by_key(|(_, at)| **at) else { return std::future::pending().await };
+    sleep_until(*at).await;
+    namespace.clone()
 }
 
 /// Selects pods that have not ended.

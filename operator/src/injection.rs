@@ -30,6 +30,7 @@ pub mod quantity;
 pub mod resources;
 pub mod version;
 pub mod volumes;
+pub mod warning;
 pub mod webhook;
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod apply;
 pub mod command;
 pub mod documents;
 pub mod known;
+pub mod unquoted;
 pub mod workloads;
 pub mod yaml;
 
@@ -38,6 +39,7 @@ use crate::{
 use apply::{apply, at_mut};
 use documents::{BadDocument, Document, documents};
 use known::Known;
+use unquoted::unquoted;
 use workloads::{Workload, workloads};
 
 /// What the command says beside the manifests.
@@ -54,7 +56,8 @@ pub struct Given<'a> {
 pub struct Done {
     /// The manifests.
     pub manifests: String,
-    /// A sentence on each workload, and more where there is something to warn of: `job/backup: injected, …`.
+    /// A sentence on each workload, and more where there is something to warn of, of namespaces too: `job/backup: injected,
+    /// …`.
     pub remarks: Vec<String>,
 }
 
@@ -105,7 +108,7 @@ pub enum DocumentError {
 /// The first mistake, with the number of its document.
 pub fn run(manifests: &str, mut known: Known, given: Given<'_>) -> Result<Done, OfflineError> {
     let documents = learn(&mut known, manifests, given)?;
-    let mut done = Done::default();
+    let mut done = Done { remarks: known.take_remarks(), ..Done::default() };
     for document in documents {
         let number = document.number;
         inject_into(document, &known, given, &mut done).map_err(|error| OfflineError::Document { number, error })?;
@@ -191,7 +194,8 @@ fn inject_pod(
     }
     let outcome = inject(RawPod::new(&raw), &around)?;
     let warnings = outcome.warnings();
-    let mut remarks = Vec::new();
+    // In what is made of the template they are nothing at all.
+    let mut remarks = unquoted(pod);
     let is_injected = match outcome {
         Outcome::Untouched(_) if workload.asks_outside => {
             remarks.push(format!(

@@ -1,7 +1,8 @@
 //! The pods that ask and have no sidecar, and how far each was looked into. Pure.
 //!
 //! What is kept is some hundred bytes for each of them, and nothing of any other pod. A listing that begins anew replaces
-//! what was known of its part when it ends.
+//! what was known of its part when it ends. One that is missing its sidecar stays so while it is read anew for something
+//! else that it asks.
 //!
 //! *Never:* reading pods, whom to tell.
 
@@ -42,17 +43,10 @@ struct Entry {
     part: usize,
     namespace: String,
     asked: String,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It is read, or will be.
-    Waiting,
-    /// It would have no sidecar either.
-    Excused,
-    /// It would have one.
-    Missing,
+    /// Whether it is read, or will be.
+    is_waiting: bool,
+    /// Whether it would have a sidecar, as it was read last.
+    is_missing: bool,
 }
 
 // === impl Candidate ===
@@ -99,14 +93,16 @@ impl Book {
         if let Some(seen) = self.listing.get_mut(&part) {
             seen.insert(candidate.uid.clone());
         }
-        if self.entries.get(&candidate.uid).is_some_and(|known| known.asked == candidate.asked) {
+        let known = self.entries.get(&candidate.uid);
+        if known.is_some_and(|known| known.asked == candidate.asked) {
             return;
         }
         let entry = Entry {
             part,
             namespace: candidate.namespace.clone(),
             asked: candidate.asked.clone(),
-            state: State::Waiting,
+            is_waiting: true,
+            is_missing: known.is_some_and(|known| known.is_missing),
         };
         self.entries.insert(candidate.uid.clone(), entry);
         self.waiting.push_back(candidate);
@@ -129,20 +125,18 @@ impl Book {
         }
     }
 
-    /// It was read; false if it went or changed meanwhile.
-    pub(super) fn settle(&mut self, candidate: &Candidate, is_missing: bool) -> bool {
-        if !self.is_waiting(candidate) {
-            return false;
-        }
-        if let Some(entry) = self.entries.get_mut(&candidate.uid) {
-            entry.state = if is_missing { State::Missing } else { State::Excused };
-        }
-        true
+    /// It was read; itself, if it was missing its sidecar and is not any more. `None` if it went or changed meanwhile.
+    pub(super) fn settle(&mut self, candidate: &Candidate, is_missing: bool) -> Option<Vec<Known>> {
+        let entry = self.entries.get_mut(&candidate.uid).filter(|entry| entry.waits_for(candidate))?;
+        entry.is_waiting = false;
+        let was_missing = std::mem::replace(&mut entry.is_missing, is_missing);
+        let healed = (was_missing && !is_missing).then(|| (entry.namespace.clone(), candidate.uid.clone()));
+        Some(healed.into_iter().collect())
     }
 
     /// It is gone, has ended, or asks no more; itself, if it was missing its sidecar.
     pub(super) fn remove(&mut self, uid: &str) -> Vec<Known> {
-        let gone = self.entries.remove(uid).filter(|entry| entry.state == State::Missing);
+        let gone = self.entries.remove(uid).filter(|entry| entry.is_missing);
         gone.map(|entry| (entry.namespace, uid.to_owned())).into_iter().collect()
     }
 
@@ -160,8 +154,15 @@ impl Book {
     }
 
     fn is_waiting(&self, candidate: &Candidate) -> bool {
-        let entry = self.entries.get(&candidate.uid);
-        entry.is_some_and(|entry| entry.state == State::Waiting && entry.asked == candidate.asked)
+        self.entries.get(&candidate.uid).is_some_and(|entry| entry.waits_for(candidate))
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn waits_for(&self, candidate: &Candidate) -> bool {
+        self.is_waiting && self.asked == candidate.asked
     }
 }
 
@@ -182,7 +183,11 @@ mod tests {
     fn missing(book: &mut Book, uid: &str) {
         book.add(0, candidate(uid, "true"));
         let next = book.next().unwrap();
-        assert!(book.settle(&next, true));
+        assert_eq!(book.settle(&next, true), Some(Vec::new()));
+    }
+
+    fn known(uid: &str) -> Known {
+        ("data".to_owned(), uid.to_owned())
     }
 
     #[test]
@@ -192,11 +197,11 @@ mod tests {
         book.add(0, candidate("a", "true"));
         let first = book.next().unwrap();
         assert_eq!(book.next(), None);
-        assert!(book.settle(&first, false));
+        assert_eq!(book.settle(&first, false), Some(Vec::new()));
         book.add(0, candidate("a", "true"));
         assert_eq!(book.next(), None);
         book.add(0, candidate("a", "nightly"));
-        assert!(!book.settle(&first, true), "it has changed since");
+        assert_eq!(book.settle(&first, true), None, "it has changed since");
         assert_eq!(book.next().unwrap().asked, "nightly");
     }
 
@@ -211,7 +216,7 @@ mod tests {
         assert!(book.is_complete());
         book.begin(0);
         book.add(0, candidate("b", "true"));
-        assert_eq!(book.end(0), [("data".to_owned(), "a".to_owned())]);
+        assert_eq!(book.end(0), [known("a")]);
         assert_eq!(book.remove("b").len(), 1);
         assert_eq!(book.len(), 0);
     }
@@ -222,9 +227,36 @@ mod tests {
         book.add(0, candidate("a", "true"));
         let first = book.next().unwrap();
         assert_eq!(book.remove("a"), [], "nobody knew of it");
-        assert!(!book.settle(&first, true));
+        assert_eq!(book.settle(&first, true), None);
         book.again(&first);
         assert_eq!(book.next(), None);
+    }
+
+    #[test]
+    fn one_that_asks_for_something_else_is_missing_until_it_is_read_again() {
+        let asks_anew = || {
+            let mut book = Book::default();
+            book.begin(0);
+            missing(&mut book, "a");
+            book.end(0);
+            book.add(0, candidate("a", "nightly"));
+            book
+        };
+        assert_eq!(asks_anew().remove("a"), [known("a")]);
+        assert_eq!(asks_anew().retain(|_| false), [known("a")]);
+        let mut book = asks_anew();
+        book.begin(0);
+        assert_eq!(book.end(0), [known("a")]);
+
+        let mut book = asks_anew();
+        let next = book.next().unwrap();
+        assert_eq!(book.settle(&next, true), Some(Vec::new()));
+        assert_eq!(book.remove("a"), [known("a")]);
+
+        let mut book = asks_anew();
+        let next = book.next().unwrap();
+        assert_eq!(book.settle(&next, false), Some(vec![known("a")]));
+        assert_eq!(book.remove("a"), [], "that was told");
     }
 
     #[test]

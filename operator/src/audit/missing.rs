@@ -88,17 +88,20 @@ impl Missing {
         !std::mem::replace(&mut self.found().is_known, true)
     }
 
-    /// One more; its group.
+    /// One more, or one that was there with something else that it asked; its group, and the one that it had.
     pub(super) fn add(
         &self,
         pod: &Candidate,
         named: Option<String>,
         groups: &Cache<PushGroup>,
-    ) -> Option<(String, String)> {
+    ) -> Vec<(String, String)> {
         let missing = MissingPod { name: pod.name.clone(), named, labels: pod.labels.clone() };
-        let group = missing.group(&groups_of(groups, &pod.namespace));
-        self.found().pods.entry(pod.namespace.clone()).or_default().insert(pod.uid.clone(), missing);
-        group.map(|group| (pod.namespace.clone(), group))
+        let beside = groups_of(groups, &pod.namespace);
+        let group = missing.group(&beside);
+        let before = self.found().pods.entry(pod.namespace.clone()).or_default().insert(pod.uid.clone(), missing);
+        let group_before =
+            before.and_then(|before| before.group(&beside)).filter(|before| group.as_ref() != Some(before));
+        group.into_iter().chain(group_before).map(|group| (pod.namespace.clone(), group)).collect()
     }
 
     /// These are gone; their groups.
@@ -158,4 +161,28 @@ impl MissingPod {
 
 fn groups_of(groups: &Cache<PushGroup>, namespace: &str) -> Vec<Arc<PushGroup>> {
     groups.in_namespace(namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_groups_are_told_of_a_pod_that_goes_from_one_to_the_other() {
+        let (missing, groups) = (Missing::default(), Cache::of(Vec::new()));
+        let pod = Candidate {
+            uid: "uid".to_owned(),
+            namespace: "data".to_owned(),
+            name: "a".to_owned(),
+            asked: "nightly".to_owned(),
+            labels: BTreeMap::new(),
+        };
+        let add = |group: &str| missing.add(&pod, Some(group.to_owned()), &groups);
+        let whose = |name: &str| ("data".to_owned(), name.to_owned());
+        assert_eq!(add("nightly"), [whose("nightly")]);
+        assert_eq!(add("nightly"), [whose("nightly")]);
+        assert_eq!(add("weekly"), [whose("weekly"), whose("nightly")]);
+        assert_eq!(missing.by_namespace(), BTreeMap::from([("data".to_owned(), 1)]));
+        assert_eq!(missing.remove(&[("data".to_owned(), "uid".to_owned())], &groups), [whose("weekly")]);
+    }
 }

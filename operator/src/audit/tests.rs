@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    cache::cache,
     events::tests::server as events_server,
-    injection::namespaces::tests::namespace,
+    injection::namespaces::{Labels, tests::namespace},
     stop::{self, StopSender},
 };
 
@@ -24,6 +25,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// An audit that runs, what it is told, and what it tells.
 struct World {
     missing: Missing,
+    /// What namespaces say from now on.
+    said: mpsc::UnboundedSender<Result<Event<Labels>, watcher::Error>>,
+    /// How many listings of the pods of a namespace fail.
+    failing: Arc<AtomicUsize>,
     groups: Cache<PushGroup>,
     changes: mpsc::UnboundedSender<Result<String, std::io::Error>>,
     pods: Arc<Mutex<Vec<Value>>>,
@@ -66,12 +71,15 @@ fn asking(name: &str) -> Value {
 fn api_server(
     pods: &Arc<Mutex<Vec<Value>>>,
     reads: &Arc<AtomicUsize>,
+    failing: &Arc<AtomicUsize>,
     changes: mpsc::UnboundedReceiver<Result<String, std::io::Error>>,
 ) -> Client {
-    let (pods, reads, changes) = (pods.clone(), reads.clone(), Arc::new(Mutex::new(Some(changes))));
+    let (pods, reads, failing) = (pods.clone(), reads.clone(), failing.clone());
+    let changes = Arc::new(Mutex::new(Some(changes)));
     let service = tower::service_fn(move |request: axum::http::Request<Body>| {
-        let (pods, reads, changes) = (pods.clone(), reads.clone(), changes.clone());
+        let (pods, reads, failing, changes) = (pods.clone(), reads.clone(), failing.clone(), changes.clone());
         async move {
+            let is_of_a_namespace = request.uri().path().starts_with("/api/v1/namespaces/");
             let query = request.uri().query().unwrap_or_default().to_owned();
             let accepts = request.headers().get("accept").map(|accept| accept.to_str().unwrap().to_owned());
             let is_metadata = accepts.is_some_and(|accept| accept.contains("PartialObjectMetadata"));
@@ -86,6 +94,13 @@ fn api_server(
             }
             let named = query.split("metadata.name%3D").nth(1).map(|rest| rest.split('&').next().unwrap().to_owned());
             assert_eq!(is_metadata, named.is_none(), "{query}");
+            let fails = |left: usize| left.checked_sub(1);
+            if is_of_a_namespace
+                && is_metadata
+                && failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok()
+            {
+                return Err(std::io::Error::other("the connection broke"));
+            }
             if named.is_some() {
                 reads.fetch_add(1, Ordering::Relaxed);
             }
@@ -103,22 +118,32 @@ fn api_server(
 /// An audit of some pods in the namespaces `data`, which is silent, `asking`, and `off`, which is switched off.
 fn audit(found: Vec<Value>) -> World {
     let (changes, receiver) = mpsc::unbounded();
-    let (pods, reads) = (Arc::new(Mutex::new(found)), Arc::default());
-    let client = api_server(&pods, &reads, receiver);
+    let (pods, reads, failing) = (Arc::new(Mutex::new(found)), Arc::default(), Arc::default());
+    let client = api_server(&pods, &reads, &failing, receiver);
     let (events_client, asked) = events_server();
     let asks = json!({"sidegate.dev/inject": "true"});
     let off = json!({"sidegate.dev/inject": "true", "sidegate.dev/webhook": "disabled"});
     let namespaces = [("data", json!({})), ("asking", asks), ("off", off), ("kube-system", json!({}))];
-    let namespaces = namespaces.iter().map(|(name, labels)| namespace(name, labels)).collect();
-    let mut group = PushGroup::new("nightly", serde_json::from_value(json!({"selector": {}})).unwrap());
-    group.metadata.namespace = Some("data".to_owned());
-    let groups = Cache::of(vec![group]);
+    let (namespace_cache, filling) = cache();
+    let (said, events) = mpsc::unbounded();
+    tokio::spawn(filling.fill(events).for_each(|_| async {}));
+    let known = namespaces.iter().map(|(name, labels)| Event::InitApply(namespace(name, labels)));
+    for event in [Event::Init].into_iter().chain(known).chain([Event::InitDone]) {
+        said.unbounded_send(Ok(event)).unwrap();
+    }
+    let groups = ["nightly", "weekly"].map(|name| {
+        let selector = if name == "nightly" { json!({"selector": {}}) } else { json!({}) };
+        let mut group = PushGroup::new(name, serde_json::from_value(selector).unwrap());
+        group.metadata.namespace = Some("data".to_owned());
+        group
+    });
+    let groups = Cache::of(groups.into());
     let (sender, stop) = stop::channel();
     let audit = Audit {
         scope: Scope::All,
         own_namespace: "sidegate".to_owned(),
         image: Arc::new(SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }),
-        namespaces: Namespaces::new(Cache::of(namespaces), client.clone()),
+        namespaces: Namespaces::new(namespace_cache, client.clone()),
         limit_ranges: LimitRanges::new(Cache::of(vec![too_little()])),
         groups: groups.clone(),
         missing: Missing::default(),
@@ -128,6 +153,8 @@ fn audit(found: Vec<Value>) -> World {
     };
     let world = World {
         missing: audit.missing.clone(),
+        said,
+        failing,
         groups,
         changes,
         pods,
@@ -142,9 +169,13 @@ fn audit(found: Vec<Value>) -> World {
 // === impl World ===
 
 impl World {
-    /// Waits until the pods of the group are these.
+    /// Waits until the pods of the group that selects all are these.
     async fn until_missing(&self, expected: &[&str]) {
-        let group = self.groups.all().pop().unwrap();
+        self.until_missing_of("nightly", expected).await;
+    }
+
+    async fn until_missing_of(&self, group: &str, expected: &[&str]) {
+        let group = self.groups.filter(|known| known.name_any() == group).pop().unwrap();
         wait::until("the pods without a sidecar", LIMIT, || async {
             let found = self.missing.of_group(&group, &self.groups).map(|found| found.named);
             anyhow::ensure!(found.as_deref().is_some_and(|found| found == expected), "found {found:?}");
@@ -152,6 +183,12 @@ impl World {
         })
         .await
         .unwrap();
+    }
+
+    /// The label of a namespace is set.
+    fn say(&self, name: &str, value: &str) {
+        let labelled = namespace(name, &json!({"sidegate.dev/inject": value}));
+        self.said.unbounded_send(Ok(Event::Apply(labelled))).unwrap();
     }
 
     fn change(&self, kind: &str, pod: &Value) {
@@ -233,4 +270,47 @@ async fn one_that_is_gone_when_it_is_read_is_not_missed() {
     world.change("ADDED", &another);
     world.until_missing(&["another", "missed"]).await;
     assert_eq!(world.reads.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn one_that_asks_for_something_else_and_goes_before_it_is_read_again_is_forgotten() {
+    let world = audit(vec![asking("missed"), asking("other")]);
+    world.until_missing(&["missed", "other"]).await;
+    // It is gone when it is read.
+    world.pods.lock().unwrap().retain(|pod| pod["metadata"]["name"] != "missed");
+    world.change("MODIFIED", &pod("data", "missed", json!({"sidegate.dev/inject": "True"}), containers()));
+    world.until_missing(&["other"]).await;
+    // It is deleted while nobody has read it yet.
+    world.change("MODIFIED", &pod("data", "other", json!({"sidegate.dev/inject": "weekly"}), containers()));
+    world.change("DELETED", &asking("other"));
+    world.until_missing(&[]).await;
+    assert!(world.missing.by_namespace().is_empty());
+}
+
+#[tokio::test]
+async fn one_that_asks_for_what_nobody_knows_is_missed_no_more() {
+    let world = audit(vec![asking("missed")]);
+    world.until_missing(&["missed"]).await;
+    let typo = pod("data", "missed", json!({"sidegate.dev/inject": "True"}), containers());
+    *world.pods.lock().unwrap() = vec![typo.clone()];
+    world.change("MODIFIED", &typo);
+    world.until_missing(&[]).await;
+    let named = pod("data", "missed", json!({"sidegate.dev/inject": "weekly"}), containers());
+    *world.pods.lock().unwrap() = vec![named.clone()];
+    world.change("MODIFIED", &named);
+    world.until_missing_of("weekly", &["missed"]).await;
+    world.until_missing(&[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_could_not_be_listed_is_listed_again() {
+    let world = audit(vec![pod("data", "silent", json!({}), containers())]);
+    world.until_missing(&[]).await;
+    world.failing.store(2, Ordering::Relaxed);
+    world.say("data", "true");
+    world.until_missing(&["silent"]).await;
+    assert_eq!(world.failing.load(Ordering::Relaxed), 0);
+    world.say("data", "weekly");
+    world.until_missing_of("weekly", &["silent"]).await;
+    world.until_missing(&[]).await;
 }

@@ -1,8 +1,9 @@
 //! Certificates that somebody else makes: files in a folder, as the kubelet mounts a Secret, read again when they change.
 //!
 //! Files are looked at every few seconds, which is soon beside the minute that the kubelet takes. It swaps all of them at
-//! once; a pair that was read in the middle does not fit together, and is read again at the next look. What does not
-//! fit is never served in place of what does.
+//! once; a pair that was read in the middle does not fit together, and is read again at the next look. What the API server
+//! will not take, for its name, its dates or the CA beside it, is never served in place of what it takes: that is served
+//! on for as long as it holds by the CA that came with it.
 //!
 //! Whoever makes them publishes their CA too: cert-manager, or the chart. This replica has no right to look.
 //!
@@ -49,6 +50,8 @@ pub(super) struct Files {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     served: Option<Found>,
+    /// What is not served in its place, so that it is told once.
+    declined: Option<Found>,
 }
 
 /// What the files say.
@@ -69,7 +72,7 @@ impl Files {
         readiness: Readiness,
     ) -> Self {
         let name = config.webhook_names().into_iter().next().unwrap_or_default();
-        Self { folder: folder.to_owned(), name, clock, metrics, readiness, served: None }
+        Self { folder: folder.to_owned(), name, clock, metrics, readiness, served: None, declined: None }
     }
 
     /// Reads the files.
@@ -90,11 +93,22 @@ impl Files {
         let now = self.clock.now();
         match found.holds(&chain, &self.name, now) {
             Ok(()) => self.readiness.certificate_is_trusted(),
-            // A new replica with it is not ready, and takes the place of none that may have a better one.
             Err(error) => {
-                tracing::warn!(%error, folder = %self.folder.display(), "the API server will not take the webhook's certificate");
+                let is_old_good = self.served_holds(now);
+                if self.declined.as_ref() != Some(&found) {
+                    tracing::warn!(
+                        %error, folder = %self.folder.display(), serving_the_old_one = is_old_good,
+                        "the API server will not take the webhook's certificate"
+                    );
+                }
+                if is_old_good {
+                    self.declined = Some(found);
+                    return Ok(nothing);
+                }
+                // A new replica with it is not ready, and takes the place of none that may have a better one.
             }
         }
+        self.declined = None;
         for (which, certificate) in [(Which::Serving, chain.first()), (Which::Authority, found.authorities.first())] {
             if let Some(facts) = certificate.and_then(facts) {
                 self.metrics.certificate_expires(which, facts.not_after);
@@ -103,6 +117,13 @@ impl Files {
         let identity = found.identity.clone();
         self.served = Some(found);
         Ok(Looked { serve: Some(identity), pause: LOOK })
+    }
+
+    /// Whether what is served until now is still good.
+    fn served_holds(&self, now: Timestamp) -> bool {
+        let Some(served) = &self.served else { return false };
+        let certified = certified(&served.identity, &ring::default_provider());
+        certified.is_ok_and(|certified| served.holds(&certified.cert, &self.name, now).is_ok())
     }
 
     /// What was to be served could not be.

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use super::{
     fake::FakeServer,
+    files::Files,
     issue::{Lifetimes, issue_authority, issue_identity, verify},
     x509::{facts, read_pem, write_pem},
     *,
@@ -398,11 +399,24 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
     assert!(page.contains(&format!("_expiry_timestamp_seconds{{certificate=\"serving\"}} {until}\n")), "{page}");
     assert!(server.with(|state| state.secret.is_none()) && server.bundle(0).is_none(), "nothing is written");
 
-    // With one for somebody else a replica is never ready.
+    // One for somebody else is not served in its place, nor is one that the CA beside it has not signed.
     let (elsewhere_ca, elsewhere) = made(&["elsewhere".to_owned()]);
+    let (next_ca, next) = made(&config.webhook_names());
+    for (version, ca, bad) in [("..4", &elsewhere_ca, &elsewhere), ("..5", &other_ca, &next), ("..6", &next_ca, &other)]
+    {
+        mount(&folder, version, &[("ca.crt", ca), ("tls.crt", &bad.certificate), ("tls.key", &bad.key)]);
+        certificates.look(&mut tls).await.unwrap();
+        assert!(ask(&other_ca).await.ends_with("hello"), "{version}");
+    }
+    // With the CA that has, it is.
+    mount(&folder, "..7", &[("ca.crt", &next_ca), ("tls.crt", &next.certificate), ("tls.key", &next.key)]);
+    certificates.look(&mut tls).await.unwrap();
+    assert!(ask(&next_ca).await.ends_with("hello"));
+
+    // With one for somebody else a replica is never ready.
     mount(
         &folder,
-        "..4",
+        "..8",
         &[("ca.crt", &elsewhere_ca), ("tls.crt", &elsewhere.certificate), ("tls.key", &elsewhere.key)],
     );
     let new = Readiness::default();
@@ -413,5 +427,29 @@ async fn files_that_change_are_served_and_those_that_do_not_fit_are_not() {
         "{:?}",
         new.missing()
     );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_served_once_what_did_has_ended() {
+    let _ = ring::default_provider().install_default();
+    set_now(START);
+    let folder = std::env::temp_dir().join(format!("sidegate-ended-{}", std::process::id()));
+    let config = config(&[]);
+    let clock = Clock::from_fn(|| NOW.with(|clocks| clocks[0].get()));
+    let mut files = Files::new(&folder, &config, clock, Arc::default(), Readiness::default());
+    let authority = issue_authority(Lifetimes::default(), START).unwrap();
+    let bundle = write_pem(std::slice::from_ref(&authority.certificate));
+    let mut serves = async |version: &str, names: &[String], now: Timestamp| {
+        set_now(now);
+        let identity = issue_identity(&authority, names, Lifetimes::default(), START).unwrap();
+        mount(&folder, version, &[("ca.crt", &bundle), ("tls.crt", &identity.certificate), ("tls.key", &identity.key)]);
+        files.look().await.unwrap().serve == Some(identity)
+    };
+    let elsewhere = ["elsewhere".to_owned()];
+    assert!(serves("..1", &config.webhook_names(), START).await);
+    assert!(!serves("..2", &elsewhere, START).await);
+    let ended = START + Lifetimes::default().certificate + SignedDuration::from_secs(1);
+    assert!(serves("..3", &elsewhere, ended).await);
     fs::remove_dir_all(folder).unwrap();
 }

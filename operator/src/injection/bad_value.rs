@@ -1,14 +1,8 @@
 //! A value under a name of ours that is none of those that are known, and the sentence about it.
 //!
-//! kubectl cuts warnings off at 256 characters and asks for 120, so what was found is shown as far as there is room.
-//!
 //! *Never:* which values are known, what becomes of the pod.
 
-/// The longest warning.
-pub const LONGEST: usize = 120;
-
-/// As much of a value is shown whatever the length of the rest.
-const SHOWN_AT_LEAST: usize = 12;
+use super::warning::warning;
 
 /// A value that is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +11,10 @@ pub struct BadValue {
     pub name: String,
     /// What is known.
     pub expected: String,
+    /// Names that are known besides, as far as there is room to list them.
+    pub such_as: Option<String>,
     /// What there is.
     pub found: String,
-}
-
-/// A text that takes so many characters at most, what is left out told by dots.
-#[must_use]
-pub fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 // === impl BadValue ===
@@ -36,10 +23,12 @@ impl BadValue {
     /// The sentence, behind some words.
     #[must_use]
     pub fn sentence(&self, before: &str) -> String {
-        let Self { name, expected, found } = self;
-        let start = format!("{before}{name}: expected {expected}, found ");
-        let room = LONGEST.saturating_sub(start.chars().count() + 2).max(SHOWN_AT_LEAST);
-        format!("{start}{:?}", shortened(found, room))
+        let Self { name, expected, such_as, found } = self;
+        let start = format!("{before}{name}: expected {expected}");
+        match such_as {
+            Some(such_as) => warning(&[&format!("{start} ("), such_as, "), found \"", found, "\""]),
+            None => warning(&[&format!("{start}, found \""), found, "\""]),
+        }
     }
 }
 
@@ -48,16 +37,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_found_is_shown_as_far_as_there_is_room() {
-        let sentence = |name: &str, found: &str| {
-            let bad = BadValue { name: name.to_owned(), expected: "a number".to_owned(), found: found.to_owned() };
-            bad.sentence("no sidecar: ")
+    fn what_is_known_is_told_beside_what_was_found() {
+        let bad = |such_as: Option<&str>, found: &str| BadValue {
+            name: "a".to_owned(),
+            expected: "a number".to_owned(),
+            such_as: such_as.map(str::to_owned),
+            found: found.to_owned(),
         };
-        assert_eq!(sentence("a", "b"), "no sidecar: a: expected a number, found \"b\"");
-        let long = sentence("a", &"b".repeat(1000));
-        assert_eq!(long.chars().count(), LONGEST);
-        assert!(long.ends_with("bbb…\""), "{long}");
-        let name = "a".repeat(LONGEST);
-        assert!(sentence(&name, "0123456789abcdef0").ends_with("found \"0123456789a…\""));
+        assert_eq!(bad(None, "b").sentence("no sidecar: "), "no sidecar: a: expected a number, found \"b\"");
+        assert_eq!(bad(Some("1, 2"), "b").sentence(""), "a: expected a number (1, 2), found \"b\"");
+        assert!(bad(None, &"b".repeat(1000)).sentence("").ends_with("bbb…\""));
     }
 }

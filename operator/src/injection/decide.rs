@@ -29,10 +29,11 @@ use super::{
     malformed::Malformed,
     pod::{RawPod, text},
     ports,
+    warning::warning,
 };
 
-/// What a value has to be, when there are no groups to name.
-const EXPECTED: &str = "true, false or a PushGroup's name";
+/// The start of the sentence about a pod that is skipped.
+const NO_SIDECAR: &str = "sidegate: no sidecar: ";
 
 /// How many characters a warning has for the names of groups.
 const ROOM_FOR_NAMES: usize = 40;
@@ -137,7 +138,8 @@ pub fn wish(pod: RawPod<'_>, namespace_value: Option<&str>, groups: &[Arc<PushGr
         let whose = if is_namespace { "namespace's " } else { "" };
         Wish::Skip(Skip::BadValue(BadValue {
             name: format!("{whose}{}", names::INJECT),
-            expected: expected(groups),
+            expected: expected(groups).to_owned(),
+            such_as: listed(groups),
             found: value.to_owned(),
         }))
     };
@@ -202,11 +204,9 @@ pub fn listed(groups: &[Arc<PushGroup>]) -> Option<String> {
     Some(if left == 0 { list } else { format!("{list} and {left} more") })
 }
 
-fn expected(groups: &[Arc<PushGroup>]) -> String {
-    match listed(groups) {
-        Some(names) => format!("{EXPECTED} ({names})"),
-        None => EXPECTED.to_owned(),
-    }
+/// What a value has to be, shorter where groups are listed behind it.
+fn expected(groups: &[Arc<PushGroup>]) -> &'static str {
+    if groups.is_empty() { "true, false or a PushGroup's name" } else { "true, false or a PushGroup" }
 }
 
 /// Whether a text can be a `PushGroup`'s name.
@@ -309,15 +309,19 @@ impl Skip {
     /// The reason as a warning for whoever created the pod.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let start = "sidegate: no sidecar: ";
+        let about = |container: &str, what: &str| warning(&[&format!("{NO_SIDECAR}container "), container, what]);
         let why = match self {
             Self::AlreadyThere => return None,
             Self::LatePort { container, port } => {
-                return Some(format!(
-                    "sidegate: container {container} declares port {port}, where the sidecar listens already"
-                ));
+                let what = format!(" declares port {port}, where the sidecar listens already");
+                return Some(warning(&["sidegate: container ", container, &what]));
             }
-            Self::BadValue(bad) => return Some(bad.sentence(start)),
+            Self::BadValue(bad) => return Some(bad.sentence(NO_SIDECAR)),
+            Self::NoRoom(no_room) => return Some(no_room.sentence(NO_SIDECAR)),
+            Self::ExistingPushgateway { container } => return Some(about(container, " is a Pushgateway already")),
+            Self::PortTaken { container, port } => {
+                return Some(about(container, &format!(" declares port {port}, which the sidecar needs")));
+            }
             Self::NameTaken => {
                 format!("a container of the pod has the sidecar's name, {}", names::SIDECAR_CONTAINER)
             }
@@ -325,17 +329,12 @@ impl Skip {
             Self::MirrorPod => "the pod stands for a file on its node and cannot be changed".to_owned(),
             Self::HostNetwork => "the pod uses the node's network".to_owned(),
             Self::Windows => "the pod runs on Windows".to_owned(),
-            Self::ExistingPushgateway { container } => format!("container {container} is a Pushgateway already"),
             Self::TooManyContainers { found } => {
                 format!("expected at most {CONTAINERS_MAX} containers in the pod, found {found}")
             }
-            Self::PortTaken { container, port } => {
-                format!("container {container} declares port {port}, which the sidecar needs")
-            }
-            Self::NoRoom(no_room) => no_room.to_string(),
             Self::Malformed(malformed) => malformed.to_string(),
         };
-        Some(format!("{start}{why}"))
+        Some(warning(&[NO_SIDECAR, &why]))
     }
 }
 

@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(check(limited(), json!({"storage": "None"}), full, "-/-", None), Vec::<String>::new());
         let default = bound("Container", "default", "1Mi");
         assert_eq!(check(app(json!({})), json!({}), default, "16Mi/256Mi", Some("Disk")), Vec::<String>::new());
-        assert!(memory.chars().count() <= crate::injection::bad_value::LONGEST);
+        assert!(memory.chars().count() <= crate::injection::warning::LONGEST);
     }
 
     fn megabytes() -> impl Strategy<Value = Option<u32>> {

@@ -28,6 +28,7 @@ use super::{
     pod::RawPod,
     ports::{self, PushPort},
     version, volumes,
+    warning::warning,
 };
 use crate::config::SidecarImage;
 
@@ -143,21 +144,23 @@ fn wanted(
 fn addresses_left_out(group: &PushGroup, wanted: &Wanted) -> Vec<String> {
     let bad = if wanted.has_own_addresses { Vec::new() } else { arguments::listen_addresses(&wanted.sidecar).bad };
     let name = group.name_any();
-    let warning = |address| format!("sidegate: PushGroup {name}: no address to take pushes at, left out: {address:?}");
-    bad.into_iter().map(warning).collect()
+    let left_out = ": no address to take pushes at, left out: \"";
+    bad.into_iter().map(|address| warning(&["sidegate: PushGroup ", &name, left_out, &address, "\""])).collect()
 }
 
 /// What to say where the group that was named is a Pushgateway's: it has no pods.
 fn of_a_gateway(group: &PushGroup) -> Option<String> {
     let is_one = group.spec.gateway.is_some() && group.spec.selector.is_none();
-    is_one.then(|| format!("sidegate: PushGroup {} is a Pushgateway's: nobody scrapes this sidecar", group.name_any()))
+    let after = " is a Pushgateway's: nobody scrapes this sidecar";
+    is_one.then(|| warning(&["sidegate: PushGroup ", &group.name_any(), after]))
 }
 
 /// What to say where the pod has another group's label itself: it is scraped as one of that group.
 fn other_label(pod: RawPod<'_>, name: &str) -> Option<String> {
     let labels = pod.labels();
     let own = labels.get(PUSH_GROUP_LABEL).filter(|own| *own != name)?;
-    Some(format!("sidegate: expected {PUSH_GROUP_LABEL} to be {name}, found {own}, which the pod keeps"))
+    let start = format!("sidegate: expected {PUSH_GROUP_LABEL} to be ");
+    Some(warning(&[&start, name, ", found ", own, ", which the pod keeps"]))
 }
 
 /// What to say where no group is known, which may come later; a name may be mistaken for another.
@@ -166,9 +169,11 @@ fn no_group(pick: &Pick, groups: &[Arc<PushGroup>]) -> String {
         (Pick::Matching, _) => {
             "sidegate: no PushGroup of the namespace selects this pod: nobody scrapes its sidecar".to_owned()
         }
-        (Pick::Named(name), None) => format!("sidegate: no PushGroup {name} in the namespace yet, nor any other"),
+        (Pick::Named(name), None) => {
+            warning(&["sidegate: no PushGroup ", name, " in the namespace yet, nor any other"])
+        }
         (Pick::Named(name), Some(others)) => {
-            format!("sidegate: no PushGroup {name} in the namespace yet; there is {others}")
+            warning(&["sidegate: no PushGroup ", name, " in the namespace yet; there is ", &others])
         }
     }
 }

@@ -25,7 +25,10 @@ use k8s_openapi::{
 
 use self::bounds::Bounds;
 pub use self::{defaults::fill_in, pod_sum::PodSum};
-use super::quantity::{Amount, MOST, Notation, ONE};
+use super::{
+    quantity::{Amount, MOST, Notation, ONE},
+    warning::warning,
+};
 
 /// What is bounded for containers that do not name it, and what they take some of.
 const USUAL: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
@@ -43,15 +46,11 @@ pub struct Fitted {
 }
 
 /// There is no room for a sidecar.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// What is left is too little.
-    #[error(transparent)]
-    TooLittle(#[from] TooLittle),
+    TooLittle(TooLittle),
     /// It has no use for what every container must have.
-    #[error(
-        "expected the namespace's LimitRanges to let a container do without {resource}, found that each has to have some"
-    )]
     Compulsory {
         /// Which resource.
         resource: String,
@@ -59,8 +58,7 @@ pub enum NoRoom {
 }
 
 /// What is left is too little.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {whose} to leave it at least {least} of {resource}, found {found}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooLittle {
     /// What leaves it.
     whose: &'static str,
@@ -126,9 +124,7 @@ pub fn fit(
             && after < before
         {
             let (after, before) = (case.written(after), case.written(before));
-            fitted.warnings.push(format!(
-                "sidegate: the namespace's LimitRanges leave the sidecar a limit of {after} {resource}, not {before}"
-            ));
+            fitted.warnings.push(lowered("the namespace's LimitRanges", &after, resource, &before));
         }
         let changed = |after: Option<i128>, before| after.filter(|_| after != before).map(|after| case.written(after));
         put(&mut fitted.resources.requests, resource, changed(share.request, own.request));
@@ -142,6 +138,13 @@ pub fn fit(
 #[must_use]
 pub fn has_default_limit(resource: &str, limit_ranges: &[LimitRange]) -> bool {
     Bounds::of_containers(resource, limit_ranges).defaults.iter().any(|share| share.limit.is_some())
+}
+
+/// The sentence about a limit that is lower than wanted.
+fn lowered(whose: &str, after: &Amount, resource: &str, before: &Amount) -> String {
+    let (after, before) = (after.to_string(), before.to_string());
+    let start = format!("sidegate: {whose} leave the sidecar a limit of ");
+    warning(&[&start, &after, " ", resource, ", not ", &before])
 }
 
 fn grain(resource: &str) -> i128 {
@@ -158,6 +161,31 @@ pub(super) fn given(map: &Option<BTreeMap<String, Quantity>>, resource: &str) ->
 pub(super) fn put(map: &mut Option<BTreeMap<String, Quantity>>, resource: &str, amount: Option<Amount>) {
     if let Some(amount) = amount {
         map.get_or_insert_default().insert(resource.to_owned(), Quantity(amount.to_string()));
+    }
+}
+
+// === impl NoRoom ===
+
+impl NoRoom {
+    /// The sentence, behind some words.
+    #[must_use]
+    pub fn sentence(&self, before: &str) -> String {
+        match self {
+            Self::TooLittle(TooLittle { whose, resource, least, found }) => {
+                let start = format!("{before}expected {whose} to leave it at least ");
+                warning(&[&start, least, " of ", resource, ", found ", found])
+            }
+            Self::Compulsory { resource } => {
+                let start = format!("{before}expected LimitRanges that let it do without ");
+                warning(&[&start, resource, ", found one that does not"])
+            }
+        }
+    }
+}
+
+impl From<TooLittle> for NoRoom {
+    fn from(too_little: TooLittle) -> Self {
+        Self::TooLittle(too_little)
     }
 }
 
@@ -296,4 +324,4 @@ impl Case<'_> {
 
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
-mod tests;
+pub(crate) mod tests;

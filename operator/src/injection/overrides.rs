@@ -20,10 +20,11 @@ use regex::Regex;
 
 use super::{
     arguments::listen_addresses,
-    bad_value::{BadValue, LONGEST, shortened},
+    bad_value::BadValue,
     environment::AppSide,
     pod::RawPod,
     resources::Quantities,
+    warning::{LONGEST, warning},
 };
 
 /// An annotation of ours.
@@ -262,14 +263,24 @@ pub fn unread(pod: RawPod<'_>) -> Vec<String> {
     unknown.extend(pod.names_under("annotations", names::PREFIX).filter(|name| !is_ours(name)));
     let mut warnings = Vec::new();
     if !misplaced.is_empty() {
-        let warning = format!("sidegate: expected as an annotation, found as a label: {}", misplaced.join(", "));
-        warnings.push(shortened(&warning, LONGEST));
+        let start = "sidegate: expected as an annotation, found as a label: ";
+        warnings.push(warning(&[start, &misplaced.join(", ")]));
     }
     if !unknown.is_empty() {
-        warnings.push(shortened(&format!("sidegate: not known: {}", unknown.join(", ")), LONGEST));
-        let known: Vec<_> = ANNOTATIONS.iter().filter_map(|known| known.name.strip_prefix(names::PREFIX)).collect();
-        // Longer than others, and not too long: a test counts.
-        warnings.push(format!("sidegate: known under {}: {}", names::PREFIX, known.join(", ")));
+        warnings.push(warning(&["sidegate: not known: ", &unknown.join(", ")]));
+        warnings.extend(known());
+    }
+    warnings
+}
+
+/// All that is read, in as many warnings as it takes.
+fn known() -> Vec<String> {
+    let mut warnings = Vec::<String>::new();
+    for name in ANNOTATIONS.iter().filter_map(|known| known.name.strip_prefix(names::PREFIX)) {
+        match warnings.last_mut().filter(|last| last.len() + ", ".len() + name.len() <= LONGEST) {
+            Some(last) => last.extend([", ", name]),
+            None => warnings.push(format!("sidegate: known under {}: {name}", names::PREFIX)),
+        }
     }
     warnings
 }
@@ -281,7 +292,7 @@ pub fn unused_quantities(pod: RawPod<'_>) -> Option<String> {
     let said = all.into_iter().filter(|name| pod.annotation(name).is_some());
     let said: Vec<_> = said.filter_map(|name| name.strip_prefix(names::PREFIX)).collect();
     (!said.is_empty())
-        .then(|| format!("sidegate: not used, since the pod has resources as a whole: {}", said.join(", ")))
+        .then(|| warning(&["sidegate: not used, since the pod has resources as a whole: ", &said.join(", ")]))
 }
 
 fn switch(text: &str) -> Option<bool> {
@@ -318,6 +329,7 @@ impl Wanted {
                 return Err(BadValue {
                     name: annotation.name.to_owned(),
                     expected: annotation.expected.to_owned(),
+                    such_as: None,
                     found: found.to_owned(),
                 });
             }

@@ -17,6 +17,7 @@ use super::{
     arguments::{listen_addresses, push_ports},
     decide::{Skip, name_of},
     pod::{RawPod, text},
+    warning::warning,
 };
 
 /// Where the port to push to may go, in this order: nobody's usual ones, since many listen at theirs undeclared.
@@ -92,7 +93,8 @@ impl PushPort {
     pub fn warning(&self) -> Option<String> {
         let Self { number, moved_for } = self;
         let container = moved_for.as_ref()?;
-        Some(format!("sidegate: container {container} declares port {PUSH_PORT}: push to PUSHGATEWAY_URL, at {number}"))
+        let after = format!(" declares port {PUSH_PORT}: push to PUSHGATEWAY_URL, at {number}");
+        Some(warning(&["sidegate: container ", container, &after]))
     }
 }
 

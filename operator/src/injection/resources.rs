@@ -97,6 +97,7 @@ impl Pair {
                 return Err(BadValue {
                     name: request_name.to_owned(),
                     expected: format!("at most the limit, {}", limit.0),
+                    such_as: None,
                     found: request.0.clone(),
                 });
             }

@@ -37,6 +37,7 @@ use super::{
     limit_ranges::{LimitRanges, NotKnown},
     namespaces::{Namespaces, NamespacesError},
     pod::RawPod,
+    warning::warning,
 };
 use crate::{
     config::{SidecarImage, WebhookLimits},
@@ -260,7 +261,7 @@ impl Fault {
 
     fn verdict(&self, owner: Option<Told>) -> Verdict {
         tracing::error!(fault = %self, "admitted a pod without a sidecar");
-        let warning = format!("sidegate: no sidecar, by a fault of the operator: {self}");
+        let warning = warning(&["sidegate: no sidecar, by a fault of the operator: ", &self.to_string()]);
         let answer = Answer { patch: None, warnings: vec![warning] };
         Verdict { result: "failed", reason: self.reason(), answer, event: owner }
     }

@@ -11,7 +11,10 @@ use k8s_openapi::api::core::v1::LimitRange;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
-use super::workloads::{Object, each_object, text_at};
+use super::{
+    unquoted::unquoted,
+    workloads::{Object, each_object, text_at},
+};
 
 /// All that is known, by namespace.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct Known {
     values: BTreeMap<String, String>,
     switches: BTreeMap<String, String>,
     limit_ranges: BTreeMap<String, Vec<LimitRange>>,
+    /// What there is to say of namespaces.
+    remarks: Vec<String>,
 }
 
 /// An object that cannot be read as what it says it is.
@@ -72,6 +77,12 @@ impl Known {
         self.limit_ranges.get(namespace).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// What there is to say of namespaces, once.
+    #[must_use]
+    pub fn take_remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.remarks)
+    }
+
     fn learn_object(&mut self, object: Object<'_>, usual_namespace: &str) -> Result<(), Unreadable> {
         let namespace = text_at(object.value, &["metadata", "namespace"]).unwrap_or(usual_namespace).to_owned();
         match (object.group, object.kind) {
@@ -81,6 +92,8 @@ impl Known {
             ("", "LimitRange") => self.limit_ranges.entry(namespace).or_default().push(read(object)?),
             ("", "Namespace") => {
                 let Some(name) = text_at(object.value, &["metadata", "name"]) else { return Ok(()) };
+                self.remarks
+                    .extend(unquoted(object.value).into_iter().map(|remark| format!("namespace/{name}: {remark}")));
                 for (label, known) in [(names::INJECT, &mut self.values), (names::WEBHOOK_LABEL, &mut self.switches)] {
                     if let Some(value) = text_at(object.value, &["metadata", "labels", label]) {
                         known.insert(name.to_owned(), value.to_owned());

@@ -136,6 +136,29 @@ fn every_workload_is_told_about() {
 }
 
 #[test]
+fn what_is_no_text_for_want_of_quotes_is_told_where_it_is() {
+    let job = |value: &str| {
+        JOB.replace("inject: \"true\"", &format!("inject: {value}\n        sidegate.dev/push-port: \"9200\""))
+    };
+    for value in ["true", "on", "Yes"] {
+        let done = ran(&job(value)).unwrap();
+        let remark =
+            "job/backup: sidegate.dev/inject of metadata.annotations: expected a text, found a boolean: quote it";
+        assert_eq!(done.remarks, [remark, "job/backup: left alone: not asked"], "{value}");
+    }
+    let port = JOB.replace("looks-like: \"1e3\"", "sidegate.dev/push-port: 9200");
+    let remarks = ran(&port).unwrap().remarks;
+    let remark =
+        "job/backup: sidegate.dev/push-port of metadata.annotations: expected a text, found a number: quote it";
+    assert_eq!(remarks[..2], [remark, "job/backup: injected, no PushGroup"], "{remarks:?}");
+    let namespace =
+        "{apiVersion: v1, kind: Namespace, metadata: {name: data, labels: {sidegate.dev/inject: on, team: 1}}}";
+    let remark = "namespace/data: sidegate.dev/inject of metadata.labels: expected a text, found a boolean: quote it";
+    assert_eq!(ran(namespace).unwrap().remarks, [remark]);
+    assert_eq!(ran(&namespace.replace(": on", ": \"on\"")).unwrap().remarks, Vec::<String>::new());
+}
+
+#[test]
 fn lists_and_json_keep_their_form() {
     let job: Value = serde_yaml::from_str(JOB).unwrap();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Service"}, job]});

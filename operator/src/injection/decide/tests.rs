@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::injection::bad_value::LONGEST;
+use crate::injection::{limit_range::tests::no_rooms, warning::tests::is_fit};
 
 fn pod(value: &str) -> Value {
     json!({
@@ -114,7 +114,9 @@ fn a_bad_value_is_told_with_those_that_are_known() {
     );
     assert_eq!(
         sentence(Some("True"), None, &["weekly", "nightly"]),
-        format!("sidegate: no sidecar: sidegate.dev/inject: {expected} (nightly, weekly), found \"True\"")
+        format!(
+            "sidegate: no sidecar: sidegate.dev/inject: expected true, false or a PushGroup (nightly, weekly), found \"True\""
+        )
     );
     assert_eq!(
         sentence(None, Some("on!"), &[]),
@@ -123,14 +125,48 @@ fn a_bad_value_is_told_with_those_that_are_known() {
     let many: Vec<_> = (0..100).map(|number| format!("group-{number:03}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let long = sentence(Some(&"A".repeat(300)), None, &many);
-    assert!(
-        long.contains("(group-000, group-001, group-002, group-003 and 96 more), found \"AAAAAAAAAAA…\""),
-        "{long}"
-    );
+    assert!(long.ends_with("or a PushGroup (group-000, gr…), found \"AAAAAAAAAAAAA…\""), "{long}");
+    let in_namespace = sentence(None, Some("on!"), &many);
+    assert!(in_namespace.ends_with("or a PushGroup (group-000, gr…), found \"on!\""), "{in_namespace}");
     let value = "A".repeat(300);
-    for sentence in [sentence(Some(&value), None, &[]), sentence(None, Some(&value), &[])] {
-        assert!(sentence.chars().count() <= LONGEST, "{sentence}");
+    for groups in [&[][..], &many] {
+        is_fit(&sentence(Some(&value), None, groups));
+        is_fit(&sentence(None, Some(&value), groups));
     }
+}
+
+#[test]
+fn every_reason_is_told_as_short_as_kubernetes_asks_whatever_there_is_to_tell() {
+    for long in ["a".repeat(1000), "\u{200b}".repeat(1000), "a\n\"b\"".repeat(300)] {
+        let container = || long.clone();
+        let bad = |such_as: bool| BadValue {
+            name: format!("namespace's {}", names::INJECT),
+            expected: "true, false or a PushGroup".to_owned(),
+            such_as: such_as.then(|| long.clone()),
+            found: long.clone(),
+        };
+        let mut skips = vec![
+            Skip::AlreadyThere,
+            Skip::NameTaken,
+            Skip::NoSpec,
+            Skip::BadValue(bad(false)),
+            Skip::BadValue(bad(true)),
+            Skip::MirrorPod,
+            Skip::HostNetwork,
+            Skip::Windows,
+            Skip::ExistingPushgateway { container: container() },
+            Skip::TooManyContainers { found: usize::MAX },
+            Skip::PortTaken { container: container(), port: u16::MAX },
+            Skip::Malformed(Malformed::new("env", "an object", &Value::Null).within("spec.initContainers[1000]")),
+        ];
+        skips.extend(no_rooms(&long).into_iter().map(Skip::NoRoom));
+        let reasons: std::collections::BTreeSet<_> = skips.iter().map(Skip::reason).collect();
+        assert_eq!(reasons.len(), 12, "one of each: {reasons:?}");
+        skips.iter().filter_map(Skip::warning).for_each(|warning| is_fit(&warning));
+    }
+    let what_helps = |skip: Skip, end: &str| assert!(skip.warning().unwrap().ends_with(end), "{skip:?}");
+    let container = "a".repeat(63);
+    what_helps(Skip::PortTaken { container, port: 9091 }, "aaa… declares port 9091, which the sidecar needs");
 }
 
 #[test]

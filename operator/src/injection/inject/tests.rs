@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::injection::bad_value::LONGEST;
+use crate::injection::warning::tests::is_fit;
 
 fn image() -> SidecarImage {
     SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() }
@@ -186,7 +186,7 @@ fn a_pod_with_resources_as_a_whole_is_told_which_quantities_are_not_used() {
     let all = json!({names::CPU_REQUEST: "1", names::CPU_LIMIT: "1", names::MEMORY_REQUEST: "1Gi", names::MEMORY_LIMIT: "1Gi"});
     let warnings = of_whole(all);
     assert_eq!(warnings, [format!("{start}: cpu-request, cpu-limit, memory-request, memory-limit")]);
-    assert!(warnings.iter().all(|warning| warning.chars().count() <= LONGEST), "{warnings:?}");
+    warnings.iter().for_each(|warning| is_fit(warning));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_value_that_is_not_known_skips_the_pod() {
     };
     check(
         json!({names::INJECT: "Yes"}),
-        "sidegate.dev/inject: expected true, false or a PushGroup's name (nightly), found \"Yes\"",
+        "sidegate.dev/inject: expected true, false or a PushGroup (nightly), found \"Yes\"",
     );
     check(
         json!({names::HOLD_OPEN: "soon"}),
@@ -282,13 +282,36 @@ fn addresses_of_a_group_that_only_look_like_some_are_left_out() {
 }
 
 #[test]
-fn usual_warnings_are_as_short_as_kubectl_wants_them() {
+fn warnings_are_as_short_as_kubernetes_asks_however_long_names_are() {
     let name = "a".repeat(crds::push_group::NAME_MAX);
-    let mut raw = pod(json!({names::INJECT: name}));
+    let mut raw = pod(json!({names::INJECT: name, names::CPU_LIMIT: "1", "sidegate.dev/line\nbreak": ""}));
+    raw["metadata"]["labels"] = json!({
+        names::PUSH_GROUP_LABEL: "b".repeat(63), names::ENV: "", "sidegate.dev/long": "",
+    });
     raw["spec"]["containers"][0]["ports"] = json!([{"containerPort": 9091}]);
-    for warning in injected(&raw, &[]).1 {
-        assert!(warning.chars().count() <= LONGEST, "{warning}");
+    raw["spec"]["containers"][0]["name"] = json!("c".repeat(63));
+    raw["spec"]["resources"] = json!({"limits": {"memory": "1Gi"}});
+    let address = "x".repeat(200);
+    let spec =
+        || json!({"sidecar": {"listenAddresses": [address, "a\nb"]}, "gateway": {"service": {"name": "a", "port": 1}}});
+    let other = group(&"d".repeat(crds::push_group::NAME_MAX), json!({"selector": {}}));
+    let mut told = Vec::new();
+    for groups in [vec![group(&name, spec()), other.clone()], vec![other], vec![]] {
+        told.extend(injected(&raw, &groups).1);
     }
+    told.iter().for_each(|warning| is_fit(warning));
+    let has = |part: &str| assert!(told.iter().any(|warning| warning.contains(part)), "{part} is not in {told:#?}");
+    has("ccc… declares port 9091: push to PUSHGATEWAY_URL, at 19092");
+    has("aaa…, found bbb");
+    has("bbb…, which the pod keeps");
+    has("left out: \"a\\nb\"");
+    has("xxx…\"");
+    has("in the namespace yet; there is ddd");
+    has("in the namespace yet, nor any other");
+    has("is a Pushgateway's: nobody scrapes this sidecar");
+    has("not used, since the pod has resources as a whole: cpu-limit");
+    has("found as a label: sidegate.dev/env");
+    has("line\\nbreak");
 }
 
 /// JSON that often looks like a pod.
@@ -359,6 +382,7 @@ proptest! {
             Surroundings { image: &image, namespace_value: namespace_value.as_deref(), groups: &groups, limit_ranges: &[] };
         let pod = RawPod::new(&raw);
         let found = inject(pod, &around);
+        found.iter().flat_map(Outcome::warnings).for_each(|warning| is_fit(&warning));
         if pod.label_or_annotation(names::INJECT) == Some("false") {
             prop_assert_eq!(found.ok(), Some(Outcome::Untouched(Reason::Declined)));
         }

@@ -21,7 +21,7 @@ fn ranges(items: &Value) -> Vec<LimitRange> {
 fn given_beside(spec: &Value, wanted: &Value, items: &Value) -> Result<(Value, Vec<String>), String> {
     let pod = json!({"spec": spec});
     let sum_of = |resource: &str| PodSum::of(RawPod::new(&pod), 0, resource);
-    let fitted = fit(&resources(wanted.clone()), sum_of, &ranges(items)).map_err(|no_room| no_room.to_string())?;
+    let fitted = fit(&resources(wanted.clone()), sum_of, &ranges(items)).map_err(|no_room| no_room.sentence(""))?;
     Ok((serde_json::to_value(fitted.resources).unwrap(), fitted.warnings))
 }
 
@@ -141,6 +141,14 @@ fn too_little_is_no_sidecar() {
     assert!(given_beside(&json!({}), &usual(), &below_one).is_err());
 }
 
+/// One of each, of some resource.
+pub(crate) fn no_rooms(resource: &str) -> Vec<NoRoom> {
+    let (resource, most) = (resource.to_owned(), i64::MAX.to_string());
+    let whose = "the namespace's LimitRanges";
+    let too_little = TooLittle { whose, resource: resource.clone(), least: most.clone(), found: most };
+    vec![NoRoom::Compulsory { resource }, too_little.into()]
+}
+
 /// What is written down in a pod with resources as a whole.
 fn in_a_whole(ranges: &[LimitRange]) -> Result<ResourceRequirements, NoRoom> {
     let pod = json!({"spec": {"resources": {"requests": {"cpu": "1"}}, "containers": [{"name": "app"}]}});
@@ -166,10 +174,9 @@ fn what_the_sidecar_has_no_use_for_is_declined() {
         assert_eq!(serde_json::to_value(nothing).unwrap(), json!({"requests": none, "limits": none}));
     }
     for fields in [json!({"min": "1", "max": "2"}), json!({"maxLimitRequestRatio": "1"})] {
-        let sentence = "expected the namespace's LimitRanges to let a container do without example.com/gpu, found that \
-                        each has to have some";
+        let sentence = "expected LimitRanges that let it do without example.com/gpu, found one that does not";
         assert_eq!(given_beside(&json!({}), &usual(), &gpu(fields.clone())).unwrap_err(), sentence);
-        assert_eq!(in_a_whole(&ranges(&gpu(fields))).unwrap_err().to_string(), sentence);
+        assert_eq!(in_a_whole(&ranges(&gpu(fields))).unwrap_err().sentence(""), sentence);
     }
     // What is asked for stays.
     let own = json!({"requests": {"example.com/gpu": "1"}, "limits": {"example.com/gpu": "1"}});

@@ -15,7 +15,9 @@
 use k8s_openapi::api::core::v1::{LimitRange, ResourceRequirements};
 use serde_json::Value;
 
-use super::{Bounds, Case, Fitted, NoRoom, PodSum, Room, Share, TooLittle, USUAL, given, grain, others, pod_sum, put};
+use super::{
+    Bounds, Case, Fitted, NoRoom, PodSum, Room, Share, TooLittle, USUAL, given, grain, lowered, others, pod_sum, put,
+};
 use crate::injection::pod::RawPod;
 
 /// What a pod as a whole may have.
@@ -49,9 +51,7 @@ pub fn fit(
             && after < before
         {
             let (after, before) = (case.written(after), case.written(before));
-            fitted.warnings.push(format!(
-                "sidegate: the pod's resources and LimitRanges leave the sidecar a limit of {after} {resource}, not {before}"
-            ));
+            fitted.warnings.push(lowered("the pod's resources and LimitRanges", &after, resource, &before));
         }
         put(&mut fitted.resources.requests, resource, share.request.map(|request| case.written(request)));
         put(&mut fitted.resources.limits, resource, share.limit.map(|limit| case.written(limit)));

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-
-/// The longest that kubectl and the API server leave alone.
-const LONGEST_UNCUT: usize = 256;
+use crate::injection::warning::tests::is_fit;
 
 /// What is wanted of a pod with an annotation, over what a group says.
 fn wanted(name: &str, value: &str, group: Value) -> Result<Wanted, BadValue> {
@@ -166,8 +164,7 @@ fn a_sentence_about_a_value_is_as_short_as_kubectl_wants_it() {
     for annotation in ANNOTATIONS.iter().filter(|annotation| annotation.name != names::INJECT) {
         let value = "?".repeat(1000);
         let bad = wanted(annotation.name, &value, json!({})).unwrap_err();
-        let sentence = bad.sentence("sidegate: no sidecar: ");
-        assert!(sentence.chars().count() <= LONGEST, "{sentence}");
+        is_fit(&bad.sentence("sidegate: no sidecar: "));
     }
 }
 
@@ -176,28 +173,32 @@ fn a_name_that_nobody_reads_is_told_with_those_that_are_read() {
     let warnings = |labels: Value, annotations: Value| {
         unread(RawPod::new(&json!({"metadata": {"labels": labels, "annotations": annotations}})))
     };
-    let known = "sidegate: known under sidegate.dev/: inject, image, cpu-request, cpu-limit, memory-request, memory-limit, \
-                 push-port, listen-addresses, route-prefix, hold-open, raise-grace-period, timestamps, identity-labels, \
-                 log-level, env, no-proxy";
-    assert!(known.chars().count() <= LONGEST_UNCUT);
+    let known = [
+        "sidegate: known under sidegate.dev/: inject, image, cpu-request, cpu-limit, memory-request, memory-limit, push-port",
+        "sidegate: known under sidegate.dev/: listen-addresses, route-prefix, hold-open, raise-grace-period, timestamps",
+        "sidegate: known under sidegate.dev/: identity-labels, log-level, env, no-proxy",
+    ];
     assert_eq!(
         warnings(json!({"app": "etl"}), json!({"sidegate.dev/hold_open": "1s", "sidegate.dev/holdOpen": "1s"})),
-        ["sidegate: not known: sidegate.dev/holdOpen, sidegate.dev/hold_open", known]
+        [&["sidegate: not known: sidegate.dev/holdOpen, sidegate.dev/hold_open"], &known[..]].concat()
     );
     assert_eq!(
         warnings(json!({"sidegate.dev/hold-open": "1s", "sidegate.dev/team": "a"}), json!(null)),
         [
-            "sidegate: expected as an annotation, found as a label: sidegate.dev/hold-open",
-            "sidegate: not known: sidegate.dev/team",
-            known
+            &[
+                "sidegate: expected as an annotation, found as a label: sidegate.dev/hold-open",
+                "sidegate: not known: sidegate.dev/team",
+            ],
+            &known[..]
         ]
+        .concat()
     );
     let ours = json!({"sidegate.dev/inject": "true", "sidegate.dev/injected": "true", "sidegate.dev/pushgroup": "a"});
     let others = json!({"sidegate.dev/inject": "true", "sidegate.dev/env": "false", "example.com/sidegate.dev/x": ""});
     assert_eq!(warnings(ours, others), Vec::<String>::new());
     let many: Value =
         (0..100).map(|number| (format!("sidegate.dev/{number}"), json!(""))).collect::<serde_json::Map<_, _>>().into();
-    assert!(warnings(many.clone(), many).iter().all(|warning| warning.chars().count() <= LONGEST_UNCUT));
+    warnings(many.clone(), many).iter().for_each(|warning| is_fit(warning));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) struct Held {
 
 /// A pod would take more than there is for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a pod that takes at most {room} bytes of memory when it is read, found one that takes about {found}")]
+#[error("expected a pod in {room} bytes of memory, found about {found}")]
 pub(super) struct TooHeavy {
     pub(super) room: usize,
     pub(super) found: usize,
@@ -219,8 +219,7 @@ mod tests {
         let mut held = room.read(Body::from("[".repeat(10_000))).await.unwrap();
         assert_eq!(
             room.make_for_pod(&mut held).await.unwrap_err().to_string(),
-            "expected a pod that takes at most 750000 bytes of memory when it is read, found one that takes about \
-             1695568"
+            "expected a pod in 750000 bytes of memory, found about 1695568"
         );
     }
 

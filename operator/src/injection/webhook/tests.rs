@@ -13,7 +13,7 @@ use crate::{
     cache::{Cache, cache},
     events::tests::{Asked as AskedServer, server},
     golden,
-    injection::namespaces::tests::namespace,
+    injection::{namespaces::tests::namespace, warning::tests::is_fit},
 };
 
 mod hostile;
@@ -407,6 +407,28 @@ async fn where_limit_ranges_are_not_known_the_pod_is_admitted_with_a_warning() {
         "sidegate: no sidecar, by a fault of the operator: the LimitRanges of the namespace are not known yet";
     assert_eq!(warnings, [warning]);
     assert!(state.metrics.page().unwrap().contains("reason=\"limit_ranges\""));
+}
+
+#[tokio::test]
+async fn every_fault_is_told_as_short_as_kubernetes_asks_and_in_one_line() {
+    let json = || serde_json::from_str::<Value>("{").unwrap_err();
+    let refused = |text: String| kube::Error::Service(std::io::Error::other(text).into());
+    let faults = [
+        Fault::NoNamespace,
+        Fault::TooSlow(Duration::MAX),
+        Fault::TooHeavy(TooHeavy { room: usize::MAX, found: usize::MAX }),
+        Fault::Unreadable(json()),
+        Fault::Namespace(NamespacesError::TooSlow(Duration::MAX)),
+        Fault::Namespace(NamespacesError::List(refused("no\nand\r\n\u{7}no".repeat(100)))),
+        Fault::LimitRanges(NotKnown),
+        Fault::Json(json()),
+        Fault::Panic,
+    ];
+    let reasons: std::collections::BTreeSet<_> = faults.iter().map(Fault::reason).collect();
+    assert_eq!(reasons.len(), 8, "one of each: {reasons:?}");
+    for fault in faults {
+        is_fit(&fault.verdict(None).answer.warnings.concat());
+    }
 }
 
 #[tokio::test]

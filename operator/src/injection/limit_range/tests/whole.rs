@@ -10,7 +10,7 @@ use crate::injection::{limit_range::whole::fit, pod::RawPod};
 fn written(spec: &Value, items: &Value) -> Result<(Value, Vec<String>), String> {
     let pod = json!({"spec": spec});
     let fitted =
-        fit(&resources(usual()), RawPod::new(&pod), 0, &ranges(items)).map_err(|no_room| no_room.to_string())?;
+        fit(&resources(usual()), RawPod::new(&pod), 0, &ranges(items)).map_err(|no_room| no_room.sentence(""))?;
     Ok((serde_json::to_value(fitted.resources).unwrap(), fitted.warnings))
 }
 
@@ -179,7 +179,7 @@ impl Pod {
 fn sidecar_of(pod: &Pod, usual: &Value, items: &[Value]) -> Result<Value, String> {
     let pod = json!({"spec": pod.spec()});
     let fitted = fit(&resources(usual.clone()), RawPod::new(&pod), 0, &ranges(&json!(items)));
-    let fitted = fitted.map_err(|no_room| no_room.to_string())?;
+    let fitted = fitted.map_err(|no_room| no_room.sentence(""))?;
     Ok(serde_json::to_value(fitted.resources).unwrap())
 }
 
