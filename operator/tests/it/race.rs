@@ -55,7 +55,7 @@ const JOBS_OF_EACH: u64 = 40;
 /// When enough has happened.
 const PUSHES: u64 = 2000;
 const REMOVALS: u64 = 200;
-const MOVED_ON: u64 = 50;
+const MOVED_ON: u64 = 20;
 
 /// By when it has to.
 const PATIENCE: Duration = Duration::from_secs(300);
