@@ -28,6 +28,18 @@ pub enum Fenced {
     TooSlow,
 }
 
+/// What went wrong, for whoever reads a condition: what the API server says, in its own words.
+#[must_use]
+pub fn said(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error
+        && !status.message.is_empty()
+    {
+        return status.message.clone();
+    }
+    // One without words of its own, or nothing of the API server's.
+    error.to_string()
+}
+
 /// A client whose requests are counted.
 #[must_use]
 pub fn counted(client: &Client, metrics: Arc<Metrics>) -> Client {

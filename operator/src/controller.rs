@@ -53,6 +53,7 @@ use self::{
     wakes::Wakes,
 };
 use crate::{
+    api_client::said,
     audit,
     cache::Cache,
     clock::Clock,
@@ -270,7 +271,7 @@ async fn sync(ctx: &Context, known: &ObjectRef<PushGroup>, owner: &Owner<'_>, gr
     ctx.memory.begin(known, owner.uid, ctx.clock.now());
     let outcome = match make(ctx, owner, group).await {
         Ok(outcome) => outcome,
-        Err(error) => Outcome::Failed(format!("cannot read the objects there are: {error}")),
+        Err(error) => Outcome::Failed(format!("cannot read the objects there are: {}", said(&error))),
     };
     ctx.memory.synced(known, group.metadata.generation, ctx.clock.now(), outcome.clone());
     outcome

@@ -26,6 +26,7 @@
 //! | [`sidecar`] | talking to one sidecar |
 //! | [`events`] | Kubernetes Events about objects |
 //! | [`gateway`] | talking to a Pushgateway that exists already |
+//! | [`long_pages`] | room for what targets answer |
 //! | [`signing`] | the key that signs deletions |
 //! | [`discovery`] | sidecars as a plain Prometheus discovers them |
 //! | [`admin`], [`readiness`], [`metrics`], [`telemetry`] | health, numbers, log |
@@ -61,6 +62,7 @@ pub mod injection;
 pub mod labels;
 pub mod leader;
 pub mod listen;
+pub mod long_pages;
 pub mod metrics;
 pub mod monitors;
 pub mod offline;

@@ -12,7 +12,7 @@
 //!
 //! The same, less all that makes a node, serves [`crate::control_plane`].
 //!
-//! Not supported: more than one node, cluster DNS, cluster IPs other than the API server's.
+//! Not supported: more than one node, cluster IPs other than the API server's.
 //!
 //! *Never:* what runs in the cluster.
 
@@ -298,6 +298,7 @@ impl Plan {
             "kubectl",
             "containerd",
             "containerd-shim-runc-v2",
+            "coredns",
         ];
         let programs = names.iter().map(|name| Ok(((*name).to_owned(), parts.program(name)?)));
         Ok(Self {

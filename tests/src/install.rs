@@ -24,6 +24,11 @@ pub const BUSYBOX_IMAGE: &str = "localhost/busybox:1";
 
 const PROMETHEUS: &str = include_str!("../fixtures/prometheus.yaml");
 
+/// The namespace cert-manager is installed in.
+pub const CERT_MANAGER_NAMESPACE: &str = "cert-manager";
+
+const CERT_MANAGER: &str = include_str!("../fixtures/cert-manager.yaml");
+
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Gives the node the images of our programs and of busybox.
@@ -74,10 +79,7 @@ pub fn own_images() -> Vec<String> {
 /// When kubectl fails.
 pub fn monitoring_crds(kubectl: &Kubectl, parts: &Parts) -> anyhow::Result<()> {
     kubectl.apply_folder(&parts.monitoring_crds()?)?;
-    // `kubectl wait` fails on a CRD so new that it has no status.
-    wait::blocking("the monitoring API", LIMIT, || {
-        Ok(kubectl.run(&["get", "servicemonitors,podmonitors,prometheuses", "--all-namespaces"]).ok().map(drop))
-    })
+    served(kubectl, "servicemonitors,podmonitors,prometheuses")
 }
 
 /// The Prometheus Operator and a Prometheus that selects every monitor, on their way to be ready. The page of
@@ -113,6 +115,24 @@ pub fn prepare_prometheus(
 pub async fn prometheus_ready(client: &Client) -> anyhow::Result<()> {
     let pods = Api::namespaced(client.clone(), "monitoring");
     pod_ready(&pods, "prometheus-main-0", LIMIT).await.map(drop)
+}
+
+/// cert-manager, on its way to be ready.
+///
+/// # Errors
+/// When an import or kubectl fails.
+pub fn cert_manager(cluster: &Cluster, parts: &Parts, kubectl: &Kubectl) -> anyhow::Result<()> {
+    let program = parts.program("cert-manager")?;
+    cluster.import(&[Image::of_program("localhost/cert-manager:dev", "cert-manager", &program)])?;
+    kubectl.apply_folder(&parts.cert_manager_crds()?)?;
+    served(kubectl, "certificates,certificaterequests,issuers,clusterissuers")?;
+    kubectl.apply(CERT_MANAGER_NAMESPACE, CERT_MANAGER).map(drop)
+}
+
+/// Waits until the API server has resources whose CRDs are new.
+fn served(kubectl: &Kubectl, resources: &str) -> anyhow::Result<()> {
+    // `kubectl wait` fails on a CRD so new that it has no status.
+    wait::blocking(resources, LIMIT, || Ok(kubectl.run(&["get", resources, "--all-namespaces"]).ok().map(drop)))
 }
 
 /// Waits until a pod is there and ready.

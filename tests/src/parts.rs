@@ -69,7 +69,7 @@ const OLDEST_KUBE: GoPart = GoPart {
 };
 
 /// What a cluster has beside Kubernetes itself.
-const BESIDE_KUBE: [GoPart; 5] = [
+const BESIDE_KUBE: [GoPart; 6] = [
     GoPart {
         name: "containerd",
         version: "v2.4.2",
@@ -83,20 +83,18 @@ const BESIDE_KUBE: [GoPart; 5] = [
         links: &[],
         files: None,
     },
+    GoPart {
+        name: "coredns",
+        version: "v1.15.0",
+        packages: &["."],
+        link: "",
+        programs: &["coredns"],
+        links: &[],
+        files: None,
+    },
     GoPart { name: "pause", version: "v1", packages: &["."], link: "", programs: &["pause"], links: &[], files: None },
     HELM,
-    GoPart {
-        name: "prometheus-operator",
-        version: "v0.93.0",
-        packages: &[
-            "github.com/prometheus-operator/prometheus-operator/cmd/operator",
-            "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader",
-        ],
-        link: "-X github.com/prometheus/common/version.Version=0.93.0",
-        programs: &["operator", "prometheus-config-reloader"],
-        links: &[],
-        files: Some(("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd")),
-    },
+    PROMETHEUS_OPERATOR,
     PROMETHEUS,
 ];
 
@@ -110,6 +108,19 @@ const HELM: GoPart = GoPart {
     files: None,
 };
 
+const PROMETHEUS_OPERATOR: GoPart = GoPart {
+    name: "prometheus-operator",
+    version: "v0.93.0",
+    packages: &[
+        "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+        "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader",
+    ],
+    link: "-X github.com/prometheus/common/version.Version=0.93.0",
+    programs: &["operator", "prometheus-config-reloader"],
+    links: &[],
+    files: Some(("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd")),
+};
+
 const PROMETHEUS: GoPart = GoPart {
     name: "prometheus",
     version: "v0.315.0",
@@ -118,6 +129,17 @@ const PROMETHEUS: GoPart = GoPart {
     programs: &["prometheus", "promtool"],
     links: &[],
     files: None,
+};
+
+/// What one test needs, and no cluster.
+const CERT_MANAGER: GoPart = GoPart {
+    name: "cert-manager",
+    version: "v1.21.2",
+    packages: &["."],
+    link: "-X github.com/cert-manager/cert-manager/pkg/util.AppVersion=v1.21.2",
+    programs: &["cert-manager"],
+    links: &[],
+    files: Some(("github.com/cert-manager/cert-manager", "deploy/crds")),
 };
 
 /// A file that a Debian package brings.
@@ -182,6 +204,12 @@ pub fn why_no_prometheus() -> Option<String> {
 #[must_use]
 pub fn why_no_helm() -> Option<String> {
     why_not_built(Kubernetes::Newest, [&HELM])
+}
+
+/// Why cert-manager cannot run in a cluster here; `None` where it can.
+#[must_use]
+pub fn why_no_cert_manager() -> Option<String> {
+    why_not_built(Kubernetes::Newest, [&CERT_MANAGER])
 }
 
 fn why_not_built<'a>(kubernetes: Kubernetes, needed: impl IntoIterator<Item = &'a GoPart>) -> Option<String> {
@@ -276,6 +304,16 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Finds cert-manager, and builds it if it is nowhere.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn find_or_build_cert_manager() -> anyhow::Result<Self> {
+        let parts = Self::locate()?;
+        parts.build_missing([&CERT_MANAGER])?;
+        Ok(parts)
+    }
+
     fn build_missing<'a>(&self, needed: impl IntoIterator<Item = &'a GoPart>) -> anyhow::Result<()> {
         let mut missing = needed.into_iter().filter(|part| !self.has(part));
         missing.try_for_each(|part| build::build(part, &self.folder(part)?))
@@ -294,10 +332,22 @@ impl Parts {
     /// # Errors
     /// When it is in no folder.
     pub fn monitoring_crds(&self) -> anyhow::Result<PathBuf> {
-        let part = BESIDE_KUBE.iter().find(|part| part.files.is_some()).context("no part has files")?;
+        self.crds(&PROMETHEUS_OPERATOR)
+    }
+
+    /// The folder with the CRDs of cert-manager.
+    ///
+    /// # Errors
+    /// When it is in no folder.
+    pub fn cert_manager_crds(&self) -> anyhow::Result<PathBuf> {
+        self.crds(&CERT_MANAGER)
+    }
+
+    fn crds(&self, part: &GoPart) -> anyhow::Result<PathBuf> {
         let cached = self.folder(part)?.join("files");
-        let places = self.folders.iter().map(|folder| folder.join("prometheus-operator-crd")).chain([cached]);
-        places.into_iter().find(|place| place.is_dir()).context("expected the CRDs of the Prometheus Operator")
+        let given = format!("{}-crd", part.name);
+        let mut places = self.folders.iter().map(|folder| folder.join(&given)).chain([cached]);
+        places.find(|place| place.is_dir()).with_context(|| format!("expected the CRDs of {}", part.name))
     }
 
     /// The files of Prometheus' page, which no Go module brings; built with npm. `None` where there is no npm.
@@ -366,7 +416,8 @@ impl Parts {
 
     fn find(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
         let has = |part: &&GoPart| part.programs.contains(&name) || part.links.contains(&name);
-        let cached = self.kubernetes.parts().find(has).map(|part| self.folder(part)).transpose()?;
+        let cached =
+            self.kubernetes.parts().chain([&CERT_MANAGER]).find(has).map(|part| self.folder(part)).transpose()?;
         // A named folder does not say which release it has: the newest is meant.
         let may_be_given = self.kubernetes == Kubernetes::Newest || !has(&self.kubernetes.part());
         let given = self.folders.iter().filter(|_| may_be_given).cloned();

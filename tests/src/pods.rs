@@ -178,6 +178,8 @@ fn pod(place: &Place, number: usize) -> Value {
             "annotations": {"example.com/checksum": "0123456789abcdef".repeat(4)},
         },
         "spec": {
+            // Where there is a scheduler, they are not for it.
+            "schedulerName": "nobody",
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "initContainers": [{

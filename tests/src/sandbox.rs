@@ -107,9 +107,27 @@ impl Sandbox {
     /// # Errors
     /// When it does not get there in time.
     pub async fn condition(&self, name: &str, kind: &str, status: &str) -> anyhow::Result<Condition> {
-        self.group_until(name, &format!("condition {kind}={status}"), |group| {
+        self.condition_until(name, kind, status, |found| found.status == status).await
+    }
+
+    /// Waits until a condition of a `PushGroup` has a reason in its present generation.
+    ///
+    /// # Errors
+    /// When it does not get there in time.
+    pub async fn reason(&self, name: &str, kind: &str, reason: &str) -> anyhow::Result<Condition> {
+        self.condition_until(name, kind, reason, |found| found.reason == reason).await
+    }
+
+    async fn condition_until(
+        &self,
+        name: &str,
+        kind: &str,
+        what: &str,
+        expected: impl Fn(&Condition) -> bool,
+    ) -> anyhow::Result<Condition> {
+        self.group_until(name, &format!("condition {kind}={what}"), |group| {
             let conditions = &group.status.as_ref()?.conditions;
-            let found = conditions.iter().find(|found| found.type_ == kind && found.status == status)?;
+            let found = conditions.iter().find(|found| found.type_ == kind && expected(found))?;
             (found.observed_generation == group.metadata.generation).then(|| found.clone())
         })
         .await

@@ -83,6 +83,9 @@ fn with_cert_manager(chart: &Chart) -> anyhow::Result<()> {
     let authority = rendered.one("Certificate", "sidegate-operator-ca")?;
     ensure!(issuer["ca"]["secretName"] == authority["secretName"] && authority["isCA"] == true, "{authority}");
     ensure!(authority["duration"] == "8760h");
+    // A CA with another key would sign before the API server trusts it.
+    let policy = |certificate: &Value| certificate["privateKey"]["rotationPolicy"].clone();
+    ensure!(policy(authority) == "Never" && policy(certificate) == "Always");
     let issuer = rendered.one("Issuer", text(&authority["issuerRef"]["name"]))?;
     ensure!(issuer["selfSigned"].is_object(), "{issuer}");
     Ok(())
@@ -125,6 +128,11 @@ fn with_mistakes(chart: &Chart) -> anyhow::Result<()> {
     ensure!(secret.contains("webhook/certificates/secretName"), "{secret}");
     let lifetime = told(&["webhook.certificates.lifetime=soon"])?;
     ensure!(lifetime.contains("webhook/certificates/lifetime"), "{lifetime}");
+    // cert-manager knows no days.
+    let days = ["webhook.certificates.lifetime=90d", "webhook.certificates.caLifetime=1y"];
+    chart.render(&days)?;
+    let days = told(&[days[0], days[1], "webhook.certificates.mode=cert-manager"])?;
+    ensure!(["lifetime", "caLifetime"].iter().all(|name| days.contains(&format!("certificates/{name}"))), "{days}");
     Ok(())
 }
 

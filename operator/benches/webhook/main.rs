@@ -9,7 +9,9 @@
 //! cargo webhook-bench [-- [--reviews NUMBER]]
 //! ```
 //!
-//! *Never:* whether a figure is good enough to merge.
+//! It fails where the memory is not what it was. Times are told and not judged: how idle a machine is, only its user knows.
+//!
+//! *Never:* whether a time is good enough to merge.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on is over")]
 
@@ -36,6 +38,9 @@ const ROUND: usize = 100;
 
 /// Reviews before anything is measured.
 const WARM_UP: usize = 500;
+
+/// The most by which the memory of the server may differ after all reviews, in KiB.
+const FLAT: u64 = 1024;
 
 /// The most that the slowest of a hundred is to take.
 const GOAL: Duration = Duration::from_millis(2);
@@ -80,6 +85,8 @@ async fn compare(reviews: usize) {
         done += next;
         println!("| {} | {} KiB |", WARM_UP + TIMED + done, ours.memory());
     }
+    let grown = ours.memory().saturating_sub(before);
+    assert!(grown <= FLAT, "expected memory to grow by at most {FLAT} KiB over {reviews} reviews, found {grown}");
     if GOAL < p99 {
         println!("\nThe p99 is more than {GOAL:?}: is the machine idle?");
     }

@@ -2,9 +2,10 @@
 //!
 //! What is there is applied by its UID and by force, so that drift is repaired. What is not there is created first, which
 //! an apply would do as well, but also merge what we want into an object that somebody made at the same moment: whose
-//! that is is looked at then. What others added is taken out, for an apply leaves it alone: fields of the spec of a
-//! monitor or a NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let through, and
-//! what the ConfigMap holds besides.
+//! that is is looked at then. What a group of the same name left that is gone now is removed first: it would be in the
+//! way until the garbage collector comes for it. What others added is taken out, for an apply leaves it alone: fields of
+//! the spec of a monitor or a NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let
+//! through, and what the ConfigMap holds besides.
 //!
 //! *Never:* why.
 
@@ -34,10 +35,13 @@ use super::{
     observe::{Found, Whose, find, whose, whose_trust},
     plan::{Desired, Kind, Plan},
 };
-use crate::monitors::{
-    Owner,
-    api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
-    undeclared::Undeclared,
+use crate::{
+    api_client::said,
+    monitors::{
+        Owner,
+        api::{Monitor, NEWER_FIELDS, PodMonitor, ServiceMonitor},
+        undeclared::Undeclared,
+    },
 };
 
 /// Labels, by which Prometheuses and monitors choose.
@@ -97,36 +101,19 @@ enum Placed<K> {
 pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome {
     let (mut failed, mut absent, mut by_endpoints, mut is_wanted) = (Vec::new(), false, false, false);
     let mut foreign = plan.foreign;
-    for desired in &plan.apply {
+    for mut desired in plan.apply {
         is_wanted |= ![Kind::ConfigMap, Kind::NetworkPolicy].contains(&desired.kind());
-        let placed = match desired {
-            Desired::ConfigMap(object) => {
-                let manager = format!("{TRUST_MANAGER}/{}", owner.name);
-                let maps = &[LABELS, DATA, BINARY_DATA];
-                place::<ConfigMap>(with.client, owner, &manager, object, whose_trust, maps).await
-            }
-            Desired::Service(object) => {
-                place::<Service>(with.client, owner, MONITORS_MANAGER, object, whose, &[LABELS]).await
-            }
-            Desired::NetworkPolicy(object) => {
-                place::<NetworkPolicy>(with.client, owner, MONITORS_MANAGER, object, whose, &[LABELS, SPEC]).await
-            }
-            Desired::ServiceMonitor(object) => {
-                let placed = place_monitor::<ServiceMonitor>(with, owner, object).await;
-                if let Ok(Placed::Applied(applied)) = &placed {
-                    by_endpoints = applied.spec.service_discovery_role != Some(DiscoveryRole::EndpointSlice);
-                }
-                placed.map(Placed::of_any_kind)
-            }
-            Desired::PodMonitor(object) => {
-                place_monitor::<PodMonitor>(with, owner, object).await.map(Placed::of_any_kind)
-            }
-        };
+        let mut placed = place_any(with, owner, &desired).await;
+        // It went since it was looked at, as what a group had goes that is deleted and made again.
+        if desired.metadata().uid.is_some() && placed.as_ref().is_err_and(is_conflict) {
+            desired.metadata().uid = None;
+            placed = place_any(with, owner, &desired).await;
+        }
         match (desired.kind(), placed) {
-            (_, Ok(Placed::Applied(()))) => {}
+            (_, Ok(Placed::Applied(finds_by_endpoints))) => by_endpoints |= finds_by_endpoints,
             (kind, Ok(Placed::Foreign)) => foreign.push(kind),
             (Kind::ServiceMonitor | Kind::PodMonitor, Err(error)) if is_unknown_kind(&error) => absent = true,
-            (kind, Err(error)) => failed.push(format!("{}: {error}", kind.as_str())),
+            (kind, Err(error)) => failed.push(format!("{}: {}", kind.as_str(), said(&error))),
         }
     }
     for (kind, uid) in plan.remove {
@@ -139,7 +126,7 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
             Kind::NetworkPolicy => remove::<NetworkPolicy>(with.client, owner, &name, uid).await,
         };
         if let Err(error) = removed {
-            failed.push(format!("{}: {error}", kind.as_str()));
+            failed.push(format!("{}: {}", kind.as_str(), said(&error)));
         }
     }
 
@@ -156,6 +143,28 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
         (false, true, true) => Outcome::AppliedByEndpoints,
         (false, true, false) => Outcome::Applied,
     }
+}
+
+/// Makes an object what it should be; if applied, whether Prometheus finds pods by Endpoints through it.
+async fn place_any(with: Applying<'_>, owner: &Owner<'_>, desired: &Desired) -> Result<Placed<bool>, kube::Error> {
+    let client = with.client;
+    let placed = match desired {
+        Desired::ConfigMap(object) => {
+            let manager = format!("{TRUST_MANAGER}/{}", owner.name);
+            let maps = &[LABELS, DATA, BINARY_DATA];
+            place::<ConfigMap>(client, owner, &manager, object, whose_trust, maps).await?
+        }
+        Desired::Service(object) => place::<Service>(client, owner, MONITORS_MANAGER, object, whose, &[LABELS]).await?,
+        Desired::NetworkPolicy(object) => {
+            place::<NetworkPolicy>(client, owner, MONITORS_MANAGER, object, whose, &[LABELS, SPEC]).await?
+        }
+        Desired::ServiceMonitor(object) => {
+            let placed = place_monitor::<ServiceMonitor>(with, owner, object).await?;
+            return Ok(placed.map(|monitor| monitor.spec.service_discovery_role != Some(DiscoveryRole::EndpointSlice)));
+        }
+        Desired::PodMonitor(object) => place_monitor::<PodMonitor>(with, owner, object).await?.map(drop),
+    };
+    Ok(placed.map(|()| false))
 }
 
 /// Makes an object what it should be, and these maps of it nothing more.
@@ -238,19 +247,20 @@ where
         return Ok(Some(uid.clone()));
     }
     let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
-    let created = Api::<K>::namespaced(client.clone(), owner.namespace).create(&params, object).await;
-    match created {
-        Ok(created) => Ok(Some(created.meta().uid.clone().unwrap_or_default())),
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            match find::<K>(client, owner, object.meta().name.as_deref().unwrap_or_default(), whose).await? {
-                Found::Ours { uid, .. } => Ok(Some(uid)),
-                Found::Foreign => Ok(None),
-                // It is gone already.
-                Found::Absent => Err(kube::Error::Api(status)),
-            }
-        }
-        Err(error) => Err(error),
+    let (api, name) = (Api::<K>::namespaced(client.clone(), owner.namespace), object.meta().name.as_deref());
+    let name = name.unwrap_or_default();
+    match api.create(&params, object).await {
+        Err(error) if is_conflict(&error) => {}
+        created => return Ok(Some(created?.meta().uid.clone().unwrap_or_default())),
     }
+    match find::<K>(client, owner, name, whose).await? {
+        Found::Ours { uid, .. } => return Ok(Some(uid)),
+        Found::Foreign => return Ok(None),
+        Found::Left { uid } => remove::<K>(client, owner, name, uid).await?,
+        // It is gone already.
+        Found::Absent => {}
+    }
+    Ok(Some(api.create(&params, object).await?.meta().uid.clone().unwrap_or_default()))
 }
 
 /// Applies an object that is there and ours; it as it is then.
@@ -346,6 +356,11 @@ where
     }
 }
 
+/// Whether an object is there that was not, or is not the one that was there.
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
 /// Whether the API server does not know a kind. An apply to a namespace that is gone is a 404 as well.
 fn is_unknown_kind(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
@@ -356,9 +371,9 @@ fn is_unknown_kind(error: &kube::Error) -> bool {
 // === impl Placed ===
 
 impl<K> Placed<K> {
-    fn of_any_kind(self) -> Placed<()> {
+    fn map<T>(self, change: impl FnOnce(K) -> T) -> Placed<T> {
         match self {
-            Self::Applied(_) => Placed::Applied(()),
+            Self::Applied(object) => Placed::Applied(change(object)),
             Self::Foreign => Placed::Foreign,
         }
     }

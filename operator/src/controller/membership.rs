@@ -32,6 +32,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
+    api_client::said,
     cache::Cache,
     injection::decide::{names_a_group, oldest_matching},
 };
@@ -176,7 +177,7 @@ async fn label(client: &Client, pod: &Pod, group: &str) -> Labelled {
         Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("cannot patch resource") => {
             Labelled::Refused(Refused::Forbidden)
         }
-        Err(error) => Labelled::Refused(Refused::Otherwise(error.to_string())),
+        Err(error) => Labelled::Refused(Refused::Otherwise(said(&error))),
     }
 }
 

@@ -17,6 +17,7 @@ use k8s_openapi::{
         core::v1::{ConfigMap, Pod, Service},
         networking::v1::NetworkPolicy,
     },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::ObjectMeta};
 use protocol::trust::CONFIG_MAP_NAME;
@@ -59,6 +60,11 @@ pub enum Found {
         uid: String,
         /// Whether we made it, which is what allows removing it.
         managed: bool,
+    },
+    /// Made for a group of the same name that is gone, like its owner in a moment.
+    Left {
+        /// Its UID.
+        uid: String,
     },
     /// Somebody else's.
     Foreign,
@@ -123,11 +129,16 @@ where
 /// An object is its owner's.
 #[must_use]
 pub fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
-    let mut owners = object.owner_references.iter().flatten();
-    if !owners.any(|reference| reference.uid == owner.uid) {
-        return Found::Foreign;
+    let owners = object.owner_references.as_deref().unwrap_or_default();
+    let (uid, managed) = (object.uid.clone().unwrap_or_default(), is_managed(object));
+    if owners.iter().any(|reference| reference.uid == owner.uid) {
+        return Found::Ours { uid, managed };
     }
-    Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed: is_managed(object) }
+    let is_of_the_name = |reference: &OwnerReference| is_group(reference) && reference.name == owner.name;
+    if managed && !owners.is_empty() && owners.iter().all(is_of_the_name) {
+        return Found::Left { uid };
+    }
+    Found::Foreign
 }
 
 /// The ConfigMap is all groups'.
@@ -135,12 +146,14 @@ pub fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
 pub fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
     let mut owners = object.owner_references.iter().flatten();
     let managed = is_managed(object);
-    if !managed
-        && !owners.any(|owner| owner.kind == PushGroup::kind(&()) && owner.api_version == PushGroup::api_version(&()))
-    {
+    if !managed && !owners.any(is_group) {
         return Found::Foreign;
     }
     Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed }
+}
+
+fn is_group(owner: &OwnerReference) -> bool {
+    owner.kind == PushGroup::kind(&()) && owner.api_version == PushGroup::api_version(&())
 }
 
 /// Whether we made it, by its label.
@@ -204,10 +217,16 @@ mod tests {
         let mut ours = service::build(&owner).metadata;
         ours.uid = Some("7".to_owned());
         assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: true });
+        let anew = Owner { uid: "another", ..owner };
+        assert_eq!(whose(&ours, &anew), Found::Left { uid: "7".to_owned() }, "by a PushGroup that is gone");
+        let mut shared = ours.clone();
+        let somebody = json!({"apiVersion": "v1", "kind": "Pod", "name": "nightly", "uid": "1"});
+        shared.owner_references.as_mut().unwrap().push(serde_json::from_value(somebody).unwrap());
+        assert_eq!(whose(&shared, &anew), Found::Foreign, "who else has it may be there yet");
+        assert_eq!(whose(&ours, &Owner { name: "hourly", ..anew }), Found::Foreign, "of another PushGroup");
         ours.labels = None;
         assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: false });
-        let other = Owner { uid: "another", ..owner };
-        assert_eq!(whose(&ours, &other), Found::Foreign, "of a PushGroup that is gone");
+        assert_eq!(whose(&ours, &anew), Found::Foreign, "nothing says that we made it");
         let nobodys: ObjectMeta = serde_json::from_value(json!({"name": "sidegate-nightly"})).unwrap();
         assert_eq!(whose(&nobodys, &owner), Found::Foreign);
     }

@@ -80,7 +80,7 @@ pub fn plan(owner: &Owner<'_>, existing: &Existing, keys: &[PublicKey]) -> Plan 
         match (kind.is_part_of(owner.scrape), found) {
             (true, found) => plan.apply_unless_foreign(kind.desired(owner, keys), found),
             (false, Found::Ours { uid, managed: true }) => plan.remove.push((kind, uid.clone())),
-            (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Foreign) => {}
+            (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Left { .. } | Found::Foreign) => {}
         }
     }
     plan
@@ -123,7 +123,7 @@ fn trust(owner: &Owner<'_>, keys: &[PublicKey]) -> ConfigMap {
 impl Plan {
     fn apply_unless_foreign(&mut self, mut desired: Desired, found: &Found) {
         match found {
-            Found::Absent => self.apply.push(desired),
+            Found::Absent | Found::Left { .. } => self.apply.push(desired),
             Found::Ours { uid, .. } => {
                 desired.metadata().uid = Some(uid.clone());
                 self.apply.push(desired);
@@ -192,7 +192,8 @@ impl Desired {
         }
     }
 
-    fn metadata(&mut self) -> &mut ObjectMeta {
+    /// What it is called, and by which UID it is known to be there.
+    pub fn metadata(&mut self) -> &mut ObjectMeta {
         match self {
             Self::ConfigMap(object) => &mut object.metadata,
             Self::Service(object) => &mut object.metadata,
@@ -313,6 +314,16 @@ mod tests {
         let expected = "apply [ServiceMonitor] remove [] foreign [ConfigMap Service]";
         check(MonitorKind::ServiceMonitor, &foreign, expected);
         check(MonitorKind::None, &foreign, "apply [] remove [] foreign [ConfigMap]");
+    }
+
+    #[test]
+    fn what_a_group_of_the_same_name_left_is_made_anew_where_it_is_wanted() {
+        let left = || Found::Left { uid: "7".to_owned() };
+        let existing = Existing { service: left(), service_monitor: left(), pod_monitor: left(), ..NOTHING };
+        check(MonitorKind::ServiceMonitor, &existing, "apply [ConfigMap Service ServiceMonitor] remove [] foreign []");
+        let group = group();
+        let plan = plan(&Owner::of(&group).unwrap(), &existing, &[]);
+        assert!(plan.apply.into_iter().all(|mut desired| desired.metadata().uid.is_none()));
     }
 
     #[test]

@@ -8,10 +8,10 @@
 //!
 //! *Never:* which groups are stale, Secrets.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -19,20 +19,24 @@ use hyper::{
 };
 use jiff::Timestamp;
 use protocol::{
-    GroupingKey,
+    GroupingKey, LabelSet,
     endpoints::{API_PATH, IF_PUSH_TIME_HEADER, METRICS_PATH, NAME_PARAMETER, OPERATOR_READ_HEADER},
     series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
 };
 use rustls::ClientConfig;
+use tokio::sync::mpsc;
 
 use super::{
     address::{BadAddress, GatewayAddress},
     connection::{ConnectError, Connection},
-    keys::{self, TrueKeys},
+    keys::{self, Chunks, TrueKeys},
     page::{PageError, PushLines},
     secret::SecretError,
 };
-use crate::sidecar::client::{Removal, parse_date};
+use crate::{
+    long_pages::{LongPages, NoRoom, Place, SHORT_PAGE},
+    sidecar::client::{Removal, parse_date},
+};
 
 /// How long one request may take, its answer included: a gateway with very many series takes seconds for its page.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,17 +58,21 @@ pub struct GatewaySession {
     address: GatewayAddress,
     authorization: Option<HeaderValue>,
     tls: Option<Arc<ClientConfig>>,
+    long_pages: LongPages,
+    is_costly: bool,
     /// For the next removal.
     ready: Option<Connection>,
 }
 
 /// What a gateway says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct GatewayPage {
     /// The lines with push times.
     pub text: String,
     /// What time it was there.
     pub date: Option<Timestamp>,
+    /// What a long page has to hold on to while it, or all that was made of it, is there.
+    pub room: Option<Place>,
 }
 
 /// Why a gateway did not do as asked.
@@ -133,6 +141,9 @@ pub enum GatewayError {
         /// Why.
         cause: PageError,
     },
+    /// A long page found no place in time.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Nobody can tell which group a push time is of.
     #[error("expected to know which group shows the push time of {0}, found that it may be another")]
     Unclear(GroupingKey),
@@ -147,7 +158,13 @@ impl GatewaySession {
     /// Sends nothing yet.
     #[must_use]
     pub fn new(address: GatewayAddress, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { address, authorization, tls, ready: None }
+        Self { address, authorization, tls, long_pages: LongPages::of(1, 1), is_costly: false, ready: None }
+    }
+
+    /// Waits with others for places for long pages.
+    #[must_use]
+    pub fn sharing(self, long_pages: LongPages, is_costly: bool) -> Self {
+        Self { long_pages, is_costly, ..self }
     }
 
     /// Reads the lines of the page with push times.
@@ -155,6 +172,18 @@ impl GatewaySession {
     /// # Errors
     /// When they are not all there within the timeout.
     pub async fn read(&self) -> Result<GatewayPage, GatewayError> {
+        self.page(PushLines::default()).await
+    }
+
+    /// Reads the lines of the page with the push times of one group, and keeps no others.
+    ///
+    /// # Errors
+    /// When they are not all there within the timeout.
+    pub async fn read_again(&self, key: &GroupingKey) -> Result<GatewayPage, GatewayError> {
+        self.page(PushLines::only_of(key.labels().clone())).await
+    }
+
+    async fn page(&self, mut lines: PushLines) -> Result<GatewayPage, GatewayError> {
         let path = format!(
             "{METRICS_PATH}?{NAME_PARAMETER}={PUSH_TIME_SECONDS}&{NAME_PARAMETER}={PUSH_FAILURE_TIME_SECONDS}&\
              {NAME_PARAMETER}={OWN}"
@@ -167,40 +196,50 @@ impl GatewaySession {
             let mut answer = self.ask(&mut connection, request, METRICS_PATH, StatusCode::OK).await?;
             let date = answer.headers().get(DATE).and_then(|date| parse_date(date.to_str().ok()?));
             let page = |cause| GatewayError::Page { address: self.address.clone(), cause };
-            let mut lines = PushLines::default();
+            let mut room = None;
             while let Some(frame) = answer.frame().await {
                 let Ok(data) = frame.map_err(|error| self.broken(&error))?.into_data() else { continue };
                 if !lines.feed(&data).map_err(page)? {
                     break;
                 }
+                if SHORT_PAGE < lines.length() && room.is_none() {
+                    room = Some(self.long_pages.place(self.is_costly, TIMEOUT / 2).await?);
+                }
             }
-            Ok(GatewayPage { text: lines.finish().map_err(page)?, date })
+            Ok(GatewayPage { text: lines.finish().map_err(page)?, date, room })
         })
         .await
     }
 
-    /// Asks for the true grouping keys; none where the gateway does not tell them.
+    /// Asks which of these are true grouping keys; none where the gateway does not tell them.
     ///
     /// # Errors
     /// When there is no answer within the timeout.
-    pub async fn true_keys(&self) -> Result<Option<TrueKeys>, GatewayError> {
+    pub async fn true_keys(&self, wanted: HashSet<LabelSet>) -> Result<Option<TrueKeys>, GatewayError> {
         self.within(TIMEOUT, async {
             let path = format!("{API_PATH}/metrics");
             let request = self.request(Method::GET, &path)?.body(Empty::new())?;
             let mut connection = self.connect().await?;
-            let answer = match self.ask(&mut connection, request, &path, StatusCode::OK).await {
+            let mut answer = match self.ask(&mut connection, request, &path, StatusCode::OK).await {
                 Ok(answer) => answer,
                 // Before 1.0 there is none, and a proxy may keep it back.
                 Err(GatewayError::Status { .. } | GatewayError::Unauthorized { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let body = match Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(error) if error.is::<LengthLimitError>() => return Ok(None),
-                Err(error) => return Err(self.broken(&*error)),
-            };
-            // Where it may block: a long answer takes a while to read.
-            Ok(tokio::task::spawn_blocking(move || keys::read(&body).ok()).await.ok().flatten())
+            // Read while it comes in, where it may block: a long answer takes a while, and is not kept.
+            let (sender, coming) = mpsc::channel(1);
+            let reading = tokio::task::spawn_blocking(move || keys::read(Chunks::new(coming), &wanted).ok());
+            let mut length = 0;
+            while let Some(frame) = answer.frame().await {
+                let Ok(data) = frame.map_err(|error| self.broken(&error))?.into_data() else { continue };
+                length += data.len();
+                // Who reads has found out before the end that it is none.
+                if LONGEST_ANSWER < length || sender.send(data).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            drop(sender);
+            Ok(reading.await.ok().flatten())
         })
         .await
     }
@@ -318,6 +357,7 @@ impl GatewayError {
             Self::Unauthorized { .. } => "unauthorized",
             Self::Status { .. } => "status",
             Self::Page { .. } => "body",
+            Self::NoRoom(_) => "no_room",
             Self::Unclear(_) => "unclear",
             Self::Request(_) => "request",
         }
@@ -335,7 +375,8 @@ impl GatewayError {
             | Self::Tls(_)
             | Self::TooSlow { .. }
             | Self::Unauthorized { .. }
-            | Self::Page { .. } => false,
+            | Self::Page { .. }
+            | Self::NoRoom(_) => false,
         }
     }
 
@@ -343,6 +384,12 @@ impl GatewayError {
     #[must_use]
     pub fn is_about_the_secret(&self) -> bool {
         matches!(self, Self::Secret(_))
+    }
+
+    /// Whether it is no fault of the gateway: others were in its way.
+    #[must_use]
+    pub fn is_about_others(&self) -> bool {
+        matches!(self, Self::NoRoom(_))
     }
 }
 

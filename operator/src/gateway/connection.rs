@@ -25,6 +25,9 @@ use tokio_rustls::TlsConnector;
 
 use super::address::GatewayAddress;
 
+/// How much of an answer is held before it is taken, and how long its head may be.
+const BUFFER: usize = 32 * 1024;
+
 /// An open connection.
 pub(super) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
@@ -62,7 +65,7 @@ impl Connection {
     }
 
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, ConnectError> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
         let work = tokio::spawn(async move {
             // Whoever waits for an answer is told, too.
             if let Err(error) = connection.await {

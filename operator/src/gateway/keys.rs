@@ -6,15 +6,20 @@
 //! A gateway whose page can be read has only one of the two: with both, the page is an error. So where there is no API,
 //! both may be tried, the page read again before each.
 //!
+//! An answer has all that was ever pushed and may be large: only what is asked about is kept of it.
+//!
 //! *Never:* sending anything, what is stale.
 
-use std::collections::HashSet;
+mod answer;
+mod chunks;
+
+use std::{collections::HashSet, io};
 
 use protocol::{GroupingKey, LabelSet, series::INSTANCE_LABEL};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
-/// The grouping keys a gateway tells.
+pub(super) use self::chunks::Chunks;
+
+/// Those of the grouping keys asked about that a gateway tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrueKeys {
     labels: HashSet<LabelSet>,
@@ -33,34 +38,20 @@ pub enum Meant {
     Unclear,
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    data: Vec<Group>,
+/// What the API is to be asked about: all that the push times shown with these labels may be of. None where they tell by
+/// themselves what they are of.
+#[must_use]
+pub fn wanted<'a>(shown: impl IntoIterator<Item = &'a GroupingKey>) -> HashSet<LabelSet> {
+    let unsure = shown.into_iter().filter(|key| has_empty_instance(key));
+    unsure.flat_map(both).map(|key| key.labels().clone()).collect()
 }
 
-#[derive(Deserialize)]
-struct Group {
-    labels: Map<String, Value>,
-}
-
-/// Reads the answer of the API.
+/// Reads the answer of the API as far as it is about these.
 ///
 /// # Errors
 /// When it is not one.
-pub fn read(answer: &[u8]) -> Result<TrueKeys, serde_json::Error> {
-    let answer: Answer = serde_json::from_slice(answer)?;
-    let mut keys = TrueKeys::default();
-    for group in answer.data {
-        let count = group.labels.len();
-        let text = |(name, value)| if let Value::String(value) = value { Some((name, value)) } else { None };
-        let labels: LabelSet = group.labels.into_iter().filter_map(text).collect();
-        if labels.len() == count {
-            keys.labels.insert(labels);
-        } else {
-            keys.hidden += 1;
-        }
-    }
-    Ok(keys)
+pub fn read(answer: impl io::Read, wanted: &HashSet<LabelSet>) -> Result<TrueKeys, serde_json::Error> {
+    answer::read(answer, wanted)
 }
 
 /// The group that the push time shown with these labels is of. `keys` is none where there is no API.
@@ -70,12 +61,10 @@ pub fn meant(shown: &GroupingKey, keys: Option<&TrueKeys>) -> Meant {
     if shown.labels().iter().any(|(name, _)| name.starts_with("U__")) {
         return Meant::Unclear;
     }
-    if shown.labels().get(INSTANCE_LABEL) != Some("") {
+    if !has_empty_instance(shown) {
         return Meant::Any(vec![shown.clone()]);
     }
-    let others = shown.labels().iter().filter(|(name, _)| *name != INSTANCE_LABEL);
-    let without = GroupingKey::from_labels(others.collect());
-    let both: Vec<_> = without.into_iter().chain([shown.clone()]).collect();
+    let both = both(shown);
     let Some(keys) = keys else { return Meant::Any(both) };
     let told: Vec<_> = both.iter().filter(|key| keys.labels.contains(key.labels())).cloned().collect();
     match (told.len(), keys.hidden) {
@@ -86,10 +75,21 @@ pub fn meant(shown: &GroupingKey, keys: Option<&TrueKeys>) -> Meant {
     }
 }
 
+fn has_empty_instance(shown: &GroupingKey) -> bool {
+    shown.labels().get(INSTANCE_LABEL) == Some("")
+}
+
+/// The key without `instance`, and that with an empty one.
+fn both(shown: &GroupingKey) -> Vec<GroupingKey> {
+    let others = shown.labels().iter().filter(|(name, _)| *name != INSTANCE_LABEL);
+    let without = GroupingKey::from_labels(others.collect());
+    without.into_iter().chain([shown.clone()]).collect()
+}
+
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "cases of a test read better by value")]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -98,7 +98,8 @@ mod tests {
     }
 
     fn told(groups: Value) -> TrueKeys {
-        read(json!({"status": "success", "data": groups}).to_string().as_bytes()).unwrap()
+        let answer = json!({"status": "success", "data": groups}).to_string();
+        read(answer.as_bytes(), &wanted([&empty()])).unwrap()
     }
 
     fn empty() -> GroupingKey {
@@ -150,14 +151,34 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_asked_about_is_kept() {
+        let many: serde_json::Map<_, _> = (0..100).map(|n| (format!("l{n}"), json!("x"))).collect();
+        let long = json!({"labels": {"job": "x".repeat(200 << 10)}});
+        let group = |n: usize| json!({"labels": {"job": format!("b{n}")}, "more": [{"labels": {"job": "a"}}]});
+        let others: Vec<_> = (0..100).map(group).chain([json!({"labels": many}), long]).collect();
+        assert_eq!(told(json!(others)), TrueKeys::default());
+        let odd = ["1", "-1", "1.5", "true", "null", "[1, {}]", "{\"a\": []}"];
+        let odd = odd.map(|value| format!(r#"{{"labels": {{"job": "a", "odd": {value}, "more": "x"}}}}"#)).join(",");
+        let odd = read(format!(r#"{{"data": [{odd}]}}"#).as_bytes(), &wanted([&empty()])).unwrap();
+        assert_eq!(odd, TrueKeys { hidden: 7, ..TrueKeys::default() });
+    }
+
+    #[test]
+    fn only_about_an_empty_instance_the_api_has_to_be_asked() {
+        assert!(wanted([&without(), &key(&[("instance", "i"), ("job", "a")])]).is_empty());
+        assert_eq!(wanted([&empty(), &without()]).len(), 2);
+    }
+
+    #[test]
     fn a_name_that_may_be_escaped_is_left_alone() {
         assert_eq!(meant(&key(&[("job", "a"), ("U__x", "y")]), None), Meant::Unclear);
     }
 
     #[test]
     fn another_answer_is_an_error() {
-        for answer in ["", "{}", "[]", "404 page not found", "{\"data\": {}}", "{\"data\": [{}]}"] {
-            assert!(read(answer.as_bytes()).is_err(), "{answer}");
+        let bare = r#"{"data": [{"labels": {}}]"#;
+        for answer in ["", "{}", "[]", "404 page not found", "{\"data\": {}}", "{\"data\": [{}]}", bare] {
+            assert!(read(answer.as_bytes(), &HashSet::new()).is_err(), "{answer}");
         }
     }
 }

@@ -8,7 +8,11 @@
 //!
 //! *Never:* labels and values, the network.
 
-use protocol::series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS};
+use protocol::{
+    LabelSet,
+    label_set::parse_block,
+    series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
+};
 
 /// The most bytes that are read of a page.
 pub const LONGEST_PAGE: usize = 64 << 20;
@@ -28,6 +32,8 @@ const OWN: &str = "pushgateway_";
 /// The lines of a page that is coming in.
 #[derive(Debug, Default)]
 pub struct PushLines {
+    /// Whose lines are kept, if not everybody's.
+    only: Option<LabelSet>,
     kept: String,
     line: Vec<u8>,
     /// Whether the line is longer than what is there of it.
@@ -61,6 +67,18 @@ pub enum PageError {
 // === impl PushLines ===
 
 impl PushLines {
+    /// Keeps the lines with these labels alone.
+    #[must_use]
+    pub fn only_of(labels: LabelSet) -> Self {
+        Self { only: Some(labels), ..Self::default() }
+    }
+
+    /// How many bytes are kept by now.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Takes the next chunk; false when nothing of what follows matters.
     ///
     /// # Errors
@@ -121,6 +139,9 @@ impl PushLines {
         }
         self.has_push_times |= is_push_time && !is_comment;
         let text = std::str::from_utf8(line).ok().filter(|_| !is_cut).unwrap_or(UNREADABLE);
+        if !is_comment && self.only.as_ref().is_some_and(|labels| !has_labels(text, labels)) {
+            return Ok(());
+        }
         if LONGEST_KEPT < self.kept.len() + text.len() {
             return Err(PageError::TooMany);
         }
@@ -128,6 +149,13 @@ impl PushLines {
         self.kept.push('\n');
         Ok(())
     }
+}
+
+/// Whether a sample is there with just these labels, each once.
+fn has_labels(sample: &str, labels: &LabelSet) -> bool {
+    let block = sample.find('{').and_then(|start| parse_block(sample.get(start..)?).ok());
+    let found = block.map(|block| block.labels).filter(|found| found.len() == labels.len());
+    found.is_some_and(|found| found.into_iter().collect::<LabelSet>() == *labels)
 }
 
 #[cfg(test)]
@@ -160,6 +188,24 @@ mod tests {
         let reading = push_times::read(&kept);
         assert_eq!((reading.groups.len(), reading.unreadable), (2, 0));
         assert_eq!(reading, push_times::read(PAGE));
+    }
+
+    #[test]
+    fn of_one_group_alone_its_lines_are_kept() {
+        let wanted = LabelSet::from_iter([("job", "j"), ("instance", "")]);
+        let mut lines = PushLines::only_of(wanted.clone());
+        let odd = "push_time_seconds{job=\"j\",job=\"j\"} 1\npush_time_seconds{instance=\"\",job=\"j\",x=\"\"} 1\n\
+                   push_time_seconds 1\npush_time_seconds{instance=\"\",job=\"j\"\n";
+        lines.feed(PAGE.as_bytes()).unwrap();
+        lines.feed(odd.as_bytes()).unwrap();
+        assert!(lines.feed(b"q 1\n").is_ok_and(|goes_on| !goes_on));
+        let (kept, all) = (push_times::read(&lines.finish().unwrap()), push_times::read(PAGE));
+        assert_eq!((kept.groups, kept.unreadable), (all.groups[..1].to_vec(), 0));
+        // One that is there twice is nobody's to trust, here as there.
+        let mut lines = PushLines::only_of(wanted);
+        lines.feed(PAGE.as_bytes()).unwrap();
+        lines.feed(b"push_time_seconds{instance=\"\",job=\"j\"} 2\n").unwrap();
+        assert!(push_times::read(&lines.finish().unwrap()).groups.is_empty());
     }
 
     #[test]

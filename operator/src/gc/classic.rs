@@ -10,20 +10,20 @@
 use std::time::Duration;
 
 use crds::status::reason;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Collector,
-    policy::{Policy, expired, first_staleness},
+    policy::{Policy, expired},
     report::{GatewayState, PassReport},
     target_clock::TargetClock,
     targets::GatewayTarget,
-    visit::{End, FEW, Look, Visit, VisitError, described, more_to_do, newest},
+    visit::{End, Look, Taken, Visit, VisitError, more_to_do},
 };
 use crate::{
     gateway::{
         client::{GatewayError, GatewaySession},
-        keys::{Meant, TrueKeys, meant},
+        keys::{Meant, TrueKeys, meant, wanted},
         secret::SecretError,
     },
     sidecar::{
@@ -51,18 +51,20 @@ impl Collector {
         report: &mut PassReport,
         look: &mut Option<Look>,
     ) -> Result<End, VisitError> {
-        let mut session = self.gateways.open(target).await?;
+        let mut session = self.gateways.open(target, visit.is_costly).await?;
         let page = session.read().await?;
         let clock = TargetClock::of(page.date, self.clock.now(), Instant::now())?;
-        let reading = spawn_blocking(move || push_times::read(&page.text)).await?;
-        self.count_unreadable(visit, &reading);
-        report.groups = reading.groups.len() as u64;
-        report.newest_push = newest(&reading.groups);
-        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
-        *look = Some(Look { at: clock.read_at(), first_staleness: first });
-
-        let end = self.remove_from_gateway(visit, &mut session, &reading.groups, &clock, stop, report).await?;
-        if 0 < reading.left_out { Err(VisitError::LeftOut(reading.left_out)) } else { Ok(end) }
+        let Taken { stale, is_all, left_out } =
+            self.take_in(visit, (page.text, page.room), &clock, report, look).await?;
+        let found = report.stale;
+        let end = self.remove_from_gateway(visit, &mut session, &stale, &clock, stop, report).await?;
+        if 0 < left_out {
+            return Err(VisitError::LeftOut(left_out));
+        }
+        match end {
+            End::Whole if !is_all => more_to_do(found, report.stale),
+            End::Whole | End::MoreToDo | End::Held | End::CutShort | End::Failed(_) => Ok(end),
+        }
     }
 
     async fn remove_from_gateway(
@@ -74,14 +76,10 @@ impl Collector {
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
-        let Visit { policy: Some(policy), group, .. } = visit else { return Ok(End::Whole) };
+        let Visit { policy: Some(policy), .. } = visit else { return Ok(End::Whole) };
         let stale = expired(groups, policy, clock.shows(Instant::now()));
-        report.stale = stale.len() as u64;
-        if group.spec.dry_run || stale.is_empty() {
-            report.would_go = stale.iter().take(FEW).map(|expired| described(expired, &visit.target)).collect();
-            return Ok(End::Whole);
-        }
-        let keys = session.true_keys().await?;
+        let wanted = wanted(stale.iter().map(|expired| &expired.group.key));
+        let keys = if wanted.is_empty() { None } else { session.true_keys(wanted).await? };
         let (until, found) = (Instant::now() + REMOVING, report.stale);
         let mut kept = None;
         for expired in &stale {
@@ -134,9 +132,7 @@ impl Collector {
         let mut removal = Removal::MovedOn;
         for key in meant {
             session.prepare().await?;
-            let again = session.read().await?;
-            // Where a thread may block, if it is long; of a short page that would take longer than reading it.
-            let again = push_times::read(&again.text);
+            let again = push_times::read(&session.read_again(&seen.key).await?.text);
             if !is_unchanged(seen, &again, |group| {
                 !expired(std::slice::from_ref(group), policy, clock.shows(Instant::now())).is_empty()
             }) {
@@ -169,6 +165,8 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
     let message = error.to_string();
     let unreachable = |reason| GatewayState::Unreachable { reason, message: message.clone() };
     Some(match error {
+        // It answered, and others were in its way.
+        VisitError::Gateway(error) if error.is_about_others() => GatewayState::Unfinished(message),
         VisitError::Gateway(error) => unreachable(reason_of(error)),
         VisitError::Sidecar(_) | VisitError::TooLong | VisitError::Reader(_) => {
             unreachable(reason::GATEWAY_UNREACHABLE)
@@ -194,6 +192,7 @@ fn reason_of(error: &GatewayError) -> &'static str {
         | GatewayError::Tls(_)
         | GatewayError::TooSlow { .. }
         | GatewayError::Broken { .. }
+        | GatewayError::NoRoom(_)
         | GatewayError::Unclear(_)
         | GatewayError::Request(_) => reason::GATEWAY_UNREACHABLE,
     }

@@ -1,17 +1,17 @@
-//! Which of the stale groups of a sidecar are removed at one visit: all of them, or as many as a short page may have.
+//! Which of the stale groups of a target are removed at one visit: all of them, or as many as a short page may have.
 //! Pure.
 //!
-//! Removals take as long as the sidecar likes, and what is to be removed is held until then. A long page has one of few
+//! Removals take as long as the target likes, and what is to be removed is held until then. A long page has one of few
 //! places while it is worked on, and everybody waits for those; so only what needs no such place is kept of it. Where
 //! groups are left, each visit begins at another one, so that those that cannot be removed keep nobody from being
 //! reached.
 //!
-//! *Never:* the sidecar, what becomes of the groups.
+//! *Never:* the target, what becomes of the groups.
 
 use protocol::series::PUSH_TIME_SECONDS;
 
 use super::policy::Expired;
-use crate::sidecar::{client::SHORT_PAGE, push_times::GroupAge};
+use crate::{long_pages::SHORT_PAGE, sidecar::push_times::GroupAge};
 
 /// The groups of one visit; another number for each visit begins at another group where not all can be taken.
 pub(super) fn portion(stale: &[Expired<'_>], visit: usize) -> Vec<GroupAge> {

@@ -2,6 +2,7 @@
 
 mod cut_short;
 mod faults;
+mod gateway_faults;
 mod history;
 mod long_pages;
 

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     gateway::client::GatewayError,
+    long_pages::Place,
     sidecar::{
         client::{Removal, Seen, SidecarError},
         push_times::{self, GroupAge, MOST_GROUPS, Reading},
@@ -71,6 +72,16 @@ pub(super) struct Look {
     pub(super) at: Instant,
     /// How long after it the next group can be too old; none is for good.
     pub(super) first_staleness: Option<Duration>,
+}
+
+/// What is kept of a page.
+pub(super) struct Taken {
+    /// What is to be removed at this visit.
+    pub(super) stale: Vec<GroupAge>,
+    /// Whether that is all that is stale.
+    pub(super) is_all: bool,
+    /// Samples of groups that are over what is taken from one page.
+    pub(super) left_out: u64,
 }
 
 /// How a visit ended.
@@ -163,18 +174,8 @@ impl Collector {
             () = stop.clone().requested() => return Ok(End::CutShort),
         };
         let clock = TargetClock::of(page.date, self.clock.now(), page.at)?;
-        let (text, room) = (page.text, page.room);
-        let reading = spawn_blocking(move || push_times::read(&text)).await?;
-        self.count_unreadable(visit, &reading);
-        report.groups = reading.groups.len() as u64;
-        report.newest_push = newest(&reading.groups);
-        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
-        *look = Some(Look { at: clock.read_at(), first_staleness: first });
-
-        let (stale, left_out) = (to_be_removed(visit, &reading.groups, &clock, report), reading.left_out);
-        let is_all = visit.group.spec.dry_run || report.stale <= stale.len() as u64;
-        // Removals may take their time, and nobody is to wait for them: what is kept until then needs no room.
-        drop((reading, room));
+        let Taken { stale, is_all, left_out } =
+            self.take_in(visit, (page.text, page.room), &clock, report, look).await?;
         let found = report.stale;
         let end = self.remove_stale(visit, target, &stale, &clock, stop, report).await?;
         if 0 < left_out {
@@ -184,6 +185,28 @@ impl Collector {
             End::Whole if !is_all => more_to_do(found, report.stale),
             End::Whole | End::MoreToDo | End::Held | End::CutShort | End::Failed(_) => Ok(end),
         }
+    }
+
+    /// Takes in what a page says, and gives its place back: removals may take their time, and nobody is to wait for them.
+    pub(super) async fn take_in(
+        &self,
+        visit: &Visit,
+        (text, room): (String, Option<Place>),
+        clock: &TargetClock,
+        report: &mut PassReport,
+        look: &mut Option<Look>,
+    ) -> Result<Taken, VisitError> {
+        // The place is kept for as long as the page is, even if nobody waits for what it says any more.
+        let (reading, room) = spawn_blocking(move || (push_times::read(&text), room)).await?;
+        self.count_unreadable(visit, &reading);
+        report.groups = reading.groups.len() as u64;
+        report.newest_push = newest(&reading.groups);
+        let first = visit.policy.as_ref().and_then(|policy| first_staleness(&reading.groups, policy, clock.showed()));
+        *look = Some(Look { at: clock.read_at(), first_staleness: first });
+        let (stale, left_out) = (to_be_removed(visit, &reading.groups, clock, report), reading.left_out);
+        let is_all = visit.group.spec.dry_run || report.stale <= stale.len() as u64;
+        drop((reading, room));
+        Ok(Taken { stale, is_all, left_out })
     }
 
     async fn remove_stale(
@@ -266,7 +289,7 @@ impl Collector {
         now.is_some_and(|pod| pod.metadata.uid.as_ref() == Some(&target.uid) && is_in(&pod, group))
     }
 
-    pub(super) fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
+    fn count_unreadable(&self, visit: &Visit, reading: &Reading) {
         let samples = reading.unreadable + reading.left_out;
         if 0 < samples {
             tracing::warn!(
@@ -298,7 +321,7 @@ impl VisitError {
     /// Whether it cost so little, or was so little the target's doing, that it may be asked again soon.
     pub(super) fn is_cheap(&self) -> bool {
         match self {
-            Self::Gateway(error) => error.is_about_the_secret(),
+            Self::Gateway(error) => error.is_about_the_secret() || error.is_about_others(),
             Self::Sidecar(error) => error.is_about_others(),
             Self::NotRemoved { .. }
             | Self::GatewayKeeps { .. }
@@ -329,13 +352,13 @@ pub(super) fn more_to_do(found: u64, left: u64) -> Result<End, VisitError> {
 }
 
 /// The newest push, if there was any.
-pub(super) fn newest(groups: &[GroupAge]) -> Option<f64> {
+fn newest(groups: &[GroupAge]) -> Option<f64> {
     groups.iter().map(|group| group.push_time).filter(|time| 0.0 < *time).reduce(f64::max)
 }
 
 /// A stale group in words: `{job="a"} in pod etl-1, older than the 1h allowed`. How much older the log says: here it would
 /// make another sentence each time, so that Events never count up and a dry run's condition changes with every look.
-pub(super) fn described(expired: &Expired<'_>, target: &CollectionTarget) -> String {
+fn described(expired: &Expired<'_>, target: &CollectionTarget) -> String {
     let place = match target {
         CollectionTarget::Sidecar(target) => format!(" in pod {}", target.pod),
         CollectionTarget::Gateway(_) => String::new(),
@@ -353,7 +376,10 @@ mod tests {
     use protocol::{GroupingKey, LabelSet};
 
     use super::*;
-    use crate::gc::policy::{Since, Source};
+    use crate::{
+        gc::policy::{Since, Source},
+        long_pages::NoRoom,
+    };
 
     #[test]
     fn what_is_left_is_a_failure_only_where_nothing_was_done() {
@@ -365,7 +391,8 @@ mod tests {
 
     #[test]
     fn who_found_no_room_is_asked_again_soon() {
-        assert!(VisitError::from(SidecarError::NoRoom(2)).is_cheap());
+        assert!(VisitError::from(SidecarError::from(NoRoom(2))).is_cheap());
+        assert!(VisitError::from(GatewayError::from(NoRoom(1))).is_cheap());
         assert!(!VisitError::from(SidecarError::TooSlow).is_cheap());
     }
 

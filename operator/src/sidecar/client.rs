@@ -5,7 +5,7 @@
 //!
 //! *Never:* which pod is asked, what is stale.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -28,13 +28,13 @@ use protocol::{
     series::{PUSH_FAILURE_TIME_SECONDS, PUSH_TIME_SECONDS},
     signed_request::SignedRequest,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::push_times::GroupAge;
-use crate::signing::{NoRandomness, OperatorKey, random};
+use crate::{
+    long_pages::{LongPages, NoRoom, Place, SHORT_PAGE},
+    signing::{NoRandomness, OperatorKey, random},
+};
 
 /// How long one request may take, its answer included.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,15 +42,10 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest page that is read: 200 bytes for each of the groups that are taken from one.
 const LONGEST_PAGE: usize = 4 * 1024 * 1024;
 
-/// The longest page that anybody may have at any time: that of a thousand groups. What is longer needs one of few
-/// places, since it may take ten times its length while it is worked on.
-pub(crate) const SHORT_PAGE: usize = 128 * 1024;
-
 /// How many longer pages are worked on at a time.
 const LONG_PAGES: usize = 2;
 
-/// How many longer pages of those whose last visit failed or took long are worked on at a time, beside the others: a
-/// sidecar may send its page as slowly as a request may take.
+/// How many longer pages of those whose last visit failed or took long are worked on at a time, beside the others.
 const LONG_PAGES_OF_COSTLY: usize = 1;
 
 /// How much of an answer's head is kept.
@@ -64,8 +59,7 @@ const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
 pub struct SidecarClient {
     http: Client<HttpConnector, Empty<Bytes>>,
     key: OperatorKey,
-    long_pages: Arc<Semaphore>,
-    long_pages_of_costly: Arc<Semaphore>,
+    long_pages: LongPages,
 }
 
 /// What a sidecar says.
@@ -78,7 +72,7 @@ pub struct Page {
     /// When its head was here.
     pub at: Instant,
     /// What a long page has to hold on to while it, or all that was made of it, is there.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub room: Option<Place>,
 }
 
 /// The times of a group that was seen, as the page printed them.
@@ -117,8 +111,8 @@ pub enum SidecarError {
         found: u16,
     },
     /// A long page found no place in time.
-    #[error("expected a place for a page of more than {SHORT_PAGE} bytes, others had all {0}")]
-    NoRoom(usize),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The answer broke off, was too long, or was no text.
     #[error("expected a page of at most {LONGEST_PAGE} bytes of text: {0}")]
     Body(String),
@@ -140,9 +134,7 @@ impl SidecarClient {
         connector.set_connect_timeout(Some(TIMEOUT));
         let mut builder = Client::builder(TokioExecutor::new());
         let http = builder.pool_max_idle_per_host(0).http1_max_buf_size(LONGEST_HEAD).build(connector);
-        let [long_pages, long_pages_of_costly] =
-            [LONG_PAGES, LONG_PAGES_OF_COSTLY].map(|places| Arc::new(Semaphore::new(places)));
-        Self { http, key, long_pages, long_pages_of_costly }
+        Self { http, key, long_pages: LongPages::of(LONG_PAGES, LONG_PAGES_OF_COSTLY) }
     }
 
     /// Reads the push times, as the operator sees them: grouping keys as they were pushed, and no scrape. A costly
@@ -172,11 +164,7 @@ impl SidecarClient {
     }
 
     /// Collects a body that is no longer than it may be.
-    async fn text(
-        &self,
-        mut body: Incoming,
-        is_costly: bool,
-    ) -> Result<(String, Option<OwnedSemaphorePermit>), SidecarError> {
+    async fn text(&self, mut body: Incoming, is_costly: bool) -> Result<(String, Option<Place>), SidecarError> {
         let too_long = || SidecarError::Body("it is longer".to_owned());
         let (mut text, mut room) = (Vec::new(), None);
         if (LONGEST_PAGE as u64) < body.size_hint().lower() {
@@ -190,13 +178,7 @@ impl SidecarClient {
                 return Err(too_long());
             }
             if SHORT_PAGE < length && room.is_none() {
-                let (long_pages, places) = if is_costly {
-                    (&self.long_pages_of_costly, LONG_PAGES_OF_COSTLY)
-                } else {
-                    (&self.long_pages, LONG_PAGES)
-                };
-                let found = tokio::time::timeout(TIMEOUT / 2, Arc::clone(long_pages).acquire_owned()).await;
-                room = Some(found.ok().and_then(Result::ok).ok_or(SidecarError::NoRoom(places))?);
+                room = Some(self.long_pages.place(is_costly, TIMEOUT / 2).await?);
             }
             text.extend_from_slice(&data);
         }

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Plan, pki};
+use super::{NODE_ADDRESS, Plan, pki};
 use crate::install::SIDEGATE_NAMESPACE;
 
 /// Name of the audit log, among the logs.
@@ -14,6 +14,12 @@ pub(super) const AUDIT_LOG: &str = "audit";
 
 /// What the cluster's own programs know the API server by.
 pub(super) const NODE_KUBECONFIG: &str = "node.kubeconfig";
+
+/// What CoreDNS is told.
+pub(super) const COREFILE: &str = "Corefile";
+
+/// What names in the cluster end in.
+const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Writes them into the cluster's folder.
 pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
@@ -27,6 +33,7 @@ pub(super) fn write(plan: &Plan) -> anyhow::Result<()> {
     fs::write(state.join("cni/10-pods.conflist"), cni(plan))?;
     fs::write(state.join("kubelet.json"), kubelet(plan))?;
     fs::write(state.join("audit.json"), audit())?;
+    fs::write(state.join(COREFILE), corefile())?;
     Ok(())
 }
 
@@ -75,6 +82,11 @@ fn cni(plan: &Plan) -> String {
     .to_string()
 }
 
+/// Names of Services, as every cluster has them; other names there are none.
+fn corefile() -> String {
+    format!("{CLUSTER_DOMAIN} {{\n  errors\n  kubernetes {{\n    kubeconfig {NODE_KUBECONFIG}\n  }}\n}}\n")
+}
+
 fn kubelet(plan: &Plan) -> String {
     let state = &plan.state;
     json!({
@@ -99,6 +111,8 @@ fn kubelet(plan: &Plan) -> String {
         "syncFrequency": "5s",
         "nodeStatusUpdateFrequency": "5s",
         "resolvConf": "",
+        "clusterDNS": [NODE_ADDRESS],
+        "clusterDomain": CLUSTER_DOMAIN,
         "podLogsDir": state.join("podlogs"),
         "maxPods": 250,
     })

@@ -44,6 +44,7 @@ fn start_node(plan: &Plan) -> anyhow::Result<()> {
     containerd(plan)?;
     wait_for_api_server(plan)?;
     controllers(plan)?;
+    keep_running(plan, "coredns", &["-conf", files::COREFILE])?;
     kubelet(plan)
 }
 

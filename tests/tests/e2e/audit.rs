@@ -1,7 +1,7 @@
 //! Pods that ask for a sidecar and get none, and whom that is told.
 
 use anyhow::{Context as _, ensure};
-use crds::{names::SIDECAR_CONTAINER, status::condition};
+use crds::status::condition;
 use e2e::{
     install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
@@ -17,7 +17,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::workload;
+use crate::workload::{self, has_sidecar};
 
 crate::world::tests![
     a_pod_that_the_webhook_did_not_see_is_told_until_it_is_gone,
@@ -25,11 +25,6 @@ crate::world::tests![
     a_pod_that_is_skipped_is_told_its_owner_and_a_dry_run_nobody,
     the_clusters_own_pods_and_the_operators_are_left_alone_whatever_they_ask,
 ];
-
-pub(crate) fn has_sidecar(pod: &Pod) -> bool {
-    let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
-    init.into_iter().flatten().any(|container| container.name == SIDECAR_CONTAINER)
-}
 
 fn label(sandbox: &Sandbox, label: &str) -> anyhow::Result<()> {
     sandbox.kubectl.run(&["label", "--overwrite", "namespace", &sandbox.namespace, label]).map(drop)

@@ -12,6 +12,7 @@ use e2e::{
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::api::ListParams;
 use protocol::{endpoints, grouping_key::GroupingKey, label_set::LabelSet};
+use serde_json::json;
 
 use crate::workload;
 
@@ -184,6 +185,16 @@ async fn groups_that_no_scrape_saw_are_counted_once_and_told(sandbox: Sandbox) -
     };
     let total = sandbox.group_until("all", "the new generation to be observed", settled).await?;
     ensure!(total == Some(2), "counted again: {total:?}");
+
+    // For an hour it is news. How long ago it was is told by the status, which can be made to say more.
+    let long_ago = "2020-01-01T00:00:00Z";
+    let patch = json!({"status": {"lastUnseenTime": long_ago}}).to_string();
+    let what = ["patch", "pushgroup", "all", "--subresource=status", "--type=merge", "--patch", &patch];
+    sandbox.kubectl.run(&[&["--namespace", &sandbox.namespace], &what[..]].concat())?;
+    sandbox.reason("all", condition::ALL_SEEN, reason::NOTHING_UNSEEN).await?;
+    let status = sandbox.api::<PushGroup>().get("all").await?.status.unwrap_or_default();
+    let found = (status.unseen_total, json!(status.last_unseen_time));
+    ensure!(found == (Some(2), json!(long_ago)), "the pod counts once: {found:?}");
     Ok(())
 }
 

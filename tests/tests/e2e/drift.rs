@@ -1,15 +1,23 @@
 //! The objects of a group stay as they should be, whatever others do to them, and others' objects stay as they are.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
-use crds::status::{condition, reason};
+use crds::{
+    PushGroup,
+    status::{condition, reason},
+};
 use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Service},
+    networking::v1::NetworkPolicy,
+};
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -22,6 +30,7 @@ crate::world::tests![
     a_config_map_of_somebody_else_is_left_alone_until_it_is_gone,
     groups_of_a_namespace_share_the_config_map_and_the_last_takes_it_along,
     a_change_of_kind_changes_the_objects,
+    a_group_that_is_deleted_and_made_again_is_not_told_of_what_the_old_one_left,
 ];
 
 /// The name that all but the ConfigMap have.
@@ -62,6 +71,14 @@ async fn repaired(sandbox: &Sandbox, expected: &Value) -> anyhow::Result<()> {
         (found == *expected).then_some(Some(())).with_context(|| format!("expected {expected}, found {found}"))
     })
     .await
+}
+
+/// Waits until the group `all` is told that an object is in its way, and is not ready.
+pub(crate) async fn told_of_a_foreign_object(sandbox: &Sandbox, object: &str) -> anyhow::Result<()> {
+    let found = sandbox.reason("all", condition::MONITORS_SYNCED, reason::FOREIGN_OBJECT).await?;
+    let expected = format!("{object} exists and is not ours: remove or rename it");
+    ensure!(found.status == "False" && found.message == expected, "{found:?}");
+    sandbox.reason("all", condition::READY, reason::FOREIGN_OBJECT).await.map(drop)
 }
 
 async fn what_others_change_in_our_objects_is_repaired(sandbox: Sandbox) -> anyhow::Result<()> {
@@ -114,23 +131,21 @@ async fn an_object_of_somebody_else_is_left_alone_until_it_is_gone(sandbox: Sand
          spec: {{selector: {{matchLabels: {{mine: \"yes\"}}}}, endpoints: []}}}}"
     ))?;
     sandbox.apply(&workload::push_group("all", ""))?;
-    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
-    ensure!(found.reason == reason::FOREIGN_OBJECT, "{found:?}");
-    ensure!(found.message == format!("ServiceMonitor {NAME} exists and is not ours: remove or rename it"), "{found:?}");
+    told_of_a_foreign_object(&sandbox, &format!("ServiceMonitor {NAME}")).await?;
+    sandbox.reason("all", condition::SELECTED_BY_PROMETHEUS, reason::NO_MONITOR).await?;
     let theirs = monitors(&sandbox, "ServiceMonitor").get(NAME).await?;
     ensure!(theirs.data["spec"]["selector"]["matchLabels"]["mine"] == "yes", "{:?}", theirs.data);
     ensure!(theirs.metadata.owner_references.is_none(), "{:?}", theirs.metadata);
     sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "servicemonitor", NAME])?;
     sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    sandbox.reason("all", condition::SELECTED_BY_PROMETHEUS, reason::SELECTED).await?;
     sandbox.group_ready("all").await
 }
 
 async fn a_config_map_of_somebody_else_is_left_alone_until_it_is_gone(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: sidegate-trust}, data: {mine: \"yes\"}}")?;
     sandbox.apply(&workload::push_group("all", ""))?;
-    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
-    ensure!(found.reason == reason::FOREIGN_OBJECT, "{found:?}");
-    ensure!(found.message == "ConfigMap sidegate-trust exists and is not ours: remove or rename it", "{found:?}");
+    told_of_a_foreign_object(&sandbox, "ConfigMap sidegate-trust").await?;
     // The rest of the group's objects are there.
     monitors(&sandbox, "ServiceMonitor").get(NAME).await?;
     let theirs = sandbox.api::<ConfigMap>().get("sidegate-trust").await?;
@@ -198,4 +213,52 @@ async fn a_change_of_kind_changes_the_objects(sandbox: Sandbox) -> anyhow::Resul
         sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
     }
     Ok(())
+}
+
+/// Its objects are the old one's until the garbage collector comes for them.
+async fn a_group_that_is_deleted_and_made_again_is_not_told_of_what_the_old_one_left(
+    sandbox: Sandbox,
+) -> anyhow::Result<()> {
+    let group = workload::push_group("all", "")
+        .replace("interval: 2s", "interval: 2s, networkPolicy: {from: [{podSelector: {}}]}");
+    let groups = sandbox.api::<PushGroup>();
+    let start = groups.list(&ListParams::default()).await?.metadata.resource_version.context("a list has a version")?;
+    let group: PushGroup = serde_yaml::from_str(&group)?;
+    for _ in 0..8 {
+        groups.create(&PostParams::default(), &group).await?;
+        sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+        groups.delete("all", &DeleteParams::default()).await?;
+    }
+    groups.create(&PostParams::default(), &group).await?;
+    sandbox.group_ready("all").await?;
+    // All that was ever said, by the API server's own memory.
+    let path = format!("/apis/sidegate.dev/v1alpha1/namespaces/{}/pushgroups", sandbox.namespace);
+    let path = format!("{path}?watch=true&resourceVersion={start}&timeoutSeconds=1");
+    let events = sandbox.client.request_text(http::Request::get(path).body(Vec::new())?).await?;
+    let (mut made, mut told) = (0, Vec::new());
+    for line in events.lines() {
+        let event: Value = serde_json::from_str(line)?;
+        made += usize::from(event["type"] == "ADDED");
+        let conditions = event["object"]["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        told.extend(
+            conditions.into_iter().filter(|one| one["type"] == condition::MONITORS_SYNCED && one["status"] != "True"),
+        );
+    }
+    ensure!(made == 9, "expected nine groups of that name, found {made} in {events}");
+    ensure!(told.is_empty(), "something was wrong for a moment: {told:#?}");
+    // What the last one has is its own, which nobody comes for.
+    let uid = groups.get("all").await?.metadata.uid;
+    wait::throughout(Duration::from_secs(2), || async {
+        let objects = [
+            sandbox.api::<Service>().get(NAME).await?.metadata,
+            sandbox.api::<NetworkPolicy>().get(NAME).await?.metadata,
+            monitors(&sandbox, "ServiceMonitor").get(NAME).await?.metadata,
+        ];
+        for owners in objects.map(|object| object.owner_references.unwrap_or_default()) {
+            let is_own = owners.iter().map(|owner| &owner.uid).eq(&uid);
+            ensure!(is_own, "expected {uid:?} to be the owner, found {owners:?}");
+        }
+        Ok(())
+    })
+    .await
 }

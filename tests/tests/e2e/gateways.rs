@@ -1,4 +1,4 @@
-//! A Pushgateway that exists already: a pod of the reference with a password, collected by its URL, scraped by its Service.
+//! A Pushgateway that exists already: a pod of the reference with a password, collected by its URL and by its Service, and scraped.
 
 use anyhow::{Context as _, ensure};
 use crds::status::{condition, reason};
@@ -13,7 +13,7 @@ use crate::workload;
 
 crate::world::tests![
     a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told,
-    the_service_of_a_gateway_is_scraped_with_its_password,
+    the_service_of_a_gateway_is_scraped_and_collected_with_its_password,
 ];
 
 /// The reference behind a password, `open sesame` of `Aladdin`, with its Service. It starts once its gate is opened.
@@ -98,13 +98,9 @@ async fn push(sandbox: &Sandbox, address: &str, path: &str, sample: &str) -> any
 
 /// Waits for a reason of the condition `GatewayReachable` of a `PushGroup`; its message.
 pub(crate) async fn unreachable(sandbox: &Sandbox, name: &str, expected: &str) -> anyhow::Result<String> {
-    sandbox
-        .group_until(name, &format!("GatewayReachable={expected}"), |group| {
-            let conditions = &group.status.as_ref()?.conditions;
-            let found = conditions.iter().find(|found| found.type_ == condition::GATEWAY_REACHABLE)?;
-            (found.status == "False" && found.reason == expected).then(|| found.message.clone())
-        })
-        .await
+    let found = sandbox.reason(name, condition::GATEWAY_REACHABLE, expected).await?;
+    ensure!(found.status == "False", "{found:?}");
+    Ok(found.message)
 }
 
 async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way_is_told(
@@ -114,7 +110,9 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.apply(GATEWAY)?;
     let address = address(&sandbox).await?;
     let rest = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]";
-    sandbox.apply(&central("central", &format!("url: \"http://{address}:9091\""), rest))?;
+    let at =
+        |prefix: &str| sandbox.apply(&central("central", &format!("url: \"http://{address}:9091{prefix}\""), rest));
+    at("")?;
 
     // The right is the user's to grant: what is printed is what is applied.
     let message = unreachable(&sandbox, "central", reason::SECRET_FORBIDDEN).await?;
@@ -123,6 +121,9 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.apply(manifest)?;
     let message = unreachable(&sandbox, "central", reason::SECRET_MISSING).await?;
     ensure!(message == format!("Expected the Secret pg in namespace {}, found none", sandbox.namespace), "{message}");
+    sandbox.apply("{apiVersion: v1, kind: Secret, metadata: {name: pg}, stringData: {username: Aladdin}}")?;
+    let message = unreachable(&sandbox, "central", reason::SECRET_UNFIT).await?;
+    ensure!(message.ends_with("or the keys username and password, found username"), "{message}");
     sandbox.apply(&secret("open wheat"))?;
     let message = unreachable(&sandbox, "central", reason::GATEWAY_UNREACHABLE).await?;
     ensure!(message.starts_with(&format!("Cannot connect to http://{address}:9091: ")), "{message}");
@@ -149,12 +150,20 @@ async fn a_gateway_is_collected_once_it_can_be_reached_and_each_fault_on_the_way
     sandbox.group_ready("central").await?;
     let monitors = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
     ensure!(monitors.reason == reason::GIVEN_BY_URL && monitors.message.contains("honor_labels"), "{monitors:?}");
-    Ok(())
+
+    at("/elsewhere")?;
+    let message = unreachable(&sandbox, "central", reason::NO_PUSHGATEWAY).await?;
+    ensure!(message.contains("/elsewhere/metrics, found 404"), "{message}");
+    // By a name, as a user would write it.
+    let name = format!("url: \"http://pushgateway.{}.svc.cluster.local:9091\"", sandbox.namespace);
+    sandbox.apply(&central("central", &name, rest))?;
+    sandbox.reason("central", condition::GATEWAY_REACHABLE, reason::GATEWAY_REACHED).await?;
+    sandbox.group_ready("central").await
 }
 
-async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox) -> anyhow::Result<()> {
+async fn the_service_of_a_gateway_is_scraped_and_collected_with_its_password(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::pod("client", "{}", "{}"))?;
-    let spec = "  scrape: {interval: 2s}";
+    let spec = "  scrape: {interval: 2s}\n  rules: [{match: {job: old}, staleAfter: 2s}]";
     sandbox.apply(&central("central", "service: {name: pushgateway}", spec))?;
     let found = sandbox.condition("central", condition::MONITORS_SYNCED, "False").await?;
     let expected = "No monitor: expected the Service pushgateway of spec.gateway.service in this namespace, found none";
@@ -166,7 +175,7 @@ async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox)
     sandbox.apply(message.split_once('\n').context("expected a manifest after the sentence")?.1)?;
     let found = sandbox.condition("central", condition::MONITORS_SYNCED, "True").await?;
     ensure!(found.reason == reason::APPLIED, "{found:?}");
-    // A cluster of ours has no DNS.
+    // Closed yet; asked by the Service's name.
     let message = unreachable(&sandbox, "central", reason::GATEWAY_UNREACHABLE).await?;
     let expected = format!("Cannot connect to http://pushgateway.{}.svc:9091: ", sandbox.namespace);
     ensure!(message.starts_with(&expected), "{message}");
@@ -186,5 +195,13 @@ async fn the_service_of_a_gateway_is_scraped_with_its_password(sandbox: Sandbox)
         ensure!(none.label("instance").is_empty() && one.label("instance") == "one", "{series:?}");
         Ok(Some(()))
     })
-    .await
+    .await?;
+
+    push(&sandbox, &address, "job/old", "backup_rows 44").await?;
+    sandbox
+        .group_until("central", "the stale group to be collected through the Service", |group| {
+            let status = group.status.as_ref()?;
+            ((status.collected_total, status.groups) == (Some(1), Some(2))).then_some(())
+        })
+        .await
 }

@@ -1,13 +1,12 @@
 //! Which pods get a sidecar, and what it is like.
 
 use anyhow::{Context as _, ensure};
-use crds::names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER};
+use crds::names::PUSH_GROUP_LABEL;
 use e2e::sandbox::Sandbox;
-use k8s_openapi::api::core::v1::Pod;
 use protocol::endpoints::SCRAPE_PORT;
 use serde_json::Value;
 
-use crate::workload;
+use crate::workload::{self, has_sidecar, sidecars};
 
 crate::world::tests![
     a_pod_without_the_annotation_is_untouched,
@@ -15,13 +14,6 @@ crate::world::tests![
     a_restricted_namespace_takes_an_injected_pod,
     a_sidecar_is_pushed_to_and_scraped_by_either_family_of_addresses,
 ];
-
-fn sidecars(pod: &Pod) -> usize {
-    let spec = pod.spec.as_ref();
-    let init = spec.and_then(|spec| spec.init_containers.clone()).unwrap_or_default();
-    let containers = spec.map(|spec| spec.containers.clone()).unwrap_or_default();
-    init.iter().chain(&containers).filter(|container| container.name == SIDECAR_CONTAINER).count()
-}
 
 async fn a_pod_without_the_annotation_is_untouched(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::push_group("all", ""))?;
@@ -32,7 +24,7 @@ async fn a_pod_without_the_annotation_is_untouched(sandbox: Sandbox) -> anyhow::
         let pod = sandbox.pod_ready(name).await?;
         let text = serde_json::to_string(&pod.spec)?;
         let labels = pod.metadata.labels.clone().unwrap_or_default();
-        ensure!(sidecars(&pod) == 0, "{name} has a sidecar");
+        ensure!(!has_sidecar(&pod), "{name} has a sidecar");
         ensure!(!text.contains("sidegate") && !text.contains("\"PUSHGATEWAY_URL\""), "{name}: {text}");
         ensure!(labels.keys().all(|label| !label.contains("sidegate")), "{name}: {labels:?}");
     }
@@ -44,7 +36,7 @@ async fn an_opted_in_pod_gets_a_native_sidecar_and_its_address(sandbox: Sandbox)
     sandbox.group_ready("all").await?;
     sandbox.apply(&workload::opted_in("app"))?;
     let pod = sandbox.pod_ready("app").await?;
-    ensure!(sidecars(&pod) == 1);
+    ensure!(sidecars(&pod).len() == 1);
     ensure!(pod.metadata.labels.clone().unwrap_or_default().get(PUSH_GROUP_LABEL).map(String::as_str) == Some("all"));
     let sidecar = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref()).and_then(|init| init.first());
     ensure!(sidecar.and_then(|sidecar| sidecar.restart_policy.as_deref()) == Some("Always"));
@@ -73,7 +65,8 @@ async fn an_opted_in_pod_gets_a_native_sidecar_and_its_address(sandbox: Sandbox)
     copy.as_object_mut().context("a pod is an object")?.remove("status");
     sandbox.apply(&copy.to_string())?;
     let copy = sandbox.pod_ready("copy").await?;
-    ensure!(sidecars(&copy) == 1, "the copy has {} sidecars", sidecars(&copy));
+    let found = sidecars(&copy).len();
+    ensure!(found == 1, "the copy has {found} sidecars");
     Ok(())
 }
 
@@ -87,7 +80,7 @@ async fn a_restricted_namespace_takes_an_injected_pod(sandbox: Sandbox) -> anyho
         serde_json::json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     sandbox.apply(&pod.to_string())?;
     let pod = sandbox.pod_ready("app").await?;
-    ensure!(sidecars(&pod) == 1);
+    ensure!(sidecars(&pod).len() == 1);
     workload::push(&sandbox, "app", "job/restricted", "some_metric 1")?;
     ensure!(sandbox.page("app").await?.contains("some_metric{instance=\"\",job=\"restricted\"} 1"));
     Ok(())

@@ -5,7 +5,7 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, bail, ensure};
-use crds::names::{PUSH_GROUP_LABEL, SIDECAR_CONTAINER};
+use crds::names::PUSH_GROUP_LABEL;
 use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
@@ -76,9 +76,8 @@ async fn create(sandbox: &Sandbox, pod: &str) -> anyhow::Result<Value> {
 }
 
 /// The sidecar of a pod.
-fn sidecar(pod: &Value) -> anyhow::Result<&Value> {
-    let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten();
-    let mut found: Vec<_> = containers.filter(|container| container["name"] == SIDECAR_CONTAINER).collect();
+fn sidecar(pod: &Value) -> anyhow::Result<Value> {
+    let mut found = workload::sidecars(pod);
     ensure!(found.len() == 1, "expected one sidecar, found {pod:#}");
     found.pop().context("there is one")
 }
@@ -135,7 +134,8 @@ async fn a_namespace_with_limits_takes_an_injected_pod(sandbox: Sandbox) -> anyh
          name: app\n    image: localhost/busybox:1\n    resources: {{requests: {{cpu: 100m, memory: 64Mi}}, limits: {{cpu: 200m, memory: 64Mi}}}}\n"
     );
     let pod = wait::until("the limits to be known", STEP, || async { create(&sandbox, &pod).await.map(Some) }).await?;
-    let resources = &sidecar(&pod)?["resources"];
+    let sidecar = sidecar(&pod)?;
+    let resources = &sidecar["resources"];
     for part in ["requests", "limits"] {
         for resource in ["cpu", "memory"] {
             ensure!(resources[part][resource].is_string(), "expected {part} of {resource}, found {resources}");
@@ -156,7 +156,7 @@ async fn fields_that_are_newer_than_the_operator_survive_admission(sandbox: Sand
     };
     for (annotations, is_injected) in [("{}", false), ("{sidegate.dev/inject: \"true\"}", true)] {
         let pod = create(&sandbox, &manifest(annotations)).await?;
-        ensure!(sidecar(&pod).is_ok() == is_injected, "{pod:#}");
+        ensure!(workload::has_sidecar(&pod) == is_injected, "{pod:#}");
         // Without the sidecar as well, or this API server would not know them either.
         ensure!(pod["spec"]["hostnameOverride"] == "elsewhere.example", "{pod:#}");
         ensure!(pod["spec"]["containers"][0]["restartPolicyRules"] == newer, "{pod:#}");
@@ -248,7 +248,7 @@ async fn what_stands_in_the_way_is_said_to_whoever_makes_the_pod(sandbox: Sandbo
     ensure!(said.contains("Warning: sidegate: no sidecar: the pod uses the node's network"), "{said}");
     for name in ["typo", "host"] {
         let pod = json!(raw_pods(&sandbox).get(name).await?);
-        ensure!(sidecar(&pod).is_err(), "{name} has a sidecar");
+        ensure!(!workload::has_sidecar(&pod), "{name} has a sidecar");
     }
     // A pod that has no say is told nothing.
     let said = run(&["plain", &nowhere("")])?;

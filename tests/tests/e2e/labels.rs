@@ -3,13 +3,12 @@
 use anyhow::{Context as _, ensure};
 use crds::status::{condition, reason};
 use e2e::{
-    install,
     prometheus::{Prometheus, Series},
     sandbox::{STEP, Sandbox},
     wait,
 };
 
-use crate::workload;
+use crate::{own_prometheus::OwnPrometheus, workload};
 
 crate::world::tests![
     a_pushed_instance_is_kept_and_without_one_a_series_has_none,
@@ -68,32 +67,14 @@ async fn a_prometheus_that_overrides_honor_labels_exports_them_and_the_condition
     let namespace = &sandbox.namespace;
     pushed(&sandbox).await?;
     sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "False").await?;
-    let overriding = format!(
-        r#"
-apiVersion: monitoring.coreos.com/v1
-kind: Prometheus
-metadata: {{name: overriding, namespace: monitoring}}
-spec:
-  image: localhost/prometheus:dev
-  imagePullPolicy: IfNotPresent
-  version: v3.15.0
-  replicas: 1
-  serviceAccountName: prometheus
-  overrideHonorLabels: true
-  serviceMonitorSelector: {{}}
-  serviceMonitorNamespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}
-  terminationGracePeriodSeconds: 1
-  securityContext: {{runAsUser: 65534, runAsNonRoot: true, fsGroup: 65534}}
-"#
-    );
-    sandbox.kubectl.apply("monitoring", &overriding)?;
+    let namespaces = format!("{{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}");
+    let selectors = format!("  serviceMonitorSelector: {{}}\n  serviceMonitorNamespaceSelector: {namespaces}");
+    let overriding = OwnPrometheus::apply(&sandbox, "overriding", &selectors)?;
     let found = sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "True").await?;
     ensure!(found.reason == reason::OVERRIDE_HONOR_LABELS, "{found:?}");
     ensure!(found.message.contains("monitoring/overriding") && found.message.contains("exported_job"), "{found:?}");
 
-    let pods = kube::Api::namespaced(sandbox.client.clone(), "monitoring");
-    install::pod_ready(&pods, "prometheus-overriding-0", STEP * 2).await?;
-    let prometheus = Prometheus::new(sandbox.client.clone(), "monitoring", "prometheus-overriding-0");
+    let prometheus = overriding.ready().await?;
     let with = until(&prometheus, "with_instance", one).await?;
     ensure!(with.label("exported_job") == "backup" && with.label("exported_instance") == "db-1", "{with:?}");
     ensure!(with.label("job") == "sidegate-all" && with.label("instance").ends_with(":19091"), "{with:?}");
@@ -101,7 +82,7 @@ spec:
     let without = until(&prometheus, "without_instance", one).await?;
     ensure!(without.label("exported_job") == "backup" && without.label("instance").ends_with(":19091"), "{without:?}");
 
-    sandbox.kubectl.run(&["--namespace", "monitoring", "delete", "prometheus", "overriding"])?;
+    overriding.remove()?;
     sandbox.condition("all", condition::HONOR_LABELS_OVERRIDDEN, "False").await.map(drop)
 }
 

@@ -9,8 +9,10 @@
 
 mod audit;
 mod availability;
+mod certificates_of_others;
 mod cluster;
 mod collection;
+mod conditions;
 mod conduct;
 mod crd;
 mod discovery;
@@ -21,11 +23,13 @@ mod injection;
 mod injection_kinds;
 mod injection_others;
 mod labels;
+mod load;
 mod membership;
 mod monitors;
 mod network_policy;
 mod oldest_kubernetes;
 mod own_cluster;
+mod own_prometheus;
 mod rights;
 mod scrape_configs;
 mod workload;
@@ -57,6 +61,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         audit::TESTS,
         membership::TESTS,
         monitors::TESTS,
+        conditions::TESTS,
         conduct::TESTS,
         labels::TESTS,
         discovery::TESTS,
@@ -64,6 +69,7 @@ fn run(arguments: &Arguments) -> Conclusion {
         network_policy::TESTS,
         gateways::TESTS,
         availability::TESTS,
+        certificates_of_others::TESTS,
         cluster::TESTS,
         collection::TESTS,
         crd::TESTS,

@@ -7,23 +7,31 @@ use crds::status::{condition, reason};
 use e2e::{
     install,
     parts::Parts,
+    pods::{Place, Pods, Spread},
     prometheus::Prometheus,
     sandbox::{STEP, Sandbox},
     wait,
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Service};
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
+use serde_json::json;
 
-use crate::{own_cluster::OwnCluster, workload, world};
+use crate::{drift, own_cluster::OwnCluster, workload, world};
 
 crate::world::tests![
     a_jobs_push_reaches_prometheus_with_its_job_label_intact,
     a_pod_monitor_is_scraped_too,
     deleting_the_push_group_removes_service_and_service_monitor,
-    a_foreign_object_of_the_same_name_is_not_overwritten,
+    a_foreign_service_of_the_same_name_is_left_alone_until_it_is_gone,
     without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_come,
 ];
 
@@ -131,16 +139,19 @@ async fn deleting_the_push_group_removes_service_and_service_monitor(sandbox: Sa
     Ok(())
 }
 
-async fn a_foreign_object_of_the_same_name_is_not_overwritten(sandbox: Sandbox) -> anyhow::Result<()> {
+async fn a_foreign_service_of_the_same_name_is_left_alone_until_it_is_gone(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(
         "{apiVersion: v1, kind: Service, metadata: {name: sidegate-all}, \
          spec: {selector: {mine: \"yes\"}, ports: [{port: 80}]}}",
     )?;
     sandbox.apply(&workload::push_group("all", ""))?;
-    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
-    ensure!(found.reason == reason::FOREIGN_OBJECT && found.message.contains("sidegate-all"), "{found:?}");
+    drift::told_of_a_foreign_object(&sandbox, "Service sidegate-all").await?;
     let service = sandbox.api::<Service>().get("sidegate-all").await?.spec.unwrap_or_default();
     ensure!(service.selector.unwrap_or_default().contains_key("mine"));
+    sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "service", "sidegate-all"])?;
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    let service = sandbox.api::<Service>().get("sidegate-all").await?.spec.unwrap_or_default();
+    ensure!(!service.selector.unwrap_or_default().contains_key("mine"));
     Ok(())
 }
 
@@ -152,8 +163,7 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
     sandbox.apply(&workload::push_group("all", ""))?;
     kind_is_absent(&sandbox).await?;
     sandbox.condition("all", condition::READY, "False").await?;
-    let found = sandbox.condition("all", condition::SELECTED_BY_PROMETHEUS, "Unknown").await?;
-    ensure!(found.reason == reason::PROMETHEUS_API_ABSENT, "{found:?}");
+    sandbox.reason("all", condition::SELECTED_BY_PROMETHEUS, reason::PROMETHEUS_API_ABSENT).await?;
     // The rest works: the Service is there, and a pushed group is counted.
     sandbox.api::<Service>().get("sidegate-all").await?;
     sandbox.apply(&workload::opted_in("app"))?;
@@ -163,13 +173,21 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
         .group_until("all", "one group counted", |group| (group.status.as_ref()?.groups == Some(1)).then_some(()))
         .await?;
 
+    may_see_prometheuses(&sandbox, false)?;
+    let found = sandbox.reason("all", condition::SELECTED_BY_PROMETHEUS, reason::PROMETHEUS_NOT_READABLE).await?;
+    ensure!(found.status == "Unknown" && found.message.contains("may not list Prometheuses"), "{found:?}");
+    let found = sandbox.reason("all", condition::HONOR_LABELS_OVERRIDDEN, reason::NOT_SELECTED).await?;
+    ensure!(found.status == "Unknown", "{found:?}");
+    // It is half a minute until the operator tries again.
+    may_see_prometheuses(&sandbox, true)?;
+
     install::monitoring_crds(&sandbox.kubectl, &own.parts)?;
     sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
     sandbox.group_ready("all").await?;
     let monitor = monitors(&sandbox, "ServiceMonitor").get("sidegate-all").await?;
     ensure!(monitor.data["spec"]["serviceDiscoveryRole"] == "EndpointSlice", "{:?}", monitor.data);
+    a_crd_without_the_newer_fields_is_enough_for_few(&sandbox, &own.parts).await?;
     who_takes_the_monitor_is_told(&sandbox).await?;
-    a_crd_without_the_newer_fields_is_enough(&sandbox, &own.parts).await?;
     let restarts = sandbox.kubectl.run(&[
         "--namespace",
         install::SIDEGATE_NAMESPACE,
@@ -185,13 +203,22 @@ async fn without_the_monitoring_crds_there_is_a_condition_that_heals_when_they_c
 
 /// A kind that goes takes its objects along first, and for that moment it is the apply that fails.
 async fn kind_is_absent(sandbox: &Sandbox) -> anyhow::Result<()> {
-    sandbox
-        .group_until("all", "a monitor whose kind is absent", |group| {
-            let conditions = &group.status.as_ref()?.conditions;
-            let found = conditions.iter().find(|found| found.type_ == condition::MONITORS_SYNCED)?;
-            (found.status == "False" && found.reason == reason::MONITORING_API_ABSENT).then_some(())
-        })
-        .await
+    let found = sandbox.reason("all", condition::MONITORS_SYNCED, reason::MONITORING_API_ABSENT).await?;
+    ensure!(found.status == "False", "{found:?}");
+    Ok(())
+}
+
+/// Takes the right to see Prometheuses away, which is also the right to learn that there are none, or gives it back.
+fn may_see_prometheuses(sandbox: &Sandbox, may: bool) -> anyhow::Result<()> {
+    let resources =
+        |is_there: bool| json!(if is_there { ["prometheuses", "prometheusagents"] } else { ["not", "these"] });
+    let path = "/rules/0/resources";
+    let patch = json!([
+        {"op": "test", "path": path, "value": resources(!may)},
+        {"op": "replace", "path": path, "value": resources(may)},
+    ]);
+    let patch = ["--type=json", "--patch", &patch.to_string()];
+    sandbox.kubectl.run(&[&["patch", "clusterrole", "sidegate-operator"], &patch[..]].concat()).map(drop)
 }
 
 /// There is no Prometheus Operator in this cluster: what is told is told from the objects.
@@ -236,7 +263,7 @@ async fn who_takes_the_monitor_is_told(sandbox: &Sandbox) -> anyhow::Result<()> 
 }
 
 /// As an older Prometheus Operator has it; then without any, and with the newest again.
-async fn a_crd_without_the_newer_fields_is_enough(sandbox: &Sandbox, parts: &Parts) -> anyhow::Result<()> {
+async fn a_crd_without_the_newer_fields_is_enough_for_few(sandbox: &Sandbox, parts: &Parts) -> anyhow::Result<()> {
     let kubectl = |arguments: &[&str]| sandbox.kubectl.run(arguments);
     let (crd, field) = ("servicemonitors.monitoring.coreos.com", "properties/spec/properties/serviceDiscoveryRole");
     let older = format!("[{{\"op\": \"remove\", \"path\": \"/spec/versions/0/schema/openAPIV3Schema/{field}\"}}]");
@@ -261,6 +288,10 @@ async fn a_crd_without_the_newer_fields_is_enough(sandbox: &Sandbox, parts: &Par
     })
     .await?;
     sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    let crowd = Crowd::create(sandbox).await?;
+    let found = crowd.synced(reason::TOO_MANY_MEMBERS).await?;
+    let start = format!("{CROWD} pods, of which Prometheus finds at most 1000 by Endpoints: ");
+    ensure!(found.status == "False" && found.message.starts_with(&start), "{found:?}");
 
     kubectl(&["delete", "crd", crd])?;
     kind_is_absent(sandbox).await?;
@@ -269,5 +300,37 @@ async fn a_crd_without_the_newer_fields_is_enough(sandbox: &Sandbox, parts: &Par
         Ok((role().await?.1.as_deref() == Some("EndpointSlice")).then_some(()))
     })
     .await?;
-    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await.map(drop)
+    sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+    crowd.synced(reason::APPLIED).await?;
+    crowd.0.remove().await
+}
+
+/// A group with so many pods that not all of them may be found by Endpoints. Nobody runs them.
+struct Crowd(Sandbox);
+
+/// One more than a group may have by Endpoints.
+const CROWD: usize = 901;
+
+impl Crowd {
+    const SPREAD: Spread = Spread { namespaces: 1, push_groups: 1 };
+
+    async fn create(beside: &Sandbox) -> anyhow::Result<Self> {
+        let Place { namespace, push_group } = Self::SPREAD.place(0);
+        let sandbox = Sandbox::create(&namespace, beside.kubectl.clone(), beside.client.clone()).await?;
+        // They have their sidecars already.
+        sandbox.kubectl.run(&["label", "namespace", &namespace, "sidegate.dev/webhook=disabled"])?;
+        sandbox.apply(&workload::push_group(&push_group, "").replace("{matchLabels: {app: etl}}", "{}"))?;
+        wait::until("the namespace to take pods", STEP, || async {
+            Ok(sandbox.api::<ServiceAccount>().get_opt("default").await?.map(drop))
+        })
+        .await?;
+        let crowd = Self(sandbox);
+        crowd.synced(reason::APPLIED).await?;
+        Pods::new(beside.client.clone(), Self::SPREAD).create(0..CROWD).await?;
+        Ok(crowd)
+    }
+
+    async fn synced(&self, reason: &str) -> anyhow::Result<Condition> {
+        self.0.reason(&Self::SPREAD.place(0).push_group, condition::MONITORS_SYNCED, reason).await
+    }
 }

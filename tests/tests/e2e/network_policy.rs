@@ -3,7 +3,7 @@
 //! Limit: the network of this cluster heeds no policy, so that what is shown is the object.
 
 use anyhow::{Context as _, ensure};
-use crds::status::{condition, reason};
+use crds::status::condition;
 use e2e::{
     install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
@@ -13,7 +13,7 @@ use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::{crd::Wrong, workload};
+use crate::{crd::Wrong, drift, workload};
 
 crate::world::tests![
     a_network_policy_is_kept_as_asked_for_and_goes_with_the_field_and_with_the_group,
@@ -233,9 +233,7 @@ async fn a_network_policy_of_somebody_else_is_left_alone_until_it_is_gone(sandbo
     ))?;
     let theirs = policy(&sandbox).await?;
     sandbox.apply(&group_with(OF_MONITORING))?;
-    let found = sandbox.condition("all", condition::MONITORS_SYNCED, "False").await?;
-    ensure!(found.reason == reason::FOREIGN_OBJECT, "{found:?}");
-    ensure!(found.message == format!("NetworkPolicy {NAME} exists and is not ours: remove or rename it"), "{found:?}");
+    drift::told_of_a_foreign_object(&sandbox, &format!("NetworkPolicy {NAME}")).await?;
     ensure!(policy(&sandbox).await? == theirs, "it was changed");
     // Whoever asks for none has nothing to do with it.
     sandbox.apply(&workload::push_group("all", ""))?;

@@ -119,7 +119,7 @@ async fn with_a_list_of_namespaces_the_operator_works_with_rights_in_these_alone
     for sandbox in [&other, &also_listed] {
         sandbox.apply(&workload::opted_in("app"))?;
         let pod = sandbox.pod_ready("app").await?;
-        let injected = pod.spec.and_then(|spec| spec.init_containers).is_some();
+        let injected = workload::has_sidecar(&pod);
         ensure!(injected == (sandbox.namespace == "also-listed"), "{}: injected {injected}", sandbox.namespace);
     }
     workload::push(&also_listed, "app", "job/old", "some_metric 1")?;

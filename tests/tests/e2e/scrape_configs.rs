@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf};
 use anyhow::{Context as _, ensure};
 use crds::status::{condition, reason};
 use e2e::{
-    binaries, install,
+    binaries,
     prometheus::Prometheus,
     sandbox::{STEP, Sandbox},
     wait,
@@ -16,7 +16,7 @@ use e2e::{
 use serde::Deserialize;
 use serde_yaml::Value;
 
-use crate::gateways;
+use crate::{gateways, own_prometheus::OwnPrometheus};
 
 crate::world::tests![the_scrape_jobs_of_our_monitors_are_the_golden_ones];
 
@@ -159,35 +159,14 @@ fn says(job: &Value, name: &str, honor_labels: bool, honor_timestamps: bool) -> 
 
 /// The scrape job as a Prometheus has it that overrides what monitors say.
 async fn overridden(sandbox: &Sandbox) -> anyhow::Result<Value> {
-    let name = "golden";
     sandbox.apply(&group(OVERRIDDEN, "labels: {golden: overridden}", "selector: {}"))?;
     sandbox.group_ready(OVERRIDDEN).await?;
-    sandbox.kubectl.apply(
-        "monitoring",
-        &format!(
-            r#"
-apiVersion: monitoring.coreos.com/v1
-kind: Prometheus
-metadata: {{name: {name}, namespace: monitoring}}
-spec:
-  image: localhost/prometheus:dev
-  imagePullPolicy: IfNotPresent
-  version: v3.15.0
-  replicas: 1
-  serviceAccountName: prometheus
-  overrideHonorLabels: true
-  serviceMonitorSelector: {{matchLabels: {{golden: overridden}}}}
-  serviceMonitorNamespaceSelector: {{}}
-  terminationGracePeriodSeconds: 1
-  securityContext: {{runAsUser: 65534, runAsNonRoot: true, fsGroup: 65534}}
-"#
-        ),
-    )?;
-    let pod = format!("prometheus-{name}-0");
-    install::pod_ready(&kube::Api::namespaced(sandbox.client.clone(), "monitoring"), &pod, STEP * 2).await?;
-    let prometheus = Prometheus::new(sandbox.client.clone(), "monitoring", &pod);
+    let selectors =
+        "  serviceMonitorSelector: {matchLabels: {golden: overridden}}\n  serviceMonitorNamespaceSelector: {}";
+    let overriding = OwnPrometheus::apply(sandbox, "golden", selectors)?;
+    let prometheus = overriding.ready().await?;
     let job = loaded(&prometheus, sandbox, "serviceMonitor", OVERRIDDEN).await?;
-    sandbox.kubectl.run(&["--namespace", "monitoring", "delete", "prometheus", name])?;
+    overriding.remove()?;
     Ok(job)
 }
 

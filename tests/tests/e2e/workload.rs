@@ -1,6 +1,9 @@
-//! Pods and PushGroups as users write them, for every test.
+//! Pods and PushGroups as users write them, for every test, and the sidecar that a pod has.
 
+use crds::names::SIDECAR_CONTAINER;
 use e2e::sandbox::Sandbox;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// A pod that waits for what a test does in it. Labels and annotations are YAML.
 pub(crate) fn pod(name: &str, labels: &str, annotations: &str) -> String {
@@ -47,4 +50,16 @@ spec:
 pub(crate) fn push(sandbox: &Sandbox, pod: &str, path: &str, sample: &str) -> anyhow::Result<()> {
     let script = format!("wget -q -O- --post-data '{sample}' \"$PUSHGATEWAY_URL\"/metrics/{path}");
     sandbox.exec(pod, "app", &script).map(drop)
+}
+
+/// The containers of a pod that are called as a sidecar is, wherever they stand: one at most.
+pub(crate) fn sidecars(pod: &impl Serialize) -> Vec<Value> {
+    let spec = &json!(pod)["spec"];
+    let containers = ["initContainers", "containers"].map(|kind| spec[kind].as_array().cloned().unwrap_or_default());
+    containers.concat().into_iter().filter(|container| container["name"] == SIDECAR_CONTAINER).collect()
+}
+
+/// Whether a pod has a sidecar.
+pub(crate) fn has_sidecar(pod: &impl Serialize) -> bool {
+    !sidecars(pod).is_empty()
 }

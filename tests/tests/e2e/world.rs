@@ -100,6 +100,9 @@ impl World {
                 Parts::find_or_build_on(kubernetes)?;
             }
         }
+        if parts::why_no_cert_manager().is_none() {
+            Parts::find_or_build_cert_manager()?;
+        }
         let parts = Parts::find_or_build()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let cluster = runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! Against a fake API server that keeps objects by path, merges applied ones, and writes down what was asked.
 
+mod gone;
 mod network_policy;
 
 use std::{
@@ -131,6 +132,10 @@ impl FakeServer {
         let known = api.objects.get(&key).cloned().unwrap_or_else(|| json!({"metadata": {}}));
         let based_on = body.pointer("/metadata/resourceVersion");
         if based_on.is_some() && based_on != known.pointer("/metadata/resourceVersion") {
+            return (409, json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}));
+        }
+        let by_uid = body.pointer("/metadata/uid");
+        if by_uid.is_some() && by_uid != known.pointer("/metadata/uid") {
             return (409, json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}));
         }
         api.version += 1;

@@ -51,6 +51,10 @@ fn with_length(body: &str) -> Vec<u8> {
     answer("200 OK", &format!("Content-Length: {}\r\n", body.len()), body)
 }
 
+fn asked_about() -> HashSet<LabelSet> {
+    [LabelSet::from_iter([("job", "a")])].into()
+}
+
 fn key() -> GroupingKey {
     GroupingKey::from_labels([("job", "a"), ("path", "/b")].into_iter().collect()).unwrap()
 }
@@ -104,7 +108,7 @@ async fn redirects_are_not_followed() {
         let expected = "redirects are not followed, give the address it has now";
         check(&session.read().await.unwrap_err(), "status", expected);
         check(&session.remove(&key(), "1").await.unwrap_err(), "status", expected);
-        assert_eq!(session.true_keys().await.unwrap(), None);
+        assert_eq!(session.true_keys(asked_about()).await.unwrap(), None);
     }
     assert!(asked.lock().unwrap().is_empty(), "credentials went elsewhere");
 }
@@ -168,7 +172,7 @@ async fn a_gateway_that_hangs_is_left_in_time() {
     let mut session = GatewaySession::new(GatewayAddress::parse(&address).unwrap(), None, None);
     let expected = |limit: &str| format!("expected an answer of {address} within {limit}, found none");
     check(&session.read().await.unwrap_err(), "timeout", &expected("10s"));
-    check(&session.true_keys().await.unwrap_err(), "timeout", &expected("10s"));
+    check(&session.true_keys(asked_about()).await.unwrap_err(), "timeout", &expected("10s"));
     check(&session.remove(&key(), "1").await.unwrap_err(), "timeout", &expected("5s"));
 }
 
@@ -184,12 +188,12 @@ async fn nobody_at_the_address_is_an_error() {
 #[tokio::test]
 async fn true_keys_are_told_or_not_told() {
     let told = with_length(r#"{"status":"success","data":[{"labels":{"job":"a"}}]}"#);
-    assert!(server(told).await.0.true_keys().await.unwrap().is_some());
+    assert!(server(told).await.0.true_keys(asked_about()).await.unwrap().is_some());
     for other in ["404 Not Found", "401 Unauthorized", "405 Method Not Allowed"] {
         let other = answer(other, "Content-Length: 0\r\n", "");
-        assert_eq!(server(other).await.0.true_keys().await.unwrap(), None);
+        assert_eq!(server(other).await.0.true_keys(asked_about()).await.unwrap(), None);
     }
-    assert_eq!(server(with_length("no JSON")).await.0.true_keys().await.unwrap(), None);
+    assert_eq!(server(with_length("no JSON")).await.0.true_keys(asked_about()).await.unwrap(), None);
     let long = with_length(&" ".repeat(LONGEST_ANSWER + 1));
-    assert_eq!(server(long).await.0.true_keys().await.unwrap(), None);
+    assert_eq!(server(long).await.0.true_keys(asked_about()).await.unwrap(), None);
 }

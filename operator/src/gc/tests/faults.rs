@@ -11,7 +11,7 @@ use super::*;
 
 /// What a target does once it was asked.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(super) enum Fault {
     /// Says nothing.
     Hangs,
     /// Answers what is no HTTP.
@@ -40,7 +40,7 @@ enum Fault {
     Slow,
 }
 
-const FAULTS: [Fault; 12] = [
+pub(super) const FAULTS: [Fault; 12] = [
     Fault::Hangs,
     Fault::Garbage,
     Fault::HundredMegabytes,
@@ -58,9 +58,7 @@ const FAULTS: [Fault; 12] = [
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n";
 
 /// An error means that the other side has had enough.
-async fn misbehave(fault: Fault, stream: &mut TcpStream) -> std::io::Result<()> {
-    let mut request = [0; 4096];
-    let _ = stream.read(&mut request).await?;
+pub(super) async fn misbehave(fault: Fault, stream: &mut TcpStream) -> std::io::Result<()> {
     match fault {
         Fault::Hangs => std::future::pending().await,
         Fault::Garbage => stream.write_all(b"\x00\xff not HTTP at all\r\n\r\n").await,
@@ -113,7 +111,9 @@ async fn faulty(address: &str, fault: Fault, asked: Arc<AtomicUsize>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             asked.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
-                let _ = misbehave(fault, &mut stream).await;
+                if stream.read(&mut [0; 4096]).await.is_ok() {
+                    let _ = misbehave(fault, &mut stream).await;
+                }
             });
         }
     });
