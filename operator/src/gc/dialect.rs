@@ -150,7 +150,7 @@ mod tests {
         another("[^--a]", "5", false);
         another("[+--a]", "a", true);
         another("\\<a\\>", "<a>", true);
-        another("\\b{start}a", "a", true);
+        another("\\b{start}a", "a", false);
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn every_metric_that_is_named_was_counted_by_the_test() {
         include_str!("../metrics.rs"),
         include_str!("missing.rs"),
         include_str!("runtime.rs"),
+        include_str!("silence.rs"),
         include_str!("ungrouped.rs"),
     ];
     let page = counted().page().unwrap();
