@@ -175,7 +175,7 @@ impl World {
     }
 
     async fn until_missing_of(&self, group: &str, expected: &[&str]) {
-        let group = self.groups.filter(|known| known.name_any() == group).pop().unwrap();
+        let group = self.groups.all().into_iter().find(|known| known.name_any() == group).unwrap();
         wait::until("the pods without a sidecar", LIMIT, || async {
             let found = self.missing.of_group(&group, &self.groups).map(|found| found.named);
             anyhow::ensure!(found.as_deref().is_some_and(|found| found == expected), "found {found:?}");

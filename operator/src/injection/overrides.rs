@@ -339,6 +339,7 @@ impl Wanted {
             Some(found) => Err(BadValue {
                 name: "PushGroup's image".to_owned(),
                 expected: AN_IMAGE.to_owned(),
+                such_as: None,
                 found: found.to_owned(),
             }),
             None => Ok(wanted),
