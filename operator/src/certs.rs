@@ -52,7 +52,7 @@ pub struct Certificates {
 #[derive(Clone, Debug)]
 enum Source {
     Own(Box<Own>),
-    Files(Files),
+    Files(Box<Files>),
 }
 
 /// Why there is no certificate to serve, or no newer one.
@@ -77,7 +77,9 @@ impl Certificates {
             CertificateSource::Own { secret, lifetimes } => {
                 Source::Own(Box::new(Own::new(client, config, (secret, *lifetimes), clock, metrics, ready)))
             }
-            CertificateSource::Files(folder) => Source::Files(Files::new(folder, config, clock, metrics, ready)),
+            CertificateSource::Files(folder) => {
+                Source::Files(Box::new(Files::new(folder, config, clock, metrics, ready)))
+            }
         };
         Self { source, readiness }
     }

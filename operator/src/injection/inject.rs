@@ -145,7 +145,7 @@ fn addresses_left_out(group: &PushGroup, wanted: &Wanted) -> Vec<String> {
     let bad = if wanted.has_own_addresses { Vec::new() } else { arguments::listen_addresses(&wanted.sidecar).bad };
     let name = group.name_any();
     let left_out = ": no address to take pushes at, left out: \"";
-    bad.into_iter().map(|address| warning(&["sidegate: PushGroup ", &name, left_out, &address, "\""])).collect()
+    bad.into_iter().map(|address| warning(&["sidegate: PushGroup ", &name, left_out, address, "\""])).collect()
 }
 
 /// What to say where the group that was named is a Pushgateway's: it has no pods.
