@@ -242,7 +242,7 @@ pub const REASONS: &[(&str, &str, &[&str])] = &[
     ),
     (condition::GATEWAY_REACHABLE, "Unknown", &[reason::NO_PASS_YET]),
     (condition::COLLECTED, "True", &[reason::PASS_COMPLETE, reason::MORE_TO_DO, reason::NO_LIMIT]),
-    (condition::COLLECTED, "False", &[reason::PASS_INCOMPLETE, reason::BAD_RULE]),
+    (condition::COLLECTED, "False", &[reason::PASS_INCOMPLETE, reason::NOT_HEARD, reason::BAD_RULE]),
     (condition::COLLECTED, "Unknown", &[reason::NO_PASS_YET]),
     (condition::OVERLAPPING, "True", &[reason::OLDER_PUSH_GROUP, reason::SHARED_GATEWAY]),
     (condition::PODS_INJECTED, "True", &[reason::ALL_INJECTED]),

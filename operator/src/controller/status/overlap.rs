@@ -27,7 +27,7 @@ pub(super) fn overlapping(overlaps: &[Overlap]) -> Option<Verdict> {
         };
         format!("{older} ({pods})")
     });
-    let named = some_of(named.collect(), overlaps.len());
+    let named = some_of(&named.collect::<Vec<_>>(), overlaps.len());
     let message = format!(
         "Selectors of older PushGroups match pods that this one's matches, and have them: {named}; narrow one of the \
          selectors, or name the PushGroup in the pods' annotation sidegate.dev/inject"
@@ -37,7 +37,7 @@ pub(super) fn overlapping(overlaps: &[Overlap]) -> Option<Verdict> {
 
 /// From those that name the same gateway.
 pub(super) fn sharing_a_gateway(Sharing { others, monitor_of }: &Sharing) -> Option<Verdict> {
-    let named = some_of(others.iter().take(SHOWN).cloned().collect(), others.len());
+    let named = some_of(others.get(..SHOWN).unwrap_or(others), others.len());
     let who = match others.as_slice() {
         [] => return None,
         [_] => format!("PushGroup {named} names"),
@@ -52,7 +52,7 @@ pub(super) fn sharing_a_gateway(Sharing { others, monitor_of }: &Sharing) -> Opt
     Some(Verdict { status: "True", reason: reason::SHARED_GATEWAY, message })
 }
 
-fn some_of(named: Vec<String>, all: usize) -> String {
+fn some_of(named: &[String], all: usize) -> String {
     let more = all.checked_sub(SHOWN).filter(|more| 0 < *more).map(|more| format!(" and {more} more"));
     format!("{}{}", named.join(", "), more.unwrap_or_default())
 }
