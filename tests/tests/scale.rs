@@ -17,6 +17,9 @@ const PODS: usize = 500;
 
 const GROUPS: usize = 10;
 
+/// What the operator may have held at the most, in bytes.
+const MEMORY: f64 = 75.0 * 1024.0 * 1024.0;
+
 /// Long enough for several ticks of whatever ticks.
 const WINDOW: Duration = Duration::from_secs(25);
 
@@ -46,6 +49,7 @@ fn run() -> anyhow::Result<()> {
         let pass = world.pass(&operator).await?;
         every_sidecar_is_asked_and_what_is_stale_is_removed(&pass)?;
         requests_are_no_matter_of_pods(&pass)?;
+        memory_is_far_from_its_bound(&pass)?;
         let still = Window::watch(&world, &operator, WINDOW, 0).await?;
         little_is_asked_while_nothing_happens(&still, push_groups)?;
         operator.end()
@@ -73,6 +77,13 @@ fn requests_are_no_matter_of_pods(pass: &Pass) -> anyhow::Result<()> {
     for what in ["list pods", "watch pods", "patch pushgroups/status", "patch services"] {
         ensure!(seen.contains(what), "expected {what} among {seen:?}");
     }
+    Ok(())
+}
+
+/// Of ten thousand pods it is 150 MiB; a twentieth of them takes no more than half of that, whatever the machine.
+fn memory_is_far_from_its_bound(pass: &Pass) -> anyhow::Result<()> {
+    let [_, most] = pass.memory;
+    ensure!(0.0 < most && most <= MEMORY, "expected at most {MEMORY} bytes, found {most}");
     Ok(())
 }
 

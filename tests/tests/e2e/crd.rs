@@ -455,7 +455,7 @@ async fn a_full_object_is_taken(sandbox: Sandbox) -> anyhow::Result<()> {
     holdOpen: 45s
     raiseGracePeriod: true
     listenAddresses: ["127.0.0.1:4318", "[::1]:4318"]
-    image: registry.example:5000/sidegate@sha256:0123
+    image: registry.example:5000/sidegate@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
     pushPort: 9200
     routePrefix: /v1/pushgateway
     storage: Memory

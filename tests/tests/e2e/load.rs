@@ -114,7 +114,8 @@ impl Load {
         let lost = self.lost.lock().map_err(|_| anyhow::anyhow!("a test panicked"))?.clone();
         let created = self.created.load(Ordering::Relaxed) - before;
         ensure!(lost.is_empty(), "{} of {created} pods: {lost:?}", lost.len());
-        ensure!(20 < created, "expected many pods, found {created}");
+        // Four at a time: each has made some, however busy the machine is.
+        ensure!(8 <= created, "expected some pods of each creator, found {created}");
         Ok(())
     }
 

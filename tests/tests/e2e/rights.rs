@@ -138,15 +138,20 @@ async fn without_the_right_to_watch_groups_nothing_is_removed_until_it_is_back(
 ) -> anyhow::Result<()> {
     let old = "job=\"old\"";
     let get = ["--namespace", &sandbox.namespace, "get", "role", role, "--output", "json"];
-    let mut without: Value = serde_json::from_str(&sandbox.kubectl.run(&get)?)?;
-    without["metadata"] = serde_json::json!({"name": role});
-    let with = without.clone();
+    let found: Value = serde_json::from_str(&sandbox.kubectl.run(&get)?)?;
+    let with = serde_json::json!({"rules": found["rules"]});
+    let mut without = with.clone();
     let rules = without["rules"].as_array_mut().context("expected rules")?;
     for rule in rules.iter_mut().filter(|rule| rule["resources"] == serde_json::json!(["pushgroups"])) {
         rule["verbs"] = serde_json::json!(["get"]);
     }
     ensure!(without != with, "expected a rule for pushgroups: {with}");
-    sandbox.apply(&without.to_string())?;
+    let patch = |rules: &Value| {
+        let rules = rules.to_string();
+        let patch = ["--namespace", &sandbox.namespace, "patch", "role", role, "--type", "merge", "--patch", &rules];
+        sandbox.kubectl.run(&patch).map(drop)
+    };
+    patch(&without)?;
     let is_not_heard = |group: &PushGroup| {
         let collected = group.status.as_ref()?.conditions.iter().find(|it| it.type_ == condition::COLLECTED)?;
         (collected.reason == reason::NOT_HEARD).then_some(())
@@ -160,7 +165,7 @@ async fn without_the_right_to_watch_groups_nothing_is_removed_until_it_is_back(
     .await?;
     let dry = "  staleAfter: 1h\n  rules: [{match: {job: \"old.*\"}, staleAfter: 2s}]\n  dryRun: true";
     sandbox.apply(&workload::push_group("all", dry))?;
-    sandbox.apply(&with.to_string())?;
+    patch(&with)?;
     let is_dry = |group: &PushGroup| {
         let status = group.status.as_ref()?;
         (status.observed_generation == group.metadata.generation && status.stale_groups == Some(1)).then_some(())

@@ -54,13 +54,7 @@ macro_rules! all {
 const ALL: &str = all!();
 const POD_MONITOR_ALL: &str = concat!("kind: PodMonitor, ", all!());
 
-/// A gateway needs no pod to be scraped in vain.
 const AROUND: &str = r#"
-apiVersion: v1
-kind: Service
-metadata: {name: pushgateway}
-spec: {clusterIP: None, ports: [{name: http, port: 9091}]}
----
 {apiVersion: v1, kind: Secret, metadata: {name: basic}, stringData: {username: Aladdin, password: open sesame}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: bearer}, stringData: {token: opensesame}}
@@ -78,7 +72,12 @@ async fn the_scrape_jobs_of_our_monitors_are_the_golden_ones(sandbox: Sandbox) -
         sandbox.apply(&group(name, scrape, &format!("selector: {{}}, sidecar: {{{sidecar}}}")))?;
     }
     for (name, auth, scrape) in GATEWAYS {
-        let gateway = format!("service: {{name: pushgateway}}, {auth}");
+        // A gateway needs no pod to be scraped in vain. Each group has one of its own: of those that share one, one has a monitor.
+        sandbox.apply(&format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, \
+             spec: {{clusterIP: None, ports: [{{name: http, port: 9091}}]}}}}"
+        ))?;
+        let gateway = format!("service: {{name: {name}}}, {auth}");
         sandbox.apply(&group(name, scrape, &format!("gateway: {{{gateway}}}")))?;
         if !auth.is_empty() {
             let message = gateways::unreachable(&sandbox, name, reason::SECRET_FORBIDDEN).await?;

@@ -139,7 +139,9 @@ pub(crate) async fn install_sidegate(kubectl: &Kubectl, client: &Client) -> anyh
 pub(crate) async fn install_sidegate_with(kubectl: &Kubectl, client: &Client, more: &[&str]) -> anyhow::Result<()> {
     let images = install::own_images();
     let mut values: Vec<&str> = images.iter().map(String::as_str).collect();
-    values.extend(["collection.interval=2s", "log.level=debug", "monitor.labels.everywhere=yes"]);
+    // A machine with two cores and three clusters may be busy for longer than the five seconds of the chart.
+    let busy = "webhook.timeoutSeconds=30";
+    values.extend(["collection.interval=2s", "log.level=debug", "monitor.labels.everywhere=yes", busy]);
     values.extend(more);
     install::sidegate(kubectl, client, &values).await
 }
