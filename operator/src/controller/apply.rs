@@ -1,8 +1,8 @@
 //! Server-side apply of a plan; one field manager for each concern.
 //!
-//! What is there is applied by its UID and by force, so that drift is repaired. What is not there is created first, which
-//! an apply would do as well, but also merge what we want into an object that somebody made at the same moment: whose
-//! that is is looked at then. What a group of the same name left that is gone now is removed first: it would be in the
+//! What is there is applied as it was seen and by force, so that drift is repaired; if it changed meanwhile it is looked
+//! at again, for it may be somebody else's now. What is not there is created first, which an apply would do as well, but
+//! also merge what we want into an object that somebody made at the same moment: whose that is is looked at then. What a group of the same name left that is gone now is removed first: it would be in the
 //! way until the garbage collector comes for it. What others added is taken out, for an apply leaves it alone: fields of
 //! the spec of a monitor or a NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let
 //! through, and what the ConfigMap holds besides.
@@ -35,7 +35,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    observe::{Found, Whose, find, whose, whose_trust},
+    observe::{Found, Seen, Whose, find, whose, whose_trust},
     plan::{Desired, Kind, Plan},
 };
 use crate::{
@@ -61,6 +61,9 @@ const BINARY_DATA: &[&str] = &["binaryData"];
 
 /// The ports of a Service.
 const PORTS: &str = "/spec/ports";
+
+/// How often an object is tried that others change at the same time.
+const TRIES: usize = 4;
 
 /// What applying needs.
 #[derive(Clone, Copy)]
@@ -123,9 +126,12 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
     for mut desired in plan.apply {
         is_wanted |= ![Kind::ConfigMap, Kind::NetworkPolicy].contains(&desired.kind());
         let mut placed = place_any(with, owner, &desired).await;
-        // It went since it was looked at, as what a group had goes that is deleted and made again.
-        if desired.metadata().uid.is_some() && placed.as_ref().is_err_and(is_conflict) {
-            desired.metadata().uid = None;
+        for _ in 1..TRIES {
+            if !placed.as_ref().is_err_and(is_conflict) {
+                break;
+            }
+            // It changed since it was looked at, or went, as what a group had goes that is deleted and made again.
+            desired.expect(None);
             placed = place_any(with, owner, &desired).await;
         }
         match (desired.kind(), placed) {
@@ -135,14 +141,14 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
             (kind, Err(error)) => failed.push(format!("{}: {}", kind.as_str(), said(&error))),
         }
     }
-    for (kind, uid) in plan.remove {
+    for (kind, seen) in plan.remove {
         let name = kind.name(owner);
         let removed = match kind {
-            Kind::ConfigMap => remove::<ConfigMap>(with.client, owner, &name, uid).await,
-            Kind::Service => remove::<Service>(with.client, owner, &name, uid).await,
-            Kind::ServiceMonitor => remove::<ServiceMonitor>(with.client, owner, &name, uid).await,
-            Kind::PodMonitor => remove::<PodMonitor>(with.client, owner, &name, uid).await,
-            Kind::NetworkPolicy => remove::<NetworkPolicy>(with.client, owner, &name, uid).await,
+            Kind::ConfigMap => remove_ours::<ConfigMap>(with.client, owner, &name, seen, whose_trust).await,
+            Kind::Service => remove_ours::<Service>(with.client, owner, &name, seen, whose).await,
+            Kind::ServiceMonitor => remove_ours::<ServiceMonitor>(with.client, owner, &name, seen, whose).await,
+            Kind::PodMonitor => remove_ours::<PodMonitor>(with.client, owner, &name, seen, whose).await,
+            Kind::NetworkPolicy => remove_ours::<NetworkPolicy>(with.client, owner, &name, seen, whose).await,
         };
         if let Err(error) = removed {
             failed.push(format!("{}: {}", kind.as_str(), said(&error)));
@@ -198,13 +204,14 @@ async fn place<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
 {
-    let Some(uid) = make(client, owner, manager, object, whose).await? else { return Ok(Placed::Foreign) };
+    let Some(seen) = make(client, owner, manager, object, whose).await? else { return Ok(Placed::Foreign) };
     let wanted = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
-    let live = match patch(client, owner, manager, object, &uid).await {
+    let live = match patch(client, owner, manager, object, &seen).await {
         // The name of a port is taken by another: somebody gave ours another number.
         Err(kube::Error::Api(status)) if status.code == 422 && wanted.pointer(PORTS).is_some() => {
-            change::<K>(client, owner, manager, &wanted, replace_ports(wanted.pointer(PORTS))).await?;
-            patch(client, owner, manager, object, &uid).await?
+            let ports = replace_ports(wanted.pointer(PORTS));
+            let version = change::<K>(client, owner, manager, &wanted, ports).await?;
+            patch(client, owner, manager, object, &Seen { version, ..seen }).await?
         }
         live => live?,
     };
@@ -228,10 +235,10 @@ where
         monitor.leave_out(field);
     }
     let made = make(with.client, owner, MONITORS_MANAGER, &monitor, whose).await?;
-    let Some(uid) = made else { return Ok(Placed::Foreign) };
+    let Some(seen) = made else { return Ok(Placed::Foreign) };
     let mut refusals = NEWER_FIELDS.len();
     let live = loop {
-        match patch(with.client, owner, MONITORS_MANAGER, &monitor, &uid).await {
+        match patch(with.client, owner, MONITORS_MANAGER, &monitor, &seen).await {
             Ok(live) => break live,
             Err(kube::Error::Api(status)) if 0 < refusals => {
                 let Some(field) = with.undeclared.learn(&kind, &status.message, with.now) else {
@@ -250,76 +257,83 @@ where
     Ok(Placed::Applied(monitor))
 }
 
-/// The UID of the object that is to be applied, which is made if it is not there; `None` if somebody else made it
-/// meanwhile.
+/// The object that is to be applied, which is made if it is not there; `None` if it is somebody else's.
 async fn make<K>(
     client: &Client,
     owner: &Owner<'_>,
     manager: &str,
     object: &K,
     whose: Whose,
-) -> Result<Option<String>, kube::Error>
+) -> Result<Option<Seen>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
 {
-    if let Some(uid) = &object.meta().uid {
-        return Ok(Some(uid.clone()));
+    if let Some(uid) = object.meta().uid.clone() {
+        return Ok(Some(Seen { uid, version: object.meta().resource_version.clone() }));
     }
     let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
     let (api, name) = (Api::<K>::namespaced(client.clone(), owner.namespace), object.meta().name.as_deref());
     let name = name.unwrap_or_default();
-    match api.create(&params, object).await {
-        Err(error) if is_conflict(&error) => {}
-        created => return Ok(Some(created?.meta().uid.clone().unwrap_or_default())),
-    }
-    match find::<K>(client, owner, name, whose).await? {
-        Found::Ours { uid, .. } => return Ok(Some(uid)),
-        Found::Foreign => return Ok(None),
-        Found::Left { uid } => remove::<K>(client, owner, name, uid).await?,
-        // It is gone already.
-        Found::Absent => {}
-    }
-    Ok(Some(api.create(&params, object).await?.meta().uid.clone().unwrap_or_default()))
+    let created = match api.create(&params, object).await {
+        Err(error) if is_conflict(&error) => {
+            match find::<K>(client, owner, name, whose).await? {
+                Found::Ours { seen, .. } => return Ok(Some(seen)),
+                Found::Foreign => return Ok(None),
+                Found::Left { uid } => remove::<K>(client, owner, name, Seen { uid, version: None }).await?,
+                // It is gone already.
+                Found::Absent => {}
+            }
+            api.create(&params, object).await?
+        }
+        created => created?,
+    };
+    Ok(match whose(created.meta(), owner) {
+        Found::Ours { seen, .. } => Some(seen),
+        // Whatever admits objects there took away what says whose it is.
+        Found::Left { .. } | Found::Foreign | Found::Absent => None,
+    })
 }
 
-/// Applies an object that is there and ours; it as it is then.
+/// Applies an object that is there and ours, as it was seen; it as it is then.
 async fn patch<K>(
     client: &Client,
     owner: &Owner<'_>,
     manager: &str,
     object: &K,
-    uid: &str,
+    seen: &Seen,
 ) -> Result<DynamicObject, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Serialize + Debug,
 {
     let mut object = object.clone();
-    object.meta_mut().uid = Some(uid.to_owned());
+    object.meta_mut().uid = Some(seen.uid.clone());
+    object.meta_mut().resource_version.clone_from(&seen.version);
     let name = object.meta().name.clone().unwrap_or_default();
     let params = PatchParams::apply(manager).force();
     objects::<K>(client, owner).patch(&name, &params, &Patch::Apply(&object)).await
 }
 
-/// Changes an object that was just applied, if there is anything to change.
+/// Changes an object that is ours, if there is anything to change; its version then.
 async fn change<K>(
     client: &Client,
     owner: &Owner<'_>,
     manager: &str,
     object: &Value,
     changes: Vec<PatchOperation>,
-) -> Result<(), kube::Error>
+) -> Result<Option<String>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     if changes.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let changes = json_patch::Patch(changes);
     let kind = K::kind(&());
     tracing::info!(kind = %kind, namespace = owner.namespace, name, %changes, "takes out what others added to an object");
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-    objects::<K>(client, owner).patch(name, &params, &Patch::<()>::Json(changes)).await.map(drop)
+    let changed = objects::<K>(client, owner).patch(name, &params, &Patch::<()>::Json(changes)).await?;
+    Ok(changed.metadata.resource_version)
 }
 
 /// The objects of a kind as they are, with fields that our own types do not have.
@@ -362,12 +376,37 @@ fn replace_ports(ports: Option<&Value>) -> Vec<PatchOperation> {
     vec![PatchOperation::Replace(ReplaceOperation { path, value })]
 }
 
-async fn remove<K>(client: &Client, owner: &Owner<'_>, name: &str, uid: String) -> Result<(), kube::Error>
+/// Removes an object for as long as it is ours.
+async fn remove_ours<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    name: &str,
+    mut seen: Seen,
+    whose: Whose,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match remove::<K>(client, owner, name, seen).await {
+            Err(error) if is_conflict(&error) && 0 < tries => {}
+            removed => return removed,
+        }
+        match find::<K>(client, owner, name, whose).await? {
+            Found::Ours { seen: now, managed: true } => seen = now,
+            Found::Ours { managed: false, .. } | Found::Left { .. } | Found::Foreign | Found::Absent => return Ok(()),
+        }
+    }
+}
+
+async fn remove<K>(client: &Client, owner: &Owner<'_>, name: &str, seen: Seen) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
-    let only_this = Preconditions { uid: Some(uid), resource_version: None };
+    let only_this = Preconditions { uid: Some(seen.uid), resource_version: seen.version };
     let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
     match api.delete(name, &params).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -375,7 +414,7 @@ where
     }
 }
 
-/// Whether an object is there that was not, or is not the one that was there.
+/// Whether an object is there that was not, or is not as it was seen.
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }

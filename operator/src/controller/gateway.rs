@@ -107,9 +107,9 @@ async fn known(
     wanted: &GatewayService,
     found: &Found,
 ) -> Result<Option<Known>, kube::Error> {
-    let Found::Ours { uid, .. } = found else { return Ok(None) };
+    let Found::Ours { seen, .. } = found else { return Ok(None) };
     let live = objects::<ServiceMonitor>(client, owner).get_opt(&owner.object_name()).await?;
-    let live = live.filter(|live| live.uid().as_ref() == Some(uid));
+    let live = live.filter(|live| live.uid().as_ref() == Some(&seen.uid));
     Ok(live.and_then(|live| gateway_monitor::known(&live.data, wanted)))
 }
 

@@ -56,8 +56,8 @@ pub enum Found {
     Absent,
     /// The group owns it.
     Ours {
-        /// Its UID.
-        uid: String,
+        /// What was seen of it.
+        seen: Seen,
         /// Whether we made it, which is what allows removing it.
         managed: bool,
     },
@@ -68,6 +68,15 @@ pub enum Found {
     },
     /// Somebody else's.
     Foreign,
+}
+
+/// An object as it was seen, which is what applying and removing rely on: whose it is may change at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its UID.
+    pub uid: String,
+    /// Its resource version; `None` where what others change meanwhile does not matter.
+    pub version: Option<String>,
 }
 
 /// The sidecars that run in a group's pods.
@@ -130,18 +139,18 @@ where
 #[must_use]
 pub fn whose(object: &ObjectMeta, owner: &Owner<'_>) -> Found {
     let owners = object.owner_references.as_deref().unwrap_or_default();
-    let (uid, managed) = (object.uid.clone().unwrap_or_default(), is_managed(object));
+    let (seen, managed) = (Seen::of(object), is_managed(object));
     if owners.iter().any(|reference| reference.uid == owner.uid) {
-        return Found::Ours { uid, managed };
+        return Found::Ours { seen, managed };
     }
     let is_of_the_name = |reference: &OwnerReference| is_group(reference) && reference.name == owner.name;
     if managed && !owners.is_empty() && owners.iter().all(is_of_the_name) {
-        return Found::Left { uid };
+        return Found::Left { uid: seen.uid };
     }
     Found::Foreign
 }
 
-/// The ConfigMap is all groups'.
+/// The ConfigMap is all groups', which apply it at the same time, each with an owner of its own and with the same keys.
 #[must_use]
 pub fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
     let mut owners = object.owner_references.iter().flatten();
@@ -149,7 +158,7 @@ pub fn whose_trust(object: &ObjectMeta, _: &Owner<'_>) -> Found {
     if !managed && !owners.any(is_group) {
         return Found::Foreign;
     }
-    Found::Ours { uid: object.uid.clone().unwrap_or_default(), managed }
+    Found::Ours { seen: Seen { version: None, ..Seen::of(object) }, managed }
 }
 
 fn is_group(owner: &OwnerReference) -> bool {
@@ -160,6 +169,15 @@ fn is_group(owner: &OwnerReference) -> bool {
 fn is_managed(object: &ObjectMeta) -> bool {
     let label = object.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
     label.is_some_and(|label| label == MANAGED_BY)
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Exactly this state of it.
+    fn of(object: &ObjectMeta) -> Self {
+        Self { uid: object.uid.clone().unwrap_or_default(), version: object.resource_version.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -215,8 +233,9 @@ mod tests {
         let group = group();
         let owner = Owner::of(&group).unwrap();
         let mut ours = service::build(&owner).metadata;
-        ours.uid = Some("7".to_owned());
-        assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: true });
+        (ours.uid, ours.resource_version) = (Some("7".to_owned()), Some("12".to_owned()));
+        let seen = || Seen { uid: "7".to_owned(), version: Some("12".to_owned()) };
+        assert_eq!(whose(&ours, &owner), Found::Ours { seen: seen(), managed: true });
         let anew = Owner { uid: "another", ..owner };
         assert_eq!(whose(&ours, &anew), Found::Left { uid: "7".to_owned() }, "by a PushGroup that is gone");
         let mut shared = ours.clone();
@@ -225,7 +244,7 @@ mod tests {
         assert_eq!(whose(&shared, &anew), Found::Foreign, "who else has it may be there yet");
         assert_eq!(whose(&ours, &Owner { name: "hourly", ..anew }), Found::Foreign, "of another PushGroup");
         ours.labels = None;
-        assert_eq!(whose(&ours, &owner), Found::Ours { uid: "7".to_owned(), managed: false });
+        assert_eq!(whose(&ours, &owner), Found::Ours { seen: seen(), managed: false });
         assert_eq!(whose(&ours, &anew), Found::Foreign, "nothing says that we made it");
         let nobodys: ObjectMeta = serde_json::from_value(json!({"name": "sidegate-nightly"})).unwrap();
         assert_eq!(whose(&nobodys, &owner), Found::Foreign);
@@ -238,8 +257,8 @@ mod tests {
         let found = |metadata: serde_json::Value| whose_trust(&serde_json::from_value(metadata).unwrap(), &owner);
         let of_another = json!([{"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroup", "name": "a", "uid": "1"}]);
         let of_a_stranger = json!([{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "1"}]);
-        let ours = |managed| Found::Ours { uid: "7".to_owned(), managed };
-        assert_eq!(found(json!({"uid": "7", "ownerReferences": of_another})), ours(false));
+        let ours = |managed| Found::Ours { seen: Seen { uid: "7".to_owned(), version: None }, managed };
+        assert_eq!(found(json!({"uid": "7", "resourceVersion": "12", "ownerReferences": of_another})), ours(false));
         assert_eq!(found(json!({"uid": "7", "labels": {MANAGED_BY_LABEL: MANAGED_BY}})), ours(true));
         assert_eq!(found(json!({"uid": "7", "labels": {MANAGED_BY_LABEL: "Helm"}})), Found::Foreign);
         assert_eq!(found(json!({"uid": "7", "ownerReferences": of_a_stranger})), Found::Foreign);

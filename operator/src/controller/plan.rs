@@ -1,6 +1,6 @@
 //! What is to be applied and removed for a group, from what exists. Pure.
 //!
-//! An object of ours is applied in full each time, and by its UID, so that it cannot have become somebody else's in
+//! An object of ours is applied in full each time, and as it was seen, so that it cannot have become somebody else's in
 //! between; one of somebody else's is neither applied nor removed, only told.
 //!
 //! *Never:* the client, async, the status.
@@ -18,7 +18,7 @@ use k8s_openapi::api::{
 use kube::api::ObjectMeta;
 use protocol::trust::{CONFIG_MAP_NAME, OPERATOR_KEYS_FILE, PublicKey, print_operator_keys};
 
-use super::observe::{Existing, Found};
+use super::observe::{Existing, Found, Seen};
 use crate::monitors::{
     Owner,
     api::{PodMonitor, ServiceMonitor},
@@ -30,13 +30,13 @@ use crate::monitors::{
 pub struct Plan {
     /// Objects to apply.
     pub apply: Vec<Desired>,
-    /// Objects to remove, with their UIDs.
-    pub remove: Vec<(Kind, String)>,
+    /// Objects to remove, as they were seen.
+    pub remove: Vec<(Kind, Seen)>,
     /// Kinds whose object of that name is somebody else's.
     pub foreign: Vec<Kind>,
 }
 
-/// An object as it should be; with a UID if it is there already.
+/// An object as it should be; with the UID and the version that were seen if it is there already.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Desired {
     /// What sidecars of the namespace are to trust.
@@ -79,7 +79,7 @@ pub fn plan(owner: &Owner<'_>, existing: &Existing, keys: &[PublicKey]) -> Plan 
     ] {
         match (kind.is_part_of(owner.scrape), found) {
             (true, found) => plan.apply_unless_foreign(kind.desired(owner, keys), found),
-            (false, Found::Ours { uid, managed: true }) => plan.remove.push((kind, uid.clone())),
+            (false, Found::Ours { seen, managed: true }) => plan.remove.push((kind, seen.clone())),
             (false, Found::Absent | Found::Ours { managed: false, .. } | Found::Left { .. } | Found::Foreign) => {}
         }
     }
@@ -124,8 +124,8 @@ impl Plan {
     fn apply_unless_foreign(&mut self, mut desired: Desired, found: &Found) {
         match found {
             Found::Absent | Found::Left { .. } => self.apply.push(desired),
-            Found::Ours { uid, .. } => {
-                desired.metadata().uid = Some(uid.clone());
+            Found::Ours { seen, .. } => {
+                desired.expect(Some(seen));
                 self.apply.push(desired);
             }
             Found::Foreign => self.foreign.push(desired.kind()),
@@ -201,8 +201,15 @@ impl Desired {
         }
     }
 
-    /// What it is called, and by which UID it is known to be there.
-    pub fn metadata(&mut self) -> &mut ObjectMeta {
+    /// Has it applied only to what was seen, or, of `None`, to whatever is found.
+    pub fn expect(&mut self, seen: Option<&Seen>) {
+        let metadata = self.metadata();
+        metadata.uid = seen.map(|seen| seen.uid.clone());
+        metadata.resource_version = seen.and_then(|seen| seen.version.clone());
+    }
+
+    /// What it is called, and as what it was seen.
+    fn metadata(&mut self) -> &mut ObjectMeta {
         match self {
             Self::ConfigMap(object) => &mut object.metadata,
             Self::Service(object) => &mut object.metadata,
@@ -229,7 +236,7 @@ mod tests {
     };
 
     fn ours(managed: bool) -> Found {
-        Found::Ours { uid: "7".to_owned(), managed }
+        Found::Ours { seen: Seen { uid: "7".to_owned(), version: Some("12".to_owned()) }, managed }
     }
 
     fn all_ours() -> Existing {
@@ -336,12 +343,16 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_there_is_applied_by_its_uid() {
+    fn an_object_that_is_there_is_applied_as_it_was_seen() {
         let group = group();
         let existing = Existing { service: ours(true), ..NOTHING };
         let plan = plan(&Owner::of(&group).unwrap(), &existing, &[]);
-        let uids: Vec<_> = plan.apply.into_iter().map(|mut desired| desired.metadata().uid.clone()).collect();
-        assert_eq!(uids, [None, Some("7".to_owned()), None]);
+        let seen = |mut desired: Desired| {
+            let metadata = desired.metadata();
+            (metadata.uid.take(), metadata.resource_version.take())
+        };
+        let seen: Vec<_> = plan.apply.into_iter().map(seen).collect();
+        assert_eq!(seen, [(None, None), (Some("7".to_owned()), Some("12".to_owned())), (None, None)]);
     }
 
     #[test]

@@ -143,7 +143,7 @@ async fn a_config_map_that_another_group_makes_at_the_same_moment_is_taken_over(
 }
 
 #[tokio::test]
-async fn what_is_there_is_applied_by_its_uid_and_by_force_and_not_made_again() {
+async fn what_is_there_is_applied_as_it_was_seen_and_by_force_and_not_made_again() {
     let server = FakeServer::default();
     server.0.lock().unwrap().knows_monitors = true;
     sync(&server, &group()).await;

@@ -1,8 +1,68 @@
-//! Objects that go while a group of their name is there: those of an older group, and those that others remove.
+//! Objects that go while a group of their name is there: those of an older group, those that others remove, and those that
+//! others take for their own.
 //!
-//! *Never:* objects that stay.
+//! *Never:* objects that stay ours.
 
 use super::*;
+
+/// An object of ours as somebody makes it their own.
+fn taken(mut object: Value) -> Value {
+    let version = format!("{} and later", object["metadata"]["resourceVersion"].as_str().unwrap());
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.remove("ownerReferences");
+    metadata.remove("labels");
+    metadata.insert("resourceVersion".to_owned(), json!(version));
+    object["spec"] = json!({"theirs": true});
+    object
+}
+
+#[tokio::test]
+async fn what_somebody_takes_right_before_it_is_written_is_theirs() {
+    for (path, kind) in [(SERVICE, Kind::Service), (SERVICE_MONITOR, Kind::ServiceMonitor)] {
+        let server = FakeServer::default();
+        server.0.lock().unwrap().knows_monitors = true;
+        assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+        let theirs = taken(server.object(path).unwrap());
+        server.0.lock().unwrap().changed_before = Some((path, theirs.clone()));
+        assert_eq!(sync(&server, &group()).await, Outcome::foreign(kind, "sidegate-nightly"));
+        assert_eq!(server.object(path), Some(theirs));
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_takes_right_before_it_is_removed_stays_and_a_mere_change_delays_nothing() {
+    let mut without = group();
+    without.spec.scrape.kind = crds::scrape::MonitorKind::None;
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    let theirs = taken(server.object(SERVICE).unwrap());
+    server.0.lock().unwrap().changed_before = Some((SERVICE, theirs.clone()));
+    assert_eq!(sync(&server, &without).await, Outcome::NotWanted);
+    assert_eq!((server.object(SERVICE), server.object(SERVICE_MONITOR)), (Some(theirs), None));
+
+    server.0.lock().unwrap().objects.clear();
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    let mut counted = server.object(SERVICE_MONITOR).unwrap();
+    counted["metadata"]["resourceVersion"] = json!("later");
+    server.0.lock().unwrap().changed_before = Some((SERVICE_MONITOR, counted));
+    assert_eq!(sync(&server, &without).await, Outcome::NotWanted);
+    assert_eq!((server.object(SERVICE), server.object(SERVICE_MONITOR)), (None, None));
+}
+
+#[tokio::test]
+async fn what_others_change_right_before_it_is_written_is_repaired_at_once() {
+    let server = FakeServer::default();
+    server.0.lock().unwrap().knows_monitors = true;
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    let mut changed = server.object(SERVICE_MONITOR).unwrap();
+    let before = changed["spec"].clone();
+    changed["spec"]["endpoints"] = json!([]);
+    changed["metadata"]["resourceVersion"] = json!("later");
+    server.0.lock().unwrap().changed_before = Some((SERVICE_MONITOR, changed));
+    assert_eq!(sync(&server, &group()).await, Outcome::Applied);
+    assert_eq!(server.object(SERVICE_MONITOR).unwrap()["spec"], before);
+}
 
 #[tokio::test]
 async fn what_a_group_of_the_same_name_left_gives_way() {

@@ -30,6 +30,8 @@ pub(super) struct Insides {
     pub(super) refuses: Option<&'static str>,
     /// What somebody makes right before the next object is created, and where.
     pub(super) made_before: Option<(&'static str, Value)>,
+    /// What somebody makes of an object right before it is written next, and where.
+    pub(super) changed_before: Option<(&'static str, Value)>,
     /// Answers that are lost after the work is done.
     pub(super) lose: usize,
     pub(super) version: u64,
@@ -91,6 +93,17 @@ impl FakeServer {
             return api.objects.get(&key).map_or((404, not_found), |object| (200, object.clone()));
         }
         if *method == Method::DELETE {
+            if let Some((_, object)) = api.changed_before.take_if(|(path, _)| key == *path) {
+                api.objects.insert(key.clone(), object);
+            }
+            let differs = |member: &str| {
+                let expected = body.pointer(&format!("/preconditions/{member}"));
+                let found = api.objects.get(&key).map(|object| &object["metadata"][member]);
+                expected.is_some() && found.is_some() && expected != found
+            };
+            if differs("uid") || differs("resourceVersion") {
+                return (409, json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}));
+            }
             let gone = api.objects.remove(&key);
             return gone.map_or((404, not_found), |_| (200, json!({"kind": "Status", "status": "Success"})));
         }
@@ -106,6 +119,9 @@ impl FakeServer {
         } else {
             key
         };
+        if let Some((_, object)) = api.changed_before.take_if(|(path, _)| key == *path) {
+            api.objects.insert(key.clone(), object);
+        }
         let is_new = !api.objects.contains_key(&key);
         let known = api.objects.get(&key).cloned().unwrap_or_else(|| json!({"metadata": {}}));
         let based_on = body.pointer("/metadata/resourceVersion");
