@@ -318,7 +318,9 @@ impl Skip {
             }
             Self::BadValue(bad) => return Some(bad.sentence(NO_SIDECAR)),
             Self::NoRoom(no_room) => return Some(no_room.sentence(NO_SIDECAR)),
-            Self::ExistingPushgateway { container } => return Some(about(container, " is a Pushgateway already")),
+            Self::ExistingPushgateway { container } => {
+                return Some(about(container, " is a Pushgateway already; spec.gateway of a PushGroup has it scraped"));
+            }
             Self::PortTaken { container, port } => {
                 return Some(about(container, &format!(" declares port {port}, which the sidecar needs")));
             }

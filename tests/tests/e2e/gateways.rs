@@ -1,13 +1,17 @@
 //! A Pushgateway that exists already: a pod of the reference with a password, collected by its URL and by its Service, and scraped.
 
 use anyhow::{Context as _, ensure};
-use crds::status::{condition, reason};
+use crds::{
+    names::INJECTED_LABEL,
+    status::{condition, reason},
+};
 use e2e::{
     prometheus::Prometheus,
     sandbox::{STEP, Sandbox},
     wait,
 };
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 
 use crate::{drift::monitors, workload};
 
@@ -17,7 +21,8 @@ crate::world::tests![
     two_groups_that_name_one_gateway_are_told_and_the_older_has_the_monitor,
 ];
 
-/// The reference behind a password, `open sesame` of `Aladdin`, with its Service. It starts once its gate is opened.
+/// The reference behind a password, `open sesame` of `Aladdin`, with its Service. It starts once its gate is opened, and asks
+/// for a sidecar, as all pods of a namespace may.
 const GATEWAY: &str = r#"
 apiVersion: v1
 kind: ConfigMap
@@ -33,7 +38,7 @@ spec: {clusterIP: None, selector: {app: pushgateway}, ports: [{name: http, port:
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: pushgateway, labels: {app: pushgateway}}
+metadata: {name: pushgateway, labels: {app: pushgateway}, annotations: {sidegate.dev/inject: "true"}}
 spec:
   terminationGracePeriodSeconds: 1
   initContainers:
@@ -170,7 +175,12 @@ async fn the_service_of_a_gateway_is_scraped_and_collected_with_its_password(san
     let expected = "No monitor: expected the Service pushgateway of spec.gateway.service in this namespace, found none";
     ensure!(found.reason == reason::SERVICE_UNFIT && found.message == expected, "{found:?}");
 
-    sandbox.apply(GATEWAY)?;
+    let applied = sandbox.kubectl.try_apply(&sandbox.namespace, GATEWAY)?;
+    let said = String::from_utf8_lossy(&applied.stderr);
+    let expected = "Warning: sidegate: no sidecar: container pushgateway is a Pushgateway already; spec.gateway of a \
+                    PushGroup has it scraped";
+    ensure!(applied.status.success() && said.contains(expected), "{said}");
+    ensure!(sandbox.api::<Pod>().get("pushgateway").await?.labels().get(INJECTED_LABEL).is_none(), "it is injected");
     sandbox.apply(&secret("open sesame"))?;
     let message = unreachable(&sandbox, "central", reason::SECRET_FORBIDDEN).await?;
     sandbox.apply(message.split_once('\n').context("expected a manifest after the sentence")?.1)?;

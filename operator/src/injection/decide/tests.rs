@@ -199,7 +199,7 @@ fn obstacles_skip_with_a_sentence() {
     check(
         |raw| raw["spec"]["initContainers"] = json!([{"name": "gateway", "image": "prom/pushgateway"}]),
         "existing_pushgateway",
-        "container gateway is a Pushgateway already",
+        "container gateway is a Pushgateway already; spec.gateway of a PushGroup has it scraped",
     );
     check(
         |raw| raw["spec"]["containers"] = vec![json!({"name": "app"}); 1_001].into(),
