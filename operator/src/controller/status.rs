@@ -16,7 +16,7 @@ mod selected_by_prometheus;
 
 use crds::{
     PushGroupSpec, PushGroupStatus,
-    status::{condition, reason},
+    status::{REASONS, condition, reason},
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -338,42 +338,11 @@ impl Verdict {
 
     /// A condition of ours, read back.
     fn of_known(known: &Condition) -> Option<Self> {
-        let statuses = ["True", "False", "Unknown"];
-        let reasons = [
-            reason::BAD_RULE,
-            reason::PASS_INCOMPLETE,
-            reason::NO_LIMIT,
-            reason::PASS_COMPLETE,
-            reason::MORE_TO_DO,
-            reason::NOT_HEARD,
-            reason::NO_PASS_YET,
-            reason::GROUPS_UNSEEN,
-            reason::GATEWAY_REACHED,
-            reason::GATEWAY_UNREACHABLE,
-            reason::NO_PUSHGATEWAY,
-            reason::UNAUTHORIZED,
-            reason::BAD_ADDRESS,
-            reason::SECRET_MISSING,
-            reason::SECRET_FORBIDDEN,
-            reason::SECRET_UNFIT,
-            reason::SELECTED,
-            reason::NOT_SELECTED,
-            reason::NO_PROMETHEUS,
-            reason::PROMETHEUS_API_ABSENT,
-            reason::PROMETHEUS_NOT_READABLE,
-            reason::AS_PUSHED,
-            reason::OVERRIDE_HONOR_LABELS,
-            reason::OVERRIDE_HONOR_TIMESTAMPS,
-            reason::ENFORCED_NAMESPACE_LABEL,
-            reason::NOT_LOOKED_AT_YET,
-            reason::ALL_INJECTED,
-            reason::SIDECARS_MISSING,
-        ];
-        Some(Self {
-            status: statuses.into_iter().find(|status| *status == known.status)?,
-            reason: reasons.into_iter().find(|reason| *reason == known.reason)?,
-            message: known.message.clone(),
-        })
+        let is_of_it = |(type_, status, _): &&(&str, &str, _)| *type_ == known.type_ && *status == known.status;
+        let (_, status, reasons) = REASONS.iter().find(is_of_it)?;
+        // Whether there is a monitor is known at once.
+        let reason = reasons.iter().find(|reason| **reason == known.reason && **reason != reason::NO_MONITOR)?;
+        Some(Self { status, reason, message: known.message.clone() })
     }
 
     fn into_condition(
