@@ -18,26 +18,17 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Request, Response};
 use crds::PushGroup;
 use e2e::wait;
-use futures::{StreamExt as _, stream};
-use http_body_util::BodyExt as _;
-use kube::runtime::watcher::Event;
-use operator::{
-    cache::{Cache, cache},
-    clock::Clock,
-    events::Events,
-    gateway::Gateways,
-    gc::{Collector, report::Reports},
-    hearing::Hearing,
-    metrics::Metrics,
-    sidecar::client::SidecarClient,
-    signing::OperatorKey,
-    stop,
-};
+use operator::{clock::Clock, signing::OperatorKey};
 use serde_json::json;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
+
+use self::collecting::collect;
+
+#[path = "support/collecting.rs"]
+#[expect(dead_code, reason = "only the memory that it takes is looked at")]
+mod collecting;
 
 /// How many gateways there are.
 const GATEWAYS: usize = 6;
@@ -136,26 +127,6 @@ fn push_group(nth: usize, url: &str) -> PushGroup {
     .unwrap()
 }
 
-async fn known<K>(objects: Vec<K>) -> Cache<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    let (cache, writer) = cache();
-    let events = objects.into_iter().map(Event::InitApply);
-    let events = std::iter::once(Event::Init).chain(events).chain([Event::InitDone]);
-    writer.fill(stream::iter(events.map(Ok))).for_each(|_| std::future::ready(())).await;
-    cache
-}
-
-/// An API server that takes every Event.
-fn api_server() -> kube::Client {
-    let service = tower::service_fn(|request: Request<kube::client::Body>| async move {
-        let object = request.into_body().collect().await.unwrap().to_bytes();
-        Ok::<_, io::Error>(Response::new(axum::body::Body::from(object)))
-    });
-    kube::Client::new(service, "default")
-}
-
 /// The most memory of this process since that was set back, in bytes.
 fn highest() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -167,35 +138,20 @@ fn highest() -> usize {
 async fn growth(answers: Answers) -> usize {
     let (answers, asked) = (Arc::new(answers), Arc::<Asked>::default());
     let gateways = (0..GATEWAYS).map(|nth| push_group(nth, &gateway(nth, answers.clone(), asked.clone())));
-    let (wake, mut woken) = mpsc::channel(64);
-    let (sender, stop) = stop::channel();
-    let collector = Collector {
-        groups: known(gateways.collect()).await,
-        pods: known(vec![]).await,
-        client: SidecarClient::new(OperatorKey::from_seed(&[1; 32])),
-        gateways: Gateways::new(api_server()),
-        port: 1,
-        reports: Arc::<Reports>::default(),
-        wake,
-        clock: Clock::system(),
-        metrics: Arc::<Metrics>::default(),
-        events: Events::to(&api_server()),
-        hearing: Hearing::always(),
-    };
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = highest();
-    let collecting = tokio::spawn(collector.run(Duration::from_secs(1), stop));
-    tokio::spawn(async move { while woken.recv().await.is_some() {} });
-    wait::until("the gateways to be collected", PATIENCE, || async {
+    let mut collecting = collect(gateways.collect(), vec![], 1, OperatorKey::from_seed(&[1; 32])).await;
+    let collected = wait::until("the gateways to be collected", PATIENCE, || async {
         let is_asked = asked.pages.iter().all(|pages| 0 < pages.load(Ordering::Relaxed));
         anyhow::ensure!(is_asked && GATEWAYS <= asked.removals.load(Ordering::Relaxed), "{asked:?}");
         Ok(Some(()))
-    })
-    .await
-    .unwrap();
+    });
+    tokio::select! {
+        collected = collected => collected.unwrap(),
+        () = async { while collecting.news.recv().await.is_some() {} } => panic!("the collector has ended"),
+    }
     let grown = highest().saturating_sub(before);
-    sender.request();
-    collecting.await.unwrap();
+    collecting.end().await;
     grown
 }
 

@@ -10,6 +10,9 @@ mod offline;
 mod race;
 mod reference;
 
+#[path = "../support/collecting.rs"]
+mod collecting;
+
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
 mod laws;
