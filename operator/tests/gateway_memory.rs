@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 
 use self::collecting::collect;
 
-#[path = "support/collecting.rs"]
+#[path = "it/collecting.rs"]
 #[expect(dead_code, reason = "only the memory that it takes is looked at")]
 mod collecting;
 
