@@ -52,12 +52,16 @@ impl Collector {
         look: &mut Option<Look>,
     ) -> Result<End, VisitError> {
         let mut session = self.gateways.open(target, visit.is_costly).await?;
+        let asked = Instant::now();
         let page = session.read().await?;
+        // To read it once more, and then some.
+        let removal = 2 * asked.elapsed();
         let clock = TargetClock::of(page.date, self.clock.now(), Instant::now())?;
         let Taken { stale, is_all, left_out } =
             self.take_in(visit, (page.text, page.room), &clock, report, look).await?;
         let found = report.stale;
-        let end = self.remove_from_gateway(visit, &mut session, &stale, &clock, stop, report).await?;
+        let last = visit.deadline().checked_sub(removal).unwrap_or(visit.began);
+        let end = self.remove_from_gateway(visit, &mut session, &stale, (&clock, last), stop, report).await?;
         if 0 < left_out {
             return Err(VisitError::LeftOut(left_out));
         }
@@ -72,7 +76,7 @@ impl Collector {
         visit: &Visit,
         session: &mut GatewaySession,
         groups: &[GroupAge],
-        clock: &TargetClock,
+        (clock, last): (&TargetClock, Instant),
         stop: &Stop,
         report: &mut PassReport,
     ) -> Result<End, VisitError> {
@@ -86,7 +90,12 @@ impl Collector {
             if let Some(end) = self.stops(visit, stop) {
                 return Ok(end);
             }
-            if until < Instant::now() {
+            let now = Instant::now();
+            if last < now && !visit.is_costly {
+                // Its next visit is one of those that have more time.
+                return Ok(End::MoreToDo);
+            }
+            if until.min(last) < now {
                 return more_to_do(found, report.stale);
             }
             let still = || self.stops(visit, stop).is_none();
@@ -155,8 +164,8 @@ fn is_unchanged(seen: &GroupAge, again: &Reading, is_stale: impl Fn(&GroupAge) -
     now.is_some_and(|now| now.push_time_text == seen.push_time_text && is_stale(now))
 }
 
-/// What a visit's end says of the gateway; nothing where it was cut short.
-pub(super) fn state(end: &End) -> Option<GatewayState> {
+/// What a visit's end says of the gateway, which was read or was not; nothing where it was cut short.
+pub(super) fn state(end: &End, is_read: bool) -> Option<GatewayState> {
     let error = match end {
         End::Whole | End::MoreToDo | End::Held => return Some(GatewayState::Done),
         End::CutShort => return None,
@@ -165,10 +174,11 @@ pub(super) fn state(end: &End) -> Option<GatewayState> {
     let message = error.to_string();
     let unreachable = |reason| GatewayState::Unreachable { reason, message: message.clone() };
     Some(match error {
+        _ if is_read => GatewayState::Unfinished(message),
         // It answered, and others were in its way.
         VisitError::Gateway(error) if error.is_about_others() => GatewayState::Unfinished(message),
         VisitError::Gateway(error) => unreachable(reason_of(error)),
-        VisitError::Sidecar(_) | VisitError::TooLong | VisitError::Reader(_) => {
+        VisitError::Sidecar(_) | VisitError::TooLong(_) | VisitError::Reader(_) => {
             unreachable(reason::GATEWAY_UNREACHABLE)
         }
         VisitError::GatewayKeeps { .. }

@@ -1,8 +1,9 @@
 //! One visit to one target: read it, name what is too old there, remove that.
 //!
-//! A visit has a deadline of its own, whatever its requests are given, and its page is read on a thread that may block.
-//! What was done before it failed is done and counted. A group that cannot be asked for, or is answered for oddly, is
-//! passed over; a connection that fails ends the visit.
+//! A visit has a deadline of its own, whatever its requests are given, and its page is read on a thread that may block. No
+//! removal begins that may not end by then: what is left has its turn at the next look. What was done before a visit
+//! failed is done and counted. A group that cannot be asked for, or is answered for oddly, is passed over; a connection
+//! that fails ends the visit.
 //!
 //! *Never:* other sidecars, what a failure means for the next visit.
 
@@ -14,7 +15,7 @@ use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use protocol::Excerpt;
 use tokio::{
     task::{JoinError, spawn_blocking},
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -37,6 +38,13 @@ use crate::{
 
 /// How long a visit may take.
 const LONGEST_VISIT: Duration = Duration::from_secs(15);
+
+/// How long one may take to a gateway that has a place of those that take long: each of its pages may take all the time a
+/// request has.
+const LONGEST_VISIT_TO_A_SLOW_GATEWAY: Duration = Duration::from_secs(60);
+
+/// When the last removal of a visit to a sidecar begins, at the latest, which then has the time of a request.
+const LAST_REMOVAL: Duration = Duration::from_secs(8);
 
 /// How many groups of a visit are called by name in a report.
 pub(super) const FEW: usize = 5;
@@ -112,8 +120,8 @@ pub(super) enum VisitError {
     NoProgress(u64),
     #[error(transparent)]
     Clock(#[from] WrongClock),
-    #[error("expected a visit to be over within {LONGEST_VISIT:?}")]
-    TooLong,
+    #[error("expected a visit to be over within {0:?}")]
+    TooLong(Duration),
     #[error("expected at most {MOST_GROUPS} groups on a page, left out {0} samples")]
     LeftOut(u64),
     #[error("{groups} stale groups were not removed, the last of them because: {last}")]
@@ -140,10 +148,10 @@ impl Collector {
                 }
             }
         };
-        let end = match timeout(LONGEST_VISIT, collecting).await {
+        let end = match timeout_at(visit.deadline(), collecting).await {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => End::Failed(error),
-            Err(_) => End::Failed(VisitError::TooLong),
+            Err(_) => End::Failed(VisitError::TooLong(visit.longest())),
         };
         match end {
             End::MoreToDo => report.has_more_to_do = true,
@@ -151,7 +159,7 @@ impl Collector {
             End::Whole | End::CutShort | End::Failed(_) => {}
         }
         if let CollectionTarget::Gateway(_) = visit.target {
-            report.gateway = classic::state(&end);
+            report.gateway = classic::state(&end, look.is_some());
         }
         Found { visit, report, look, end }
     }
@@ -220,10 +228,13 @@ impl Collector {
     ) -> Result<End, VisitError> {
         let Some(policy) = &visit.policy else { return Ok(End::Whole) };
         let address = SocketAddr::new(target.address, self.port);
-        let mut not_removed = None;
+        let (until, found, mut not_removed) = (visit.began + LAST_REMOVAL, report.stale, None);
         for expired in expired(groups, policy, clock.shows(Instant::now())) {
             if let Some(end) = self.stops(visit, stop) {
                 return Ok(end);
+            }
+            if until < Instant::now() {
+                return more_to_do(found, report.stale);
             }
             let key = &expired.group.key;
             let now = clock.shows(Instant::now());
@@ -302,6 +313,22 @@ impl Collector {
     }
 }
 
+// === impl Visit ===
+
+impl Visit {
+    /// When it is to be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.began + self.longest()
+    }
+
+    fn longest(&self) -> Duration {
+        match (&self.target, self.is_costly) {
+            (CollectionTarget::Gateway(_), true) => LONGEST_VISIT_TO_A_SLOW_GATEWAY,
+            (CollectionTarget::Gateway(_), false) | (CollectionTarget::Sidecar(_), _) => LONGEST_VISIT,
+        }
+    }
+}
+
 // === impl VisitError ===
 
 impl VisitError {
@@ -312,7 +339,7 @@ impl VisitError {
             Self::Gateway(error) | Self::GatewayKeeps { last: error, .. } => error.reason(),
             Self::NoProgress(_) => "no_progress",
             Self::Clock(_) => "clock",
-            Self::TooLong => "visit_timeout",
+            Self::TooLong(_) => "visit_timeout",
             Self::LeftOut(_) => "too_many_groups",
             Self::Reader(_) => "reader",
         }
@@ -327,7 +354,7 @@ impl VisitError {
             | Self::GatewayKeeps { .. }
             | Self::NoProgress(_)
             | Self::Clock(_)
-            | Self::TooLong
+            | Self::TooLong(_)
             | Self::LeftOut(_)
             | Self::Reader(_) => false,
         }

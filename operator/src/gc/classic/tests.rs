@@ -53,6 +53,8 @@ struct Classic {
     wants: Option<&'static str>,
     /// How long a removal takes on the paused clock.
     takes: Duration,
+    /// How long each other answer takes there.
+    pages_take: Duration,
 }
 
 // === impl Classic ===
@@ -86,6 +88,8 @@ async fn answer(State(classic): State<Classic>, method: Method, uri: Uri, header
     let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
     if method == Method::DELETE {
         tokio::time::sleep(classic.takes).await;
+    } else {
+        tokio::time::sleep(classic.pages_take).await;
     }
     ([("date", date)], act(&classic, &method, &uri, &headers)).into_response()
 }
@@ -244,6 +248,37 @@ async fn a_gateway_with_more_stale_groups_than_there_is_time_for_is_no_failure()
     }
     let report = passes.next().await;
     assert_eq!((report.stale, report.failed, report.has_more_to_do), (0, 0, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_takes_long_for_its_page_is_read_and_collected() {
+    // How long a page takes, and the keys of the API; how many groups are left after each visit.
+    for (seconds, left) in [(3, [0, 0]), (4, [2, 0]), (7, [2, 0])] {
+        let mut classic = Classic::with(&[(&[("job", "a")], 4000), (&[("job", "b")], 4000)]);
+        classic.pages_take = Duration::from_secs(seconds);
+        let mut passes = Passes::of(json!({"gateway": {"url": classic.serve().await}, "staleAfter": "1h"}));
+        for left in left {
+            let report = passes.next().await;
+            let expected = (left, 0, Some(GatewayState::Done));
+            assert_eq!((report.stale, report.failed, report.gateway), expected, "{seconds} s a page");
+            assert_eq!(classic.left().len() as u64, left);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_was_read_is_not_told_unreachable_whatever_comes_after() {
+    // The keys are asked for, too, and then it is too late.
+    let mut classic = Classic::with(&[(&[("job", "a"), ("instance", "")], 4000), (&[("job", "b")], 10)]);
+    classic.pages_take = Duration::from_secs(9);
+    let mut passes = Passes::of(json!({"gateway": {"url": classic.serve().await}, "staleAfter": "1h"}));
+    let report = passes.next().await;
+    assert_eq!((report.groups, report.stale), (2, 1));
+    let expected = GatewayState::Unfinished("expected a visit to be over within 15s".to_owned());
+    assert_eq!(report.gateway, Some(expected));
+    assert!(passes.collector.metrics.page().unwrap().contains("visit_timeout"));
+    let report = passes.next().await;
+    assert_eq!((report.groups, report.stale, report.gateway), (1, 0, Some(GatewayState::Done)));
 }
 
 #[tokio::test]
