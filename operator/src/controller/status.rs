@@ -102,10 +102,16 @@ pub fn next(previous: &PushGroupStatus, facts: &Facts<'_>, now: Timestamp) -> Pu
         (condition::SELECTED_BY_PROMETHEUS, selected_by_prometheus(previous, facts)),
         (condition::HONOR_LABELS_OVERRIDDEN, honor_labels_overridden(previous, facts)),
     ];
+    // What a look has found is true of the spec that was looked by, and with it the summary.
+    let looked_by = facts.pass.as_ref().map_or(facts.generation, |pass| pass.generation.min(facts.generation));
+    let generation = |type_: &str| match type_ {
+        condition::READY | condition::COLLECTED | condition::GATEWAY_REACHABLE => looked_by,
+        _ => facts.generation,
+    };
     let conditions = |own: Vec<(&str, Option<Verdict>)>| {
         let verdicts = own.into_iter().chain(about_prometheuses);
         let conditions = verdicts
-            .filter_map(|(type_, verdict)| Some(verdict?.into_condition(type_, previous, facts.generation, now)));
+            .filter_map(|(type_, verdict)| Some(verdict?.into_condition(type_, previous, generation(type_), now)));
         conditions.collect()
     };
     let carried = PushGroupStatus {

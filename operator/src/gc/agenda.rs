@@ -4,7 +4,8 @@
 //! Targets whose last visit failed or took long stand in a row of their own with few places, so that many of them cost
 //! the others nothing. A visit keeps its place until it ends, even if its target has gone meanwhile or has moved to
 //! another `PushGroup`; what it found is then nobody's. What is known of the targets of a `PushGroup` is told together:
-//! first when each was looked at, then at most once an interval and only if it changed.
+//! first when each was looked at, and so again after a change of its spec, then at most once an interval and only if it
+//! changed.
 //!
 //! *Never:* how a visit is made, the API server, the clock.
 
@@ -40,7 +41,7 @@ const LONG: Duration = Duration::from_secs(1);
 /// How soon a target is visited that is new or has changed: one that ends at once needs no visit.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long the first report of a `PushGroup` waits for targets that do not answer.
+/// How long the first report of a `PushGroup`, or of its spec, waits for targets that do not answer.
 const FIRST_PATIENCE: Duration = Duration::from_secs(16);
 
 /// How soon a target is looked at again where removals are held.
@@ -69,7 +70,7 @@ struct Group {
     policy: Result<Arc<Policy>, String>,
     /// Its targets.
     ids: HashSet<String>,
-    /// How many of them were never looked at.
+    /// How many of them were not looked at since its spec is as it is.
     unlooked: usize,
     /// Whether something has changed since it was thought of telling.
     has_news: bool,
@@ -91,6 +92,8 @@ struct Entry {
     /// What its last visits told.
     known: Option<PassReport>,
     looks: u32,
+    /// Whether one of them was by the spec that there is now.
+    is_looked_at: bool,
     state: State,
 }
 
@@ -185,6 +188,14 @@ impl Agenda {
                 known.policy = compiled(&group);
                 known.group = group;
                 known.has_news = true;
+                known.told = None;
+                known.next_thought = now + FIRST_PATIENCE;
+                known.unlooked = known.ids.len();
+                for id in &known.ids {
+                    if let Some(entry) = self.entries.get_mut(id) {
+                        entry.is_looked_at = false;
+                    }
+                }
                 true
             }
             None => {
@@ -243,6 +254,7 @@ impl Agenda {
                     is_slow: false,
                     known: None,
                     looks: 0,
+                    is_looked_at: false,
                     state: State::Waits { until: due, is_costly: false },
                 };
                 if let Some(group) = self.groups.get_mut(uid) {
@@ -283,7 +295,7 @@ impl Agenda {
         }
         if let Some(group) = self.groups.get_mut(&entry.group_uid) {
             group.ids.remove(id);
-            group.unlooked = group.unlooked.saturating_sub(usize::from(entry.looks == 0));
+            group.unlooked = group.unlooked.saturating_sub(usize::from(!entry.is_looked_at));
             group.has_news = true;
         }
     }
@@ -364,7 +376,6 @@ impl Agenda {
             Went::Gone => entry.failures.pause(id, false),
             Went::CutShort => SOON,
         };
-        let is_first = entry.looks == 0;
         entry.looks = entry.looks.saturating_add(1);
         let known = match went {
             Went::Well | Went::WellWithMoreToDo | Went::Held | Went::Badly { .. } => {
@@ -378,14 +389,16 @@ impl Agenda {
             Went::CutShort => entry.known.take(),
         };
         entry.known = known;
+        if let Some(group) = self.groups.get_mut(&visit.uid) {
+            let is_by_this_spec = group.group.metadata.generation == visit.group.metadata.generation;
+            group.unlooked = group.unlooked.saturating_sub(usize::from(is_by_this_spec && !entry.is_looked_at));
+            entry.is_looked_at |= is_by_this_spec;
+            group.has_news = true;
+        }
         let until = if again { now } else { now + pause };
         let is_costly = entry.failures.is_failing() || entry.is_slow;
         entry.state = State::Waits { until, is_costly };
         self.row(is_costly).waiting.insert((until, id.to_owned()));
-        if let Some(group) = self.groups.get_mut(&visit.uid) {
-            group.unlooked = group.unlooked.saturating_sub(usize::from(is_first));
-            group.has_news = true;
-        }
         in_a_row
     }
 
@@ -413,6 +426,7 @@ impl Agenda {
         let group = self.groups.get_mut(&uid)?;
         let mut report = PassReport {
             ended,
+            generation: group.group.metadata.generation,
             bad_rule: group.policy.as_ref().err().cloned(),
             has_limits: group.policy.as_ref().is_ok_and(|policy| policy.has_limits()),
             dry_run: group.group.spec.dry_run,

@@ -16,6 +16,8 @@ use super::visit::FEW;
 pub struct PassReport {
     /// When it was put together.
     pub ended: Timestamp,
+    /// The generation of the `PushGroup` whose spec was looked by.
+    pub generation: Option<i64>,
     /// Sidecars that were to be looked at.
     pub targets: u64,
     /// Those that did not answer, not wholly, or did not delete, now and when they were last visited, and run on.

@@ -87,7 +87,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
     fn pass(gateway: Option<GatewayState>) -> PassReport {
-        PassReport { ended: NOW, targets: 1, groups: 5, stale: 2, has_limits: true, gateway, ..PassReport::default() }
+        let found = PassReport { targets: 1, groups: 5, stale: 2, gateway, ..PassReport::default() };
+        PassReport { ended: NOW, generation: Some(3), has_limits: true, ..found }
     }
 
     fn status(previous: &PushGroupStatus, by_url: bool, pass: Option<PassReport>) -> PushGroupStatus {

@@ -23,6 +23,7 @@ fn pass() -> PassReport {
         groups: 5,
         newest_push: Some(1_789_999_990.9),
         has_limits: true,
+        generation: Some(3),
         ..PassReport::default()
     }
 }
@@ -111,6 +112,20 @@ fn a_dry_run_says_what_would_go() {
     assert_eq!(message(0, &[]), format!("{start}and nothing would be"));
     assert_eq!(message(2, &["a", "b"]), format!("{start}2 would be: a; b"));
     assert_eq!(message(9, &["a", "b"]), format!("{start}9 would be: a; b; and 7 more"));
+}
+
+#[test]
+fn what_a_look_has_found_is_of_the_generation_that_was_looked_by() {
+    let observed = |generation: Option<i64>| {
+        let pass = PassReport { generation, failed: 1, ..pass() };
+        let status = next(&PushGroupStatus::default(), &facts(&Outcome::Applied, Some(pass)), NOW);
+        assert_eq!(status.observed_generation, Some(3));
+        let observed = |type_| status.conditions.iter().find(|known| known.type_ == type_).unwrap().observed_generation;
+        [condition::READY, condition::COLLECTED, condition::MONITORS_SYNCED, condition::PODS_ASSIGNED].map(observed)
+    };
+    assert_eq!(observed(Some(2)), [Some(2), Some(2), Some(3), Some(3)]);
+    assert_eq!(observed(Some(3)), [Some(3); 4]);
+    assert_eq!(observed(Some(4)), [Some(3); 4], "a look that was faster");
 }
 
 #[test]

@@ -227,6 +227,38 @@ fn who_is_not_told_of_stays_as_it_was() {
 }
 
 #[test]
+fn a_changed_spec_is_told_of_once_each_target_was_looked_at_by_it() {
+    let start = Instant::now();
+    let mut agenda = filled(2, start);
+    let visits = agenda.due(start);
+    went(&mut agenda, &visits[0], Went::Well, start);
+    went(&mut agenda, &visits[1], Went::Well, start);
+    let told = |agenda: &mut Agenda, now| {
+        let told = agenda.news(now, Timestamp::UNIX_EPOCH);
+        told.iter().map(|telling| telling.report.generation.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut agenda, start), [1]);
+
+    let now = start + INTERVAL;
+    agenda.everybody_is_due(now);
+    let before = agenda.due(now);
+    agenda.take_over(vec![(group(2), Some(targets(2)))], now);
+    for visit in &before {
+        went(&mut agenda, visit, Went::Well, now);
+    }
+    assert_eq!(told(&mut agenda, now), [0; 0], "they began before");
+    let visits = agenda.due(now);
+    went(&mut agenda, &visits[0], Went::Well, now);
+    assert_eq!(told(&mut agenda, now), [0; 0], "one is left");
+    agenda.take_over(vec![(group(2), Some(vec![visits[0].target.clone()]))], now);
+    assert_eq!(told(&mut agenda, now), [2], "and gone");
+
+    agenda.take_over(vec![(group(3), Some(targets(2)))], now);
+    assert_eq!(told(&mut agenda, now + FIRST_PATIENCE - SOON), [0; 0]);
+    assert_eq!(told(&mut agenda, now + FIRST_PATIENCE), [3], "whether they answer or not");
+}
+
+#[test]
 fn somebody_who_is_gone_during_a_visit_gives_the_place_back() {
     let now = Instant::now();
     let mut agenda = filled(PLACES, now);
