@@ -35,6 +35,13 @@ pub const IMAGE_ID_PATTERN: &str = "^[0-9a-f]{64}$";
 /// The most characters of an image's name: a kubelet takes no longer path.
 pub const IMAGE_MAX: usize = 255;
 
+/// The least memory that a sidecar may be asked to be given: what catches a `64m` that was meant to be `64Mi`.
+pub const LEAST_REQUEST: &str = "1Mi";
+
+/// The least that a sidecar may be limited to, of memory and of ephemeral storage: it does not start with less memory, and
+/// with less storage its own log would have the pod evicted.
+pub const LEAST_LIMIT: &str = "16Mi";
+
 /// What an additional address looks like, beside being one.
 pub const LISTEN_ADDRESS_PATTERN: &str = r"^([0-9.]+|\[[0-9a-fA-F:.]+\])?:[0-9]{1,5}$";
 
@@ -334,29 +341,55 @@ impl LogFormat {
 }
 
 /// Kubernetes' own schema says the same in five thousand characters, and allows claims, which a sidecar has no use for.
-/// It takes any text as a quantity; here a wrong one would refuse every pod of the group, so it is refused first.
-///
-/// Requests and limits are compared for what a node may promise more of than it has; for the rest they are equal. Kubernetes
-/// 1.33 takes any quantity for megabytes long, and eight names for too many to compare.
+/// It takes any text as a quantity, and any name; here a wrong one would refuse every pod of the group, or have it wait for
+/// ever behind a sidecar that does not start, so it is refused first.
 fn resources_schema(_: &mut SchemaGenerator) -> Schema {
-    let quantities = |description: &str| {
+    let quantities = |description: &str, least: &str, of: &[&str]| {
+        let fits = |name: &str| {
+            format!(
+                "(!('{name}' in self) || !isQuantity(string(self['{name}'])) || \
+                 quantity(string(self['{name}'])).compareTo(quantity('{least}')) >= 0)"
+            )
+        };
         json_schema!({
             "type": "object",
             "description": description,
-            "maxProperties": 8,
+            "maxProperties": 3,
             "additionalProperties": {"x-kubernetes-int-or-string": true, "maxLength": 32},
-            "x-kubernetes-validations": [{
-                "rule": "self.all(name, type(self[name]) == int || isQuantity(string(self[name])))",
-                "message": "expected quantities such as 100m, 1 or 64Mi as values",
-            }],
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",
+                    "message": "expected cpu, memory and ephemeral-storage as names",
+                },
+                {
+                    "rule": "self.all(name, type(self[name]) == int || isQuantity(string(self[name])))",
+                    "message": "expected quantities such as 100m, 1 or 64Mi as values",
+                },
+                {
+                    "rule": "self.all(name, !string(self[name]).startsWith('-'))",
+                    "message": "expected no negative quantities",
+                },
+                {
+                    "rule": of.iter().map(|name| fits(name)).collect::<Vec<_>>().join(" && "),
+                    "message": format!("expected {} of at least {least}", of.join(" and ")),
+                },
+            ],
         })
     };
     json_schema!({
         "type": "object",
         "nullable": true,
         "properties": {
-            "limits": quantities("The most the container may use, by resource: `memory: 64Mi`."),
-            "requests": quantities("What the container is given at least, by resource: `cpu: 10m`."),
+            "limits": quantities(
+                "The most the container may use, by resource: `memory: 64Mi`. Of memory and ephemeral-storage, 16Mi or more.",
+                LEAST_LIMIT,
+                &["memory", "ephemeral-storage"],
+            ),
+            "requests": quantities(
+                "What the container is given at least, by resource: `cpu: 10m`. Of memory, 1Mi or more.",
+                LEAST_REQUEST,
+                &["memory"],
+            ),
         },
         "x-kubernetes-validations": [{
             "rule": "!has(self.limits) || !has(self.requests) || ['cpu', 'memory', 'ephemeral-storage'].all(name, \

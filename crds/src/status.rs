@@ -43,7 +43,7 @@ pub struct PushGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_groups: Option<i64>,
 
-    /// Pushed groups that were removed since this object was made.
+    /// Pushed groups that were removed since this object was made. One whose removal was never answered for, or of the last moment before the operator was killed, is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected_total: Option<i64>,
 
@@ -97,7 +97,8 @@ pub mod condition {
         /// Older PushGroups have pods that the selector matches, too, or others of the namespace name the same gateway. There only
         /// while it is so.
         pub const OVERLAPPING: &str = "Overlapping";
-        /// Every sidecar, or the gateway, could be asked at the last look, and every stale group was removed.
+        /// Every sidecar, or the gateway, could be asked at the last look, and every stale group was removed. What a look has found
+        /// has the `observedGeneration` of the spec that was looked by, here, in `GatewayReachable` and in `Ready`.
         pub const COLLECTED: &str = "Collected";
         /// No pod has ended within the last hour with pushed groups that no scrape had seen.
         pub const ALL_SEEN: &str = "AllSeen";

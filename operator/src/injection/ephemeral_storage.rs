@@ -190,7 +190,7 @@ mod tests {
         check(app(json!({"requests": {"ephemeral-storage": "1Gi"}})), json!({}), "-/-");
         // It would be the limit of all that the pod writes.
         let group =
-            json!({"resources": {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "8Mi"}}});
+            json!({"resources": {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "32Mi"}}});
         check(app(json!({"limits": {"ephemeral-storage": null}})), group, "1Mi/-");
     }
 

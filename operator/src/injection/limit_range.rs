@@ -27,14 +27,12 @@ use self::bounds::Bounds;
 pub use self::{defaults::fill_in, pod_sum::PodSum};
 use super::{
     quantity::{Amount, MOST, Notation, ONE},
+    resources::LEAST_LIMIT,
     warning::warning,
 };
 
 /// What is bounded for containers that do not name it, and what they take some of.
 const USUAL: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-
-/// Less than this a sidecar does not start with, in thousandths.
-const LEAST_MEMORY: i128 = 16 * 1024 * 1024 * ONE;
 
 /// What became of what was wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -293,7 +291,7 @@ impl Case<'_> {
 
     /// Less than this is no use.
     fn least(&self) -> i128 {
-        if self.resource == "memory" { LEAST_MEMORY } else { self.grain }
+        if self.resource == "memory" { LEAST_LIMIT } else { self.grain }
     }
 
     fn no_room(&self, room: Room) -> TooLittle {

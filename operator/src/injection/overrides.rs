@@ -23,7 +23,7 @@ use super::{
     bad_value::BadValue,
     environment::AppSide,
     pod::RawPod,
-    resources::Quantities,
+    resources::{LEAST_LIMIT, LEAST_REQUEST, Quantities},
     warning::{LONGEST, warning},
 };
 
@@ -102,7 +102,7 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         default: "`resources`, else 16Mi; 64Mi in a pod of class Guaranteed",
         effect: "The memory it is given at least.",
         expected: "1Mi of memory or more, such as 32Mi",
-        read: |text, wanted| wanted.quantities.memory.set_request(text, LEAST_MEMORY_REQUEST),
+        read: |text, wanted| wanted.quantities.memory.set_request(text, LEAST_REQUEST),
     },
     Annotation {
         name: names::MEMORY_LIMIT,
@@ -110,7 +110,7 @@ pub const ANNOTATIONS: [Annotation; 16] = [
         default: "`resources`, else 64Mi",
         effect: "The most memory it may use.",
         expected: "16Mi of memory or more, such as 64Mi",
-        read: |text, wanted| wanted.quantities.memory.set_limit(text, LEAST_MEMORY_LIMIT),
+        read: |text, wanted| wanted.quantities.memory.set_limit(text, LEAST_LIMIT),
     },
     Annotation {
         name: names::PUSH_PORT,
@@ -239,12 +239,6 @@ pub const ANNOTATIONS: [Annotation; 16] = [
 ];
 
 const AN_IMAGE: &str = "an image such as registry/sidegate:0.1.0";
-
-/// What catches a `64m` that was meant to be `64Mi`, in bytes.
-const LEAST_MEMORY_REQUEST: i128 = 1024 * 1024 * 1000;
-
-/// Less than this a sidecar does not start with.
-const LEAST_MEMORY_LIMIT: i128 = 16 * LEAST_MEMORY_REQUEST;
 
 static IMAGE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(IMAGE_PATTERN).ok());
 

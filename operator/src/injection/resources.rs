@@ -10,7 +10,16 @@ use std::collections::BTreeMap;
 use crds::names;
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 
-use super::{bad_value::BadValue, quantity::Amount};
+use super::{
+    bad_value::BadValue,
+    quantity::{Amount, ONE},
+};
+
+/// The least memory that may be asked for, in thousandths of a byte: [`crds::sidecar::LEAST_REQUEST`].
+pub const LEAST_REQUEST: i128 = 1024 * 1024 * ONE;
+
+/// The least memory or ephemeral storage that a sidecar may be limited to: [`crds::sidecar::LEAST_LIMIT`].
+pub const LEAST_LIMIT: i128 = 16 * LEAST_REQUEST;
 
 /// What is said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,8 +40,12 @@ pub struct Pair {
 /// Puts what a group says over what there would be; resources of its own come as they are.
 ///
 /// # Errors
-/// When a request is greater than its limit, which the API server does not let a group say.
+/// When the API server would refuse a container with it, or a sidecar would not start, or a request is greater than its
+/// limit. The schema of a group refuses all of it, but one of before may have let it pass.
 pub fn of_group(group: &ResourceRequirements, usual: ResourceRequirements) -> Result<ResourceRequirements, BadValue> {
+    check("requests", &group.requests, &[("memory", LEAST_REQUEST, crds::sidecar::LEAST_REQUEST)])?;
+    let least = |name| (name, LEAST_LIMIT, crds::sidecar::LEAST_LIMIT);
+    check("limits", &group.limits, &[least("memory"), least("ephemeral-storage")])?;
     let pair = |resource: &str| Pair { request: of(&group.requests, resource), limit: of(&group.limits, resource) };
     let name = |resource: &str| format!("PushGroup's resources.requests.{resource}");
     let said = pair("cpu").over(usual, "cpu", &name("cpu"))?;
@@ -43,6 +56,29 @@ pub fn of_group(group: &ResourceRequirements, usual: ResourceRequirements) -> Re
         }
     }
     Ok(ResourceRequirements { claims: group.claims.clone(), ..said })
+}
+
+/// Whether a container may have such quantities; some at the least so much, in thousandths and as it is written.
+fn check(
+    side: &str,
+    quantities: &Option<BTreeMap<String, Quantity>>,
+    least: &[(&str, i128, &str)],
+) -> Result<(), BadValue> {
+    for (resource, quantity) in quantities.iter().flatten() {
+        let bad = |name: String, expected: String, found: &str| {
+            Err(BadValue { name: format!("PushGroup's {name}"), expected, such_as: None, found: found.to_owned() })
+        };
+        if !["cpu", "memory", "ephemeral-storage"].contains(&resource.as_str()) {
+            let expected = "cpu, memory and ephemeral-storage".to_owned();
+            return bad(format!("resources.{side}"), expected, resource);
+        }
+        let least = least.iter().find(|(name, ..)| name == resource);
+        let (thousandths, written) = least.map_or((0, "0"), |(_, thousandths, written)| (*thousandths, written));
+        if Amount::parse(&quantity.0).is_none_or(|amount| amount.thousandths < thousandths) {
+            return bad(format!("resources.{side}.{resource}"), format!("{written} or more"), &quantity.0);
+        }
+    }
+    Ok(())
 }
 
 fn of(quantities: &Option<BTreeMap<String, Quantity>>, resource: &str) -> Option<Quantity> {
@@ -184,6 +220,47 @@ mod tests {
         let sentence = "sidegate.dev/memory-request: expected at most the limit, 64Mi, found \"1Gi\"";
         check("16Mi/64Mi", "1Gi/64Mi", sentence);
         check("16Mi/64Mi", "65536Ki/64Mi", "65536Ki/64Mi");
+    }
+
+    #[test]
+    fn a_group_says_nothing_that_a_container_may_not_have_or_a_sidecar_does_not_start_with() {
+        let said = |side: &str, resource: &str, quantity: &str| {
+            let group = json!({side: {resource: quantity}});
+            let usual = ResourceRequirements::default();
+            let found = of_group(&serde_json::from_value(group).unwrap(), usual);
+            found.err().map(|bad| bad.sentence("")).unwrap_or_default()
+        };
+        for (side, resource, quantity, expected) in [
+            ("requests", "cpu", "-1", "PushGroup's resources.requests.cpu: expected 0 or more, found \"-1\""),
+            ("requests", "cpu", "0", ""),
+            ("requests", "cpu", "much", "PushGroup's resources.requests.cpu: expected 0 or more, found \"much\""),
+            ("requests", "memory", "64m", "PushGroup's resources.requests.memory: expected 1Mi or more, found \"64m\""),
+            ("requests", "memory", "1Mi", ""),
+            ("requests", "ephemeral-storage", "1", ""),
+            ("limits", "memory", "8Mi", "PushGroup's resources.limits.memory: expected 16Mi or more, found \"8Mi\""),
+            ("limits", "memory", "16Mi", ""),
+            (
+                "limits",
+                "ephemeral-storage",
+                "1Mi",
+                "PushGroup's resources.limits.ephemeral-storage: expected 16Mi or more, found \"1Mi\"",
+            ),
+            (
+                "limits",
+                "nvidia.com/gpu",
+                "1",
+                "PushGroup's resources.limits: expected cpu, memory and ephemeral-storage, found \"nvidia.com/gpu\"",
+            ),
+        ] {
+            assert_eq!(said(side, resource, quantity), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_least_is_the_same_for_a_group_and_for_a_pod() {
+        let least = |written: &str| Amount::parse(written).unwrap().thousandths;
+        assert_eq!(least(crds::sidecar::LEAST_REQUEST), LEAST_REQUEST);
+        assert_eq!(least(crds::sidecar::LEAST_LIMIT), LEAST_LIMIT);
     }
 
     #[test]

@@ -304,6 +304,26 @@ const WRONG: &[Wrong] = &[
         sentence: "spec.sidecar.resources.limits: Invalid value: expected quantities such as 100m, 1 or 64Mi as values",
     },
     Wrong {
+        name: "resource",
+        spec: "sidecar: {resources: {limits: {nvidia.com/gpu: 1}}}",
+        sentence: "spec.sidecar.resources.limits: Invalid value: expected cpu, memory and ephemeral-storage as names",
+    },
+    Wrong {
+        name: "negative-quantity",
+        spec: "sidecar: {resources: {requests: {cpu: -1}}}",
+        sentence: "spec.sidecar.resources.requests: Invalid value: expected no negative quantities",
+    },
+    Wrong {
+        name: "little-memory",
+        spec: "sidecar: {resources: {limits: {memory: 64m}}}",
+        sentence: "spec.sidecar.resources.limits: Invalid value: expected memory and ephemeral-storage of at least 16Mi",
+    },
+    Wrong {
+        name: "little-memory-requested",
+        spec: "sidecar: {resources: {requests: {memory: 64m}}}",
+        sentence: "spec.sidecar.resources.requests: Invalid value: expected memory of at least 1Mi",
+    },
+    Wrong {
         name: "request-over-limit",
         spec: "sidecar: {resources: {requests: {memory: 65Mi}, limits: {memory: 64Mi}}}",
         sentence: "spec.sidecar.resources: Invalid value: expected no request to be greater than its limit",
