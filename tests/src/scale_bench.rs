@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::ensure;
 use clap::Parser;
 
 pub use self::{
@@ -34,7 +35,11 @@ use crate::{
 /// Pods that are replaced in a second, where some are.
 const REPLACED_A_SECOND: usize = 10;
 
-/// Runs the operator over many pods and prints what it costs in Markdown. Takes about six minutes.
+/// For how long a sidecar may not be looked at where there are many, in seconds for each of so many: twenty are looked at in
+/// a second, and chance makes it a quarter longer.
+const LOOKED_AT_AGAIN: usize = 16;
+
+/// Runs the operator over many pods and prints what it costs in Markdown. Takes about a quarter of an hour.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo scale-bench", bin_name = "cargo scale-bench --")]
 pub struct Options {
@@ -46,7 +51,12 @@ pub struct Options {
     #[arg(long, default_value = "10", value_name = "NUMBER")]
     groups: NonZeroUsize,
 
-    /// Seconds that the operator is watched for where nothing is asked of it, and again where pods come and go.
+    /// Seconds that the operator is watched for where nothing is asked of it; long enough for each sidecar to be looked at
+    /// again, if not given.
+    #[arg(long, value_name = "SECONDS")]
+    still: Option<u64>,
+
+    /// Seconds that it is watched for where pods come and go.
     #[arg(long, default_value = "60", value_name = "SECONDS")]
     window: u64,
 
@@ -91,13 +101,17 @@ fn run(options: &Options) -> anyhow::Result<String> {
 async fn figures(options: &Options, parts: &Parts, program: &Path) -> anyhow::Result<report::Figures> {
     let size = Size::of(options.pods.get(), options.groups.get());
     let window = Duration::from_secs(options.window);
+    let whole_round = u64::try_from(options.pods.get() / LOOKED_AT_AGAIN)? + 30;
     let world = World::make(parts, size).await?;
     say("the first pass, one group of ten stale");
     world.sidecars.abandon(2 * world::STALE_AFTER, |pod, group| pod < size.pods && group % 10 == 0);
     let mut operator = Operator::start(&world, program)?;
     let first = world.pass(&operator).await?;
     say("nothing happens");
-    let still = Window::watch(&world, &operator, window, 0).await?;
+    let length = Duration::from_secs(options.still.unwrap_or(whole_round));
+    let still = Window::watch(&world, &operator, length, 0).await?;
+    let is_whole = options.still.is_some() || size.pods as u64 <= still.reads;
+    ensure!(is_whole, "expected each of {} sidecars to be looked at again, found {} looks", size.pods, still.reads);
     say("pods come and go");
     let busy = Window::watch(&world, &operator, window, REPLACED_A_SECOND).await?;
     operator.end()?;

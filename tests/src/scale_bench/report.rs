@@ -55,7 +55,8 @@ impl Figures {
         line("… and until every status says so", s, seconds(first.told), Goal::None);
         line("… requests to the API server until then", Unit::Number, sum(&first.requests), Goal::None);
         line("RSS after that", mib, first.memory[0], Goal::AtMost(MEMORY));
-        line("nothing happens: processor, of a core", percent, still.load(), Goal::AtMost(LOAD));
+        let what = format!("nothing happens for {} s: processor, of a core", whole(still.length.as_secs_f64()));
+        line(&what, percent, still.load(), Goal::AtMost(LOAD));
         line("… requests to the API server", a_second, still.requests_a_second(), Goal::None);
         line("… reads of sidecars", a_second, still.reads_a_second(), Goal::None);
         let what = format!("{replaced} pods replaced a second: processor, of a core");
