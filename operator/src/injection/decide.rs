@@ -86,6 +86,11 @@ pub enum Skip {
         /// The port.
         port: u16,
     },
+    /// It has one that is no native sidecar: another webhook dropped a field that it does not know.
+    NotNative {
+        /// Whether it stands among the init containers, so that it has lost its restart policy.
+        is_init: bool,
+    },
     /// A container that is not the sidecar has its name.
     NameTaken,
     /// There is nothing to put it into.
@@ -222,9 +227,10 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
     if !pod.has_spec() {
         return Some(Skip::NoSpec);
     }
-    if pod.all_containers().any(|container| text(container, "name") == Some(names::SIDECAR_CONTAINER)) {
+    if pod.all_containers().any(is_sidecar) {
         let is_ours = pod.labels().contains_key(names::INJECTED_LABEL);
-        return Some(if is_ours { ports::late(pod).unwrap_or(Skip::AlreadyThere) } else { Skip::NameTaken });
+        let found = || not_native(pod).or_else(|| ports::late(pod)).unwrap_or(Skip::AlreadyThere);
+        return Some(if is_ours { found() } else { Skip::NameTaken });
     }
     if pod.is_a_mirror() {
         return Some(Skip::MirrorPod);
@@ -241,6 +247,22 @@ fn obstacle(pod: RawPod<'_>) -> Option<Skip> {
     }
     let pushgateway = pod.all_containers().find(|container| text(container, "image").is_some_and(is_pushgateway))?;
     Some(Skip::ExistingPushgateway { container: name_of(pushgateway) })
+}
+
+/// What keeps the sidecar of a pod from being a native one.
+fn not_native(pod: RawPod<'_>) -> Option<Skip> {
+    let is_native = |container: &Value| text(container, "restartPolicy") == Some("Always");
+    let mut inits = pod.containers("initContainers").filter(|container| is_sidecar(container));
+    if inits.any(|container| !is_native(container)) {
+        return Some(Skip::NotNative { is_init: true });
+    }
+    pod.containers("containers").any(is_sidecar).then_some(Skip::NotNative { is_init: false })
+}
+
+/// Whether a container has the sidecar's name.
+#[must_use]
+pub fn is_sidecar(container: &Value) -> bool {
+    text(container, "name") == Some(names::SIDECAR_CONTAINER)
 }
 
 /// Whether an image is a Pushgateway by its name: `quay.io/prometheus/pushgateway:v1.11.1`.
@@ -292,6 +314,7 @@ impl Skip {
         match self {
             Self::AlreadyThere => "already_there",
             Self::LatePort { .. } => "late_port",
+            Self::NotNative { .. } => "not_native",
             Self::NameTaken => "name_taken",
             Self::NoSpec => "no_spec",
             Self::BadValue(_) => "bad_value",
@@ -315,6 +338,14 @@ impl Skip {
             Self::LatePort { container, port } => {
                 let what = format!(" declares port {port}, where the sidecar listens already");
                 return Some(warning(&["sidegate: container ", container, &what]));
+            }
+            Self::NotNative { is_init: true } => {
+                let what = "has lost its restartPolicy: Always, maybe to another webhook: the pod will stay in Init";
+                return Some(warning(&["sidegate: the sidecar ", what]));
+            }
+            Self::NotNative { is_init: false } => {
+                let what = "stands in containers, not in initContainers, maybe by another webhook: a Job will not end";
+                return Some(warning(&["sidegate: the sidecar ", what]));
             }
             Self::BadValue(bad) => return Some(bad.sentence(NO_SIDECAR)),
             Self::NoRoom(no_room) => return Some(no_room.sentence(NO_SIDECAR)),

@@ -9,13 +9,13 @@
 
 use std::collections::BTreeMap;
 
-use crds::{names::SIDECAR_CONTAINER, sidecar::Sidecar};
+use crds::sidecar::Sidecar;
 use protocol::endpoints::{PUSH_PORT, SCRAPE_PORT};
 use serde_json::Value;
 
 use super::{
     arguments::{listen_addresses, push_ports},
-    decide::{Skip, name_of},
+    decide::{Skip, is_sidecar, name_of},
     pod::{RawPod, text},
     warning::warning,
 };
@@ -79,10 +79,6 @@ fn declared(pod: RawPod<'_>) -> BTreeMap<u64, &Value> {
         }
     }
     declared
-}
-
-fn is_sidecar(container: &Value) -> bool {
-    text(container, "name") == Some(SIDECAR_CONTAINER)
 }
 
 // === impl PushPort ===

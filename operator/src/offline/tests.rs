@@ -77,6 +77,17 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_sidecar_that_is_written_out_is_a_native_one_until_somebody_takes_that_away() {
+    let once = ran(&format!("{GROUP}\n---\n{JOB}")).unwrap().manifests;
+    let lost = once.replacen("restartPolicy: Always", "", 1);
+    assert_ne!(lost, once);
+    let left = ran(&lost).unwrap();
+    assert_eq!(left.manifests, lost);
+    let told = "job/backup: the sidecar has lost its restartPolicy: Always, maybe to another webhook: the pod will stay in Init";
+    assert_eq!(left.remarks, [told]);
+}
+
+#[test]
 fn what_gets_no_sidecar_passes_byte_for_byte() {
     for text in [
         "",

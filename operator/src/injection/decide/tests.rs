@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::injection::{limit_range::tests::no_rooms, warning::tests::is_fit};
 
+const NAME_TAKEN: &str = "sidegate: no sidecar: a container of the pod has the sidecar's name, sidegate";
+
 fn pod(value: &str) -> Value {
     json!({
         "metadata": {"labels": {"app": "etl"}, "annotations": {"sidegate.dev/inject": value}},
@@ -147,6 +149,9 @@ fn every_reason_is_told_as_short_as_kubernetes_asks_whatever_there_is_to_tell() 
         };
         let mut skips = vec![
             Skip::AlreadyThere,
+            Skip::LatePort { container: container(), port: u16::MAX },
+            Skip::NotNative { is_init: true },
+            Skip::NotNative { is_init: false },
             Skip::NameTaken,
             Skip::NoSpec,
             Skip::BadValue(bad(false)),
@@ -161,7 +166,7 @@ fn every_reason_is_told_as_short_as_kubernetes_asks_whatever_there_is_to_tell() 
         ];
         skips.extend(no_rooms(&long).into_iter().map(Skip::NoRoom));
         let reasons: std::collections::BTreeSet<_> = skips.iter().map(Skip::reason).collect();
-        assert_eq!(reasons.len(), 12, "one of each: {reasons:?}");
+        assert_eq!(reasons.len(), 14, "one of each: {reasons:?}");
         skips.iter().filter_map(Skip::warning).for_each(|warning| is_fit(&warning));
     }
     let what_helps = |skip: Skip, end: &str| assert!(skip.warning().unwrap().ends_with(end), "{skip:?}");
@@ -171,12 +176,35 @@ fn every_reason_is_told_as_short_as_kubernetes_asks_whatever_there_is_to_tell() 
 
 #[test]
 fn a_sidecar_that_is_there_is_enough() {
-    for list in ["containers", "initContainers"] {
-        let mut raw = asking(|raw| raw["spec"][list] = json!([{"name": "sidegate"}]));
-        check_skip(&raw, "name_taken", "sidegate: no sidecar: a container of the pod has the sidecar's name, sidegate");
+    let mut raw =
+        asking(|raw| raw["spec"]["initContainers"] = json!([{"name": "sidegate", "restartPolicy": "Always"}]));
+    check_skip(&raw, "name_taken", NAME_TAKEN);
+    raw["metadata"]["labels"]["sidegate.dev/injected"] = json!("true");
+    check(&raw, Wish::Skip(Skip::AlreadyThere));
+    check_skip(&raw, "already_there", "");
+}
+
+#[test]
+fn a_sidecar_that_another_webhook_made_an_ordinary_container_is_told() {
+    let stays_in_init = "sidegate: the sidecar has lost its restartPolicy: Always, maybe to another webhook: the pod will \
+                         stay in Init";
+    let never_ends = "sidegate: the sidecar stands in containers, not in initContainers, maybe by another webhook: a Job \
+                      will not end";
+    let always = json!({"name": "sidegate", "restartPolicy": "Always"});
+    for (list, sidecar, told) in [
+        ("initContainers", json!({"name": "sidegate"}), stays_in_init),
+        ("initContainers", json!({"name": "sidegate", "restartPolicy": null}), stays_in_init),
+        ("initContainers", json!({"name": "sidegate", "restartPolicy": "OnFailure"}), stays_in_init),
+        ("containers", json!({"name": "sidegate"}), never_ends),
+        ("containers", always, never_ends),
+    ] {
+        let late = json!({"name": "late", "ports": [{"containerPort": 9091}]});
+        let mut raw = asking(|raw| raw["spec"][list] = json!([late, sidecar]));
+        check_skip(&raw, "name_taken", NAME_TAKEN);
         raw["metadata"]["labels"]["sidegate.dev/injected"] = json!("true");
-        check(&raw, Wish::Skip(Skip::AlreadyThere));
-        check_skip(&raw, "already_there", "");
+        check_skip(&raw, "not_native", told);
+        raw["metadata"]["annotations"]["sidegate.dev/inject"] = json!("false");
+        check(&raw, Wish::Nothing(Reason::Declined));
     }
 }
 

@@ -22,12 +22,30 @@ const SKIPPED: &str = "InjectionSkipped";
 /// The reason of an Event about a container that has a port of the sidecar.
 const CLASHES: &str = "SidecarPortTaken";
 
+/// The reason of an Event about a sidecar that is no native one any more.
+const NOT_NATIVE: &str = "SidecarNotNative";
+
 /// The reason of an Event about a fault of ours.
 pub(super) const FAILED: &str = "InjectionFailed";
 
 /// The reason of the Event about a pod that gets no sidecar, or none more.
 pub(super) fn reason_of(skip: &Skip) -> &'static str {
-    if matches!(skip, Skip::LatePort { .. }) { CLASHES } else { SKIPPED }
+    match skip {
+        Skip::LatePort { .. } => CLASHES,
+        Skip::NotNative { .. } => NOT_NATIVE,
+        Skip::AlreadyThere
+        | Skip::NameTaken
+        | Skip::NoSpec
+        | Skip::BadValue(_)
+        | Skip::MirrorPod
+        | Skip::HostNetwork
+        | Skip::Windows
+        | Skip::ExistingPushgateway { .. }
+        | Skip::TooManyContainers { .. }
+        | Skip::PortTaken { .. }
+        | Skip::NoRoom(_)
+        | Skip::Malformed(_) => SKIPPED,
+    }
 }
 
 /// The object that makes and replaces the pod, if one does.

@@ -382,6 +382,24 @@ async fn a_container_that_comes_late_to_a_port_of_the_sidecar_is_told_and_counte
 }
 
 #[tokio::test]
+async fn a_sidecar_that_lost_its_restart_policy_on_the_way_is_told_and_counted() {
+    let (state, asked) = told();
+    let mut pod = job_pod();
+    let (patch, _) = admitted(&state, &review_of(&pod)).await;
+    let patch: Patch = serde_json::from_value(patch.unwrap()).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    let sidecar = &mut pod["spec"]["initContainers"][0];
+    assert_eq!(sidecar["name"], "sidegate");
+    assert_eq!(sidecar.as_object_mut().unwrap().remove("restartPolicy"), Some(json!("Always")));
+    let warning = "sidegate: the sidecar has lost its restartPolicy: Always, maybe to another webhook: the pod will stay in \
+                   Init";
+    assert_eq!(admitted(&state, &review_of(&pod)).await, (None, vec![warning.to_owned()]));
+    assert_eq!(events(&state, &asked).await, [["backup", "Warning", "SidecarNotNative", warning].map(str::to_owned)]);
+    let page = state.metrics.page().unwrap();
+    assert!(page.contains("injections_total{result=\"skipped\",reason=\"not_native\"} 1"), "{page}");
+}
+
+#[tokio::test]
 async fn nobody_hears_of_a_dry_run_that_skips_or_fails() {
     let (state, asked) = told();
     let mut pod = job_pod();
