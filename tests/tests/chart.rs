@@ -26,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("with_a_secret_of_ones_own_the_chart_has_the_bundle", with_a_secret),
     ("the_webhook_may_hold_no_pod_up_and_is_not_asked_about_its_own_pods", with_the_webhook),
     ("values_that_make_no_sense_are_named", with_mistakes),
+    ("on_a_cluster_older_than_the_oldest_supported_one_the_chart_is_not_installed", with_an_old_cluster),
     ("numbers_are_written_out_and_the_operator_answers_before_the_api_server_gives_up", with_numbers),
 ];
 
@@ -136,6 +137,19 @@ fn with_mistakes(chart: &Chart) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn with_an_old_cluster(chart: &Chart) -> anyhow::Result<()> {
+    for version in ["1.33.0", "1.33.0-gke.1", "v1.34.2+k3s1"] {
+        chart.render_on(version, &[]).with_context(|| format!("{version} is refused"))?;
+    }
+    for version in ["1.32.0", "1.32.99", "v1.29.4"] {
+        let told = chart.render_on(version, &[]).err().map(|error| format!("{error:#}"));
+        let told = told.with_context(|| format!("{version} is taken"))?;
+        let sentence = "chart requires kubeVersion: >=1.33.0-0 which is incompatible with Kubernetes";
+        ensure!(told.contains(sentence), "expected {sentence}, found {told}");
+    }
+    Ok(())
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -195,9 +209,13 @@ impl Chart {
     }
 
     fn render(&self, values: &[&str]) -> anyhow::Result<Rendered> {
-        let chart = binaries::repository().join("charts/sidegate").display().to_string();
         // Without a cluster helm takes its own library's version for the cluster's.
-        let mut arguments = vec!["template", "sidegate", &chart, "--namespace", "there", "--kube-version", "1.33.0"];
+        self.render_on("1.33.0", values)
+    }
+
+    fn render_on(&self, version: &str, values: &[&str]) -> anyhow::Result<Rendered> {
+        let chart = binaries::repository().join("charts/sidegate").display().to_string();
+        let mut arguments = vec!["template", "sidegate", &chart, "--namespace", "there", "--kube-version", version];
         for value in values {
             arguments.extend(["--set", value]);
         }
