@@ -31,6 +31,7 @@ crate::tests![
     promtool_accepts_what_was_pushed_unchecked,
     promtool_accepts_random_pages,
     promtool_accepts_the_configuration_that_the_readme_shows,
+    promtool_accepts_the_alerts_that_the_readme_shows,
 ];
 
 /// What readers may ask for, and how promtool reads that.
@@ -149,21 +150,48 @@ fn promtool_accepts_random_pages() -> anyhow::Result<()> {
 }
 
 fn promtool_accepts_the_configuration_that_the_readme_shows() -> anyhow::Result<()> {
-    let readme = std::fs::read_to_string(e2e::binaries::repository().join("README.md"))?;
-    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let examples: Vec<&str> = blocks.filter(|block| block.contains("scrape_configs:")).collect();
+    let examples = readme_examples("scrape_configs:")?;
     ensure!(
         examples.iter().any(|example| example.contains("http_sd_configs") && example.contains("honor_labels: true"))
     );
-    let folder = std::env::temp_dir().join(format!("sidegate-readme-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    examples.iter().try_for_each(|example| check_file("config", example))
+}
+
+fn promtool_accepts_the_alerts_that_the_readme_shows() -> anyhow::Result<()> {
+    let examples = readme_examples("- alert:")?;
+    ensure!(examples.iter().any(|example| example.contains("SidegateWebhookCertificateEnds")));
     for example in examples {
-        let file = folder.join("prometheus.yml");
-        std::fs::write(&file, example)?;
-        let output = Command::new(promtool()?).args(["check", "config"]).arg(&file).output()?;
-        ensure!(output.status.success(), "{}{example}", String::from_utf8_lossy(&output.stderr));
+        check_file("rules", &rules(&example))?;
+        // Nothing would be shown were everything accepted.
+        let broken = rules(&example.replace("expr: ", "expr: ("));
+        ensure!(check_file("rules", &broken).is_err(), "promtool accepts {broken}");
     }
-    Ok(std::fs::remove_dir_all(folder)?)
+    Ok(())
+}
+
+/// A file of rules around some, which the README shows alone.
+fn rules(alerts: &str) -> String {
+    let lines: String = alerts.lines().map(|line| format!("      {line}\n")).collect();
+    format!("groups:\n  - name: readme\n    rules:\n{lines}")
+}
+
+/// The README's examples that have some text.
+fn readme_examples(text: &str) -> anyhow::Result<Vec<String>> {
+    let readme = std::fs::read_to_string(e2e::binaries::repository().join("README.md"))?;
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    Ok(blocks.filter(|block| block.contains(text)).map(str::to_owned).collect())
+}
+
+/// Has promtool check a file.
+fn check_file(what: &str, text: &str) -> anyhow::Result<()> {
+    let folder = std::env::temp_dir().join(format!("sidegate-readme-{what}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("prometheus.yml");
+    std::fs::write(&file, text)?;
+    let output = Command::new(promtool()?).args(["check", what]).arg(&file).output()?;
+    std::fs::remove_dir_all(folder)?;
+    ensure!(output.status.success(), "{}{text}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn page_of(pushes: &[Push]) -> anyhow::Result<Gateway> {
