@@ -13,7 +13,10 @@ use crate::{
     cache::{Cache, cache},
     events::tests::{Asked as AskedServer, server},
     golden,
-    injection::{namespaces::tests::namespace, warning::tests::is_fit},
+    injection::{
+        namespaces::{Labels, tests::namespace},
+        warning::tests::is_fit,
+    },
 };
 
 mod hostile;
@@ -27,6 +30,18 @@ fn state(cached: Vec<PushGroup>, live: Option<Vec<PushGroup>>) -> WebhookState {
 }
 
 fn state_of_raw(cached: Vec<PushGroup>, live: Option<Vec<Value>>) -> WebhookState {
+    let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
+    state_around(image, namespace("data", &json!({})), cached, live, vec![])
+}
+
+/// A state whose cache knows a namespace and what is in it.
+pub(crate) fn state_around(
+    image: SidecarImage,
+    namespace: Labels,
+    cached: Vec<PushGroup>,
+    live: Option<Vec<Value>>,
+    limit_ranges: Vec<LimitRange>,
+) -> WebhookState {
     let list = live.map(
         |items| json!({"apiVersion": "sidegate.dev/v1alpha1", "kind": "PushGroupList", "metadata": {}, "items": items}),
     );
@@ -41,12 +56,11 @@ fn state_of_raw(cached: Vec<PushGroup>, live: Option<Vec<Value>>) -> WebhookStat
         };
         async move { Ok::<_, std::io::Error>(answer) }
     });
-    let image = SidecarImage { image: "sidegate:1".to_owned(), ..SidecarImage::default() };
     let client = Client::new(service, "default");
     let around = Around {
         groups: Groups::new(Cache::of(cached), client.clone()),
-        namespaces: Namespaces::new(Cache::of(vec![namespace("data", &json!({}))]), client),
-        limit_ranges: LimitRanges::new(Cache::of(vec![])),
+        namespaces: Namespaces::new(Cache::of(vec![namespace]), client),
+        limit_ranges: LimitRanges::new(Cache::of(limit_ranges)),
     };
     WebhookState::new(Arc::new(image), &LIMITS, around, Events::to(&server().0), Arc::default())
 }
@@ -78,7 +92,8 @@ fn group(name: &str, spec: Value) -> PushGroup {
     group
 }
 
-fn review_of(pod: &Value) -> Value {
+/// A review of a new pod in the namespace `data`.
+pub(crate) fn review_of(pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -102,8 +117,8 @@ async fn ask(state: &WebhookState, body: String) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-/// The answer to a review, its patch printed; each answer must admit the pod.
-async fn admitted(state: &WebhookState, review: &Value) -> (Option<Value>, Vec<String>) {
+/// The answer to a review: its patch, and its warnings; each answer must admit the pod.
+pub(crate) async fn admitted(state: &WebhookState, review: &Value) -> (Option<Value>, Vec<String>) {
     let (status, answer) = ask(state, review.to_string()).await;
     assert_eq!(status, 200);
     assert_eq!(answer.pointer("/response/allowed"), Some(&json!(true)));

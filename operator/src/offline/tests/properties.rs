@@ -1,19 +1,31 @@
-//! Whatever the manifests say, offline is what the webhook does.
+//! Whatever the manifests say, offline is what the webhook does: the whole of it, from review to answer.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
-use crds::PushGroup;
-use k8s_openapi::api::core::v1::LimitRange;
+use json_patch::Patch;
 use proptest::prelude::*;
+use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::injection::{
+    namespaces::tests::namespace as labelled,
+    webhook::tests::{admitted, review_of, state_around},
+};
 
-/// A pod, or a template, that asks or does not.
-fn template() -> impl Strategy<Value = Json> {
+/// A container of an app.
+fn container() -> impl Strategy<Value = Json> {
     let env = prop::option::of(prop::sample::subsequence(
-        vec![json!({"name": "OWN", "value": "$(PUSHGATEWAY_URL)"}), json!({"name": "PUSHGATEWAY_URL", "value": "on"})],
-        0..=2,
+        vec![
+            json!({"name": "OWN", "value": "$(PUSHGATEWAY_URL)"}),
+            json!({"name": "PUSHGATEWAY_URL", "value": "on"}),
+            json!({"name": "HTTP_PROXY", "value": "http://proxy:3128"}),
+            json!({"name": "https_proxy", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}}),
+            json!({"name": "NO_PROXY", "value": "intern,127.0.0.1"}),
+            json!({"name": "no_proxy", "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "none"}}}),
+        ],
+        0..=3,
     ));
+    let env_from = prop::option::weighted(0.2, Just(json!([{"secretRef": {"name": "proxy"}}])));
     let ports = prop::option::of(prop::sample::select(vec![
         json!([]),
         json!([{"containerPort": 9091}]),
@@ -23,23 +35,79 @@ fn template() -> impl Strategy<Value = Json> {
         json!({"limits": {"cpu": 1, "memory": "1Gi"}}),
         json!({"requests": {"cpu": "100m"}}),
     ]));
-    let container = (env, ports, resources, "[a-z]{1,5}").prop_map(|(env, ports, resources, name)| {
+    (env, env_from, ports, resources, "[a-z]{1,5}").prop_map(|(env, env_from, ports, resources, name)| {
         let mut container = json!({"name": name, "image": "busybox"});
-        for (field, value) in [("env", env.map(Json::from)), ("ports", ports), ("resources", resources)] {
+        let fields = [("env", env.map(Json::from)), ("envFrom", env_from), ("ports", ports), ("resources", resources)];
+        for (field, value) in fields {
             if let Some(value) = value {
                 container[field] = value;
             }
         }
         container
-    });
+    })
+}
+
+/// What a pod says about its sidecar.
+fn overrides() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let known = vec![
+        (names::IMAGE, "registry/sidegate:2"),
+        (names::CPU_REQUEST, "50m"),
+        (names::CPU_LIMIT, "200m"),
+        (names::MEMORY_REQUEST, "32Mi"),
+        (names::MEMORY_LIMIT, "96Mi"),
+        (names::PUSH_PORT, "9200"),
+        (names::LISTEN_ADDRESSES, ":4318, 127.0.0.1:4319"),
+        (names::ROUTE_PREFIX, "/v1/pushgateway"),
+        (names::HOLD_OPEN, "90s"),
+        (names::RAISE_GRACE_PERIOD, "true"),
+        (names::RAISE_GRACE_PERIOD, "false"),
+        (names::TIMESTAMPS, "Strip"),
+        (names::IDENTITY_LABELS, "Allow"),
+        (names::LOG_LEVEL, "debug"),
+        (names::ENV, "false"),
+        (names::NO_PROXY, "true"),
+        (names::NO_PROXY, "false"),
+        ("sidegate.dev/unknown", "1"),
+        ("example.com/other", "on"),
+    ];
+    let bad = vec![(names::HOLD_OPEN, "soon"), (names::PUSH_PORT, "80"), (names::MEMORY_LIMIT, "64m")];
+    let bad = prop::option::weighted(0.1, prop::sample::select(bad));
+    (prop::sample::subsequence(known, 0..=4), bad).prop_map(|(known, bad)| known.into_iter().chain(bad).collect())
+}
+
+/// What a pod has as a whole. Requests are given too: what the API server fills in for them is known to the webhook alone.
+fn whole() -> impl Strategy<Value = Option<Json>> {
+    prop::option::weighted(
+        0.2,
+        prop::sample::select(vec![
+            json!({"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"cpu": "4", "memory": "8Gi"}}),
+            json!({"requests": {"cpu": "3100m", "memory": "3Gi"}, "limits": {"memory": "8Gi"}}),
+            json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}}),
+        ]),
+    )
+}
+
+/// The proxy of a mesh, and the list that it stands in.
+fn mesh() -> impl Strategy<Value = Option<(&'static str, Json)>> {
+    let native = |name: &str| ("initContainers", json!({"name": name, "image": "proxy", "restartPolicy": "Always"}));
+    let plain = |name: &str| ("containers", json!({"name": name, "image": "proxy"}));
+    prop::option::weighted(
+        0.3,
+        prop::sample::select(vec![native("istio-proxy"), native("linkerd-proxy"), plain("istio-proxy")]),
+    )
+}
+
+/// A pod, or a template, that asks or does not.
+fn template() -> impl Strategy<Value = Json> {
     let metadata = (
         prop::option::of(prop::sample::select(vec!["true", "false", "nightly", "other", "True", "on", ""])),
         any::<bool>(),
         any::<bool>(),
+        overrides(),
     );
     let spec = (
-        prop::collection::vec(container.clone(), 1..4),
-        prop::option::of(prop::collection::vec(container, 0..3)),
+        prop::collection::vec(container(), 1..4),
+        prop::option::of(prop::collection::vec(container(), 0..3)),
         prop::option::of(0..90_i64),
         prop::option::weighted(0.1, Just(true)),
         prop::option::of(prop::sample::select(vec![
@@ -48,11 +116,17 @@ fn template() -> impl Strategy<Value = Json> {
             json!(null),
         ])),
         prop::option::of(1..900_i64),
+        whole(),
+        mesh(),
     );
-    (metadata, spec).prop_map(|((value, on_label, labelled), (containers, init, grace, host, volumes, deadline))| {
+    (metadata, spec).prop_map(|((value, on_label, labelled, overrides), spec)| {
+        let (containers, init, grace, host, volumes, deadline, whole, mesh) = spec;
         let mut template = json!({"spec": {"containers": containers}});
         if labelled {
             template["metadata"]["labels"]["app"] = json!("etl");
+        }
+        for (name, value) in overrides {
+            template["metadata"]["annotations"][name] = json!(value);
         }
         if let Some(value) = value {
             template["metadata"][if on_label { "labels" } else { "annotations" }]["sidegate.dev/inject"] = json!(value);
@@ -63,10 +137,18 @@ fn template() -> impl Strategy<Value = Json> {
             ("hostNetwork", host.map(Json::from)),
             ("volumes", volumes),
             ("activeDeadlineSeconds", deadline.map(Json::from)),
+            ("resources", whole),
         ] {
             if let Some(value) = value {
                 template["spec"][field] = value;
             }
+        }
+        if let Some((list, proxy)) = mesh {
+            let list = &mut template["spec"][list];
+            if list.is_null() {
+                *list = json!([]);
+            }
+            list.as_array_mut().unwrap().push(proxy);
         }
         template
     })
@@ -179,8 +261,13 @@ fn limits() -> impl Strategy<Value = Vec<Json>> {
 fn labels() -> impl Strategy<Value = Json> {
     let inject = prop::option::of(prop::sample::select(vec!["true", "false", "nightly", "True"]));
     let webhook = prop::option::weighted(0.3, prop::sample::select(vec!["disabled", "enabled"]));
-    (inject, webhook).prop_map(|(inject, webhook)| json!({names::INJECT: inject, names::WEBHOOK_LABEL: webhook}))
+    (inject, webhook).prop_map(|(inject, webhook)| {
+        let labels = [(names::INJECT, inject), (names::WEBHOOK_LABEL, webhook)];
+        labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
+    })
 }
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
 
 proptest! {
     #[test]
@@ -208,22 +295,33 @@ proptest! {
             group["metadata"]["namespace"] = json!(namespace);
             group
         };
-        let ranges: Vec<_> = limits.iter().map(|item| json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": namespace}, "spec": {"limits": [item]}})).collect();
+        let ranges: Vec<_> = limits.iter().enumerate().map(|(place, item)| json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": format!("l{place}"), "namespace": namespace}, "spec": {"limits": [item]}})).collect();
         let mut around = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}), group()];
         around.extend(ranges.iter().cloned());
         let mut known = Known::default();
         learn(&mut known, &json!({"apiVersion": "v1", "kind": "List", "items": around}).to_string(), given).unwrap();
 
         // The webhook's way, as far as the API server sends it anything.
-        let is_sent = namespace != "kube-public" && labels[names::WEBHOOK_LABEL] != "disabled";
-        let ranges: Vec<LimitRange> = ranges.into_iter().map(|range| serde_json::from_value(range).unwrap()).collect();
-        let groups = [Arc::new(serde_json::from_value::<PushGroup>(group()).unwrap())];
-        let around = Surroundings { image: &image, namespace_value: labels[names::INJECT].as_str(), groups: &groups, limit_ranges: &ranges };
         let pod = made(&template, owner, &limits);
-        let outcome = is_sent.then(|| inject(RawPod::new(&pod), &around).unwrap());
+        let asks = RawPod::new(&pod).label_or_annotation(names::INJECT).is_some()
+            || labels[names::INJECT].as_str().is_some_and(|value| value != "false");
+        let is_sent = asks && namespace != "kube-public" && labels[names::WEBHOOK_LABEL] != "disabled";
+        let (patch, warnings) = if is_sent {
+            RUNTIME.block_on(async {
+                let ranges = ranges.into_iter().map(|range| serde_json::from_value(range).unwrap()).collect();
+                let cached = vec![serde_json::from_value(group()).unwrap()];
+                let state = state_around(image.clone(), labelled(namespace, &labels), cached, Some(vec![group()]), ranges);
+                let mut review = review_of(&pod);
+                review["request"]["namespace"] = json!(namespace);
+                admitted(&state, &review).await
+            })
+        } else {
+            (None, Vec::new())
+        };
+        let is_injected = patch.is_some();
         let mut expected = pod.clone();
-        if let Some(Outcome::Injected(injected)) = &outcome {
-            json_patch::patch(&mut expected, &injected.patch).unwrap();
+        if let Some(patch) = patch {
+            json_patch::patch(&mut expected, &serde_json::from_value::<Patch>(patch).unwrap()).unwrap();
         }
         // Whatever was changed is filled in once more.
         let expected = made(&expected, None, &limits);
@@ -243,7 +341,11 @@ proptest! {
                 };
                 prop_assert_eq!(apps(printed), apps(&template));
             }
-            prop_assert_eq!(done.manifests == text, !matches!(outcome, Some(Outcome::Injected(_))));
+            prop_assert_eq!(done.manifests == text, !is_injected);
+            // At most the first says what was done.
+            let said: Vec<_> = done.remarks.iter().filter_map(|remark| remark.split_once(": ")).map(|(_, said)| said).collect();
+            let warned: Vec<_> = warnings.iter().map(|warning| warning.trim_start_matches("sidegate: ")).collect();
+            prop_assert!(said.ends_with(&warned) && said.len() <= warned.len() + 1, "{said:#?} {warned:#?}");
             let again = run(&done.manifests, known.clone(), given).unwrap();
             prop_assert_eq!(again.manifests, done.manifests);
         }
