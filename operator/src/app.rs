@@ -329,6 +329,7 @@ async fn work(parts: &Parts, kept: &Kept, key: &OperatorKey, term: Term) {
         namespaces: kept.namespaces.clone(),
         limit_ranges: kept.limit_ranges.clone(),
         groups: kept.groups.clone(),
+        pods: kept.pods.clone(),
         missing: kept.not_injected.clone(),
         wakes: kept.wakes.clone(),
         events: events.clone(),

@@ -8,6 +8,10 @@
 //! not kept. Of what asks, the whole pod is read once, and the decision of the admission says whether it would have a
 //! sidecar now: one that was skipped for a reason was told of at its admission.
 //!
+//! A pod that says it was injected may have no sidecar either, where its template was copied from a pod that had one. Such
+//! pods are looked for now and then among those that every replica keeps: they run, and no sidecar has a state. That misses
+//! one whose label is there with another value than `true`.
+//!
 //! *Never:* giving a pod a sidecar, which only its replacement has.
 
 mod book;
@@ -21,7 +25,7 @@ use std::{
 
 use crds::{
     PushGroup,
-    names::{INJECT, INJECTED_LABEL, OPERATOR_POD_LABEL, SYSTEM_NAMESPACES},
+    names::{INJECT, INJECTED_LABEL, OPERATOR_POD_LABEL, PUSH_GROUP_LABEL, SIDECAR_CONTAINER, SYSTEM_NAMESPACES},
 };
 use futures::{
     Stream, StreamExt as _,
@@ -30,7 +34,7 @@ use futures::{
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::ListParams,
+    api::{ListParams, ObjectMeta},
     core::{DynamicObject, PartialObjectMeta},
     discovery::ApiResource,
     runtime::{
@@ -38,7 +42,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 use self::{
     book::{Book, Candidate},
@@ -69,6 +73,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause before a pod that could not be read is tried again, or a namespace that could not be listed.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How often pods that say they were injected are looked through.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// After so many pods their groups are woken at the latest.
 const WAKE_EVERY: usize = 256;
 
@@ -95,6 +102,8 @@ pub struct Audit {
     pub limit_ranges: LimitRanges,
     /// All groups.
     pub groups: Cache<PushGroup>,
+    /// The pods that say they were injected.
+    pub pods: Cache<Pod>,
     /// Where it is written down.
     pub missing: Missing,
     /// Who wants to know.
@@ -136,11 +145,14 @@ impl Audit {
     }
 
     async fn audit(&self) {
-        if !self.namespaces.cache().until_known().await || !self.groups.until_known().await {
+        let known = [self.namespaces.cache().until_known().await, self.groups.until_known().await];
+        if known.contains(&false) || !self.pods.until_known().await {
             return;
         }
         let mut changes = self.namespaces.cache().changes();
         let mut book = Book::default();
+        (0..=self.swept()).for_each(|part| book.begin(part));
+        let mut sweep = interval(SWEEP);
         let mut said = self.said();
         let mut seen = self.watch();
         let mut examining = FuturesUnordered::new();
@@ -167,6 +179,7 @@ impl Audit {
                     woken.extend(self.note(&mut book, &candidate, found));
                     examined += 1;
                 }
+                _ = sweep.tick() => woken.extend(self.sweep(&mut book)),
                 () = changes.next() => {
                     let now = self.said();
                     woken.extend(self.keep_out(&mut book));
@@ -195,6 +208,29 @@ impl Audit {
         stream::select_all(watches)
     }
 
+    /// Looks through the pods that say they were injected; the groups that this is about.
+    fn sweep(&self, book: &mut Book) -> Vec<(String, String)> {
+        let part = self.swept();
+        book.begin(part);
+        for pod in self.pods.all().iter().filter(|pod| runs_without_sidecar(pod)) {
+            // Of a pod of a group only that is kept; what it asks itself is read with the rest.
+            let own = pod.labels().get(PUSH_GROUP_LABEL).map(String::as_str);
+            if let Some(candidate) = self.candidate(&pod.metadata, own) {
+                book.add(part, candidate);
+            }
+        }
+        let gone = book.end(part);
+        self.missing.remove(&gone, &self.groups)
+    }
+
+    /// The part of the book that no watch fills.
+    fn swept(&self) -> usize {
+        match &self.scope {
+            Scope::All => 1,
+            Scope::Namespaces(names) => names.len(),
+        }
+    }
+
     /// Writes down what the watch says; the groups that this is about.
     fn see(
         &self,
@@ -207,7 +243,7 @@ impl Audit {
                 book.begin(part);
                 Vec::new()
             }
-            Ok(Event::InitApply(pod) | Event::Apply(pod)) => match self.candidate(&pod) {
+            Ok(Event::InitApply(pod) | Event::Apply(pod)) => match self.candidate(&pod.metadata, None) {
                 Some(candidate) => {
                     book.add(part, candidate);
                     Vec::new()
@@ -224,17 +260,19 @@ impl Audit {
         self.missing.remove(&gone, &self.groups)
     }
 
-    /// A pod that asks for a sidecar, by its metadata.
-    fn candidate(&self, pod: &PartialObjectMeta<Pod>) -> Option<Candidate> {
-        let (namespace, metadata) = (pod.namespace()?, &pod.metadata);
-        let is_mirror = pod.annotations().contains_key(MIRROR);
+    /// A pod that asks for a sidecar, by its metadata and by what is known of it besides.
+    fn candidate(&self, metadata: &ObjectMeta, known: Option<&str>) -> Option<Candidate> {
+        let namespace = metadata.namespace.clone()?;
+        let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
+        let is_mirror = annotations.is_some_and(|annotations| annotations.contains_key(MIRROR));
         if metadata.deletion_timestamp.is_some() || is_mirror || !self.is_looked_at(&namespace) {
             return None;
         }
-        let own = pod.labels().get(INJECT).or_else(|| pod.annotations().get(INJECT));
-        let asked = own.cloned().or_else(|| self.namespaces.cached_value(&namespace));
-        let asked = asked.filter(|value| value != "false")?;
-        Some(Candidate { uid: pod.uid()?, name: pod.name_any(), namespace, asked, labels: pod.labels().clone() })
+        let own = [labels, annotations].into_iter().flatten().find_map(|said| said.get(INJECT)).map(String::as_str);
+        let own = own.or(known).map(str::to_owned);
+        let asked = own.or_else(|| self.namespaces.cached_value(&namespace)).filter(|value| value != "false")?;
+        let (uid, name) = (metadata.uid.clone()?, metadata.name.clone()?);
+        Some(Candidate { uid, name, namespace, asked, labels: labels.cloned().unwrap_or_default() })
     }
 
     /// Whether the webhook is sent pods of a namespace.
@@ -301,9 +339,13 @@ impl Audit {
     }
 
     /// Reads the pod and decides as at its admission.
-    async fn examine(&self, candidate: Candidate) -> (Candidate, Examined) {
+    async fn examine(&self, mut candidate: Candidate) -> (Candidate, Examined) {
         let found = match tokio::time::timeout(PATIENCE, self.read(&candidate)).await {
-            Ok(Ok(Some(pod))) => self.decide(&candidate, &pod),
+            Ok(Ok(Some(pod))) => {
+                // What was known of it may have been less.
+                candidate.labels = RawPod::new(&pod).labels();
+                self.decide(&candidate, &pod)
+            }
             Ok(Ok(None)) => Examined::Gone,
             Ok(Err(error)) => {
                 tracing::warn!(%error, namespace = candidate.namespace, pod = candidate.name, "cannot audit a pod");
@@ -387,6 +429,13 @@ impl Audit {
             self.wakes.wake(&namespace, &name);
         }
     }
+}
+
+/// Whether a pod runs, by its state, and no sidecar in it ever did.
+fn runs_without_sidecar(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let mut states = status.init_container_statuses.iter().flatten();
+    status.phase.as_deref() == Some("Running") && !states.any(|state| state.name == SIDECAR_CONTAINER)
 }
 
 /// The namespace whose time comes first, when it has come.

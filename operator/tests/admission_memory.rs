@@ -214,6 +214,7 @@ async fn of_fifty_thousand_pods_those_that_ask_are_kept() {
         limit_ranges: LimitRanges::new(empty().await),
         wakes: Wakes::new(groups.clone()),
         groups,
+        pods: empty().await,
         missing: missing.clone(),
         events: Events::to(&client),
         client,

@@ -30,6 +30,8 @@ struct World {
     /// How many listings of the pods of a namespace fail.
     failing: Arc<AtomicUsize>,
     groups: Cache<PushGroup>,
+    /// What is kept of pods that say they were injected.
+    injected: mpsc::UnboundedSender<Result<Event<Pod>, watcher::Error>>,
     changes: mpsc::UnboundedSender<Result<String, std::io::Error>>,
     pods: Arc<Mutex<Vec<Value>>>,
     reads: Arc<AtomicUsize>,
@@ -138,6 +140,12 @@ fn audit(found: Vec<Value>) -> World {
         group
     });
     let groups = Cache::of(groups.into());
+    let (pod_cache, filling) = cache();
+    let (injected, events) = mpsc::unbounded();
+    tokio::spawn(filling.fill(events).for_each(|_| async {}));
+    for event in [Event::Init, Event::InitDone] {
+        injected.unbounded_send(Ok(event)).unwrap();
+    }
     let (sender, stop) = stop::channel();
     let audit = Audit {
         scope: Scope::All,
@@ -146,6 +154,7 @@ fn audit(found: Vec<Value>) -> World {
         namespaces: Namespaces::new(namespace_cache, client.clone()),
         limit_ranges: LimitRanges::new(Cache::of(vec![too_little()])),
         groups: groups.clone(),
+        pods: pod_cache,
         missing: Missing::default(),
         wakes: Wakes::new(groups.clone()),
         events: Events::to(&events_client),
@@ -156,6 +165,7 @@ fn audit(found: Vec<Value>) -> World {
         said,
         failing,
         groups,
+        injected,
         changes,
         pods,
         reads,
@@ -312,5 +322,48 @@ async fn a_namespace_that_could_not_be_listed_is_listed_again() {
     assert_eq!(world.failing.load(Ordering::Relaxed), 0);
     world.say("data", "weekly");
     world.until_missing_of("weekly", &["silent"]).await;
+    world.until_missing(&[]).await;
+}
+
+/// What every replica keeps of a pod that says it was injected.
+fn kept(name: &str, phase: &str, sidecars: &[&str]) -> Pod {
+    let states: Vec<_> = sidecars
+        .iter()
+        .map(|name| json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0}))
+        .collect();
+    let kept = json!({
+        "metadata": {
+            "namespace": "data", "name": name, "uid": name, "labels": {"sidegate.dev/pushgroup": "nightly"},
+            "annotations": {"sidegate.dev/sidecar-hash": "1"},
+        },
+        "status": {"phase": phase, "initContainerStatuses": states},
+    });
+    serde_json::from_value(kept).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_says_it_was_injected_and_runs_without_sidecar_is_missed() {
+    let says = |name: &str| {
+        let mut pod = asking(name);
+        pod["metadata"]["labels"]["sidegate.dev/injected"] = json!("true");
+        pod["metadata"]["labels"]["sidegate.dev/pushgroup"] = json!("nightly");
+        pod
+    };
+    let mut by_hand = says("by-hand");
+    by_hand["spec"]["containers"][0]["name"] = json!("sidegate");
+    let world = audit(vec![]);
+    world.until_missing(&[]).await;
+    *world.pods.lock().unwrap() = vec![says("copied"), says("injected"), says("pending"), by_hand];
+    let pods =
+        [kept("copied", "Running", &[]), kept("injected", "Running", &["sidegate"]), kept("pending", "Pending", &[])];
+    for pod in pods.into_iter().chain([kept("by-hand", "Running", &[])]) {
+        world.injected.unbounded_send(Ok(Event::Apply(pod))).unwrap();
+    }
+    tokio::time::sleep(SWEEP).await;
+    world.until_missing(&["copied"]).await;
+    assert_eq!(world.told().await, ["Job job-copied"]);
+    assert_eq!(world.reads.load(Ordering::Relaxed), 2, "one with a sidecar that runs is not read");
+    world.injected.unbounded_send(Ok(Event::Delete(kept("copied", "Running", &[])))).unwrap();
+    tokio::time::sleep(SWEEP).await;
     world.until_missing(&[]).await;
 }
