@@ -96,7 +96,7 @@ pub const STATUS_MANAGER: &str = "sidegate-status";
 /// Field manager of the label that a pod gets after its admission.
 pub const MEMBERSHIP_MANAGER: &str = "sidegate-membership";
 
-/// Field manager of the trust ConfigMap; each `PushGroup` adds its name, for its own owner reference.
+/// Field manager of the trust ConfigMap; with the name of a `PushGroup`, of that one's owner reference in it.
 pub const TRUST_MANAGER: &str = "sidegate-trust";
 
 /// Field manager of the CA bundle in the webhook configuration.

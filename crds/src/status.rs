@@ -197,7 +197,7 @@ pub mod reason {
         pub const OVERRIDE_HONOR_LABELS: &str = "OverrideHonorLabels";
         /// A Prometheus has `overrideHonorTimestamps`.
         pub const OVERRIDE_HONOR_TIMESTAMPS: &str = "OverrideHonorTimestamps";
-        /// A Prometheus has an `enforcedNamespaceLabel` other than `namespace`.
+        /// A Prometheus has an `enforcedNamespaceLabel` other than `namespace` and does not exclude the monitor.
         pub const ENFORCED_NAMESPACE_LABEL: &str = "EnforcedNamespaceLabel";
     }
 }

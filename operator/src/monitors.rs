@@ -110,7 +110,7 @@ impl<'a> Owner<'a> {
             MonitorKind::None => return None,
         };
         let labels = self.monitor_metadata().labels.unwrap_or_default();
-        Some(Monitored { kind, namespace: self.namespace.to_owned(), labels })
+        Some(Monitored { kind, namespace: self.namespace.to_owned(), name: self.object_name(), labels })
     }
 
     /// Labels of its objects, by which a monitor selects the Service.

@@ -2,10 +2,11 @@
 //!
 //! What is there is applied as it was seen and by force, so that drift is repaired; if it changed meanwhile it is looked
 //! at again, for it may be somebody else's now. What is not there is created first, which an apply would do as well, but
-//! also merge what we want into an object that somebody made at the same moment: whose that is is looked at then. What a group of the same name left that is gone now is removed first: it would be in the
-//! way until the garbage collector comes for it. What others added is taken out, for an apply leaves it alone: fields of
-//! the spec of a monitor or a NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let
-//! through, and what the ConfigMap holds besides.
+//! also merge what we want into an object that somebody made at the same moment: whose that is is looked at then. What a
+//! group of the same name left that is gone now is removed first: it would be in the way until the garbage collector comes
+//! for it. What others added is taken out, for an apply leaves it alone: fields of the spec of a monitor or a
+//! NetworkPolicy, labels, ports of the Service, each of which changes what is scraped or let through, and what the
+//! ConfigMap holds besides.
 //!
 //! *Never:* why.
 
@@ -29,7 +30,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -174,15 +175,9 @@ pub async fn apply(with: Applying<'_>, owner: &Owner<'_>, plan: Plan) -> Outcome
 async fn place_any(with: Applying<'_>, owner: &Owner<'_>, desired: &Desired) -> Result<Placed<bool>, kube::Error> {
     let client = with.client;
     let placed = match desired {
-        Desired::ConfigMap(object) => {
-            let manager = format!("{TRUST_MANAGER}/{}", owner.name);
-            let maps = &[LABELS, DATA, BINARY_DATA];
-            place::<ConfigMap>(client, owner, &manager, object, whose_trust, maps).await?
-        }
-        Desired::Service(object) => place::<Service>(client, owner, MONITORS_MANAGER, object, whose, &[LABELS]).await?,
-        Desired::NetworkPolicy(object) => {
-            place::<NetworkPolicy>(client, owner, MONITORS_MANAGER, object, whose, &[LABELS, SPEC]).await?
-        }
+        Desired::ConfigMap(object) => place_trust(client, owner, object).await?,
+        Desired::Service(object) => place::<Service>(client, owner, object, &[LABELS]).await?,
+        Desired::NetworkPolicy(object) => place::<NetworkPolicy>(client, owner, object, &[LABELS, SPEC]).await?,
         Desired::ServiceMonitor(object) => {
             let placed = place_monitor::<ServiceMonitor>(with, owner, object).await?;
             return Ok(placed.map(|monitor| monitor.spec.service_discovery_role != Some(DiscoveryRole::EndpointSlice)));
@@ -192,31 +187,42 @@ async fn place_any(with: Applying<'_>, owner: &Owner<'_>, desired: &Desired) -> 
     Ok(placed.map(|()| false))
 }
 
+/// Makes the ConfigMap what it should be. What all groups of the namespace say alike has a manager of theirs all, so that
+/// whoever goes leaves nothing behind: what only that group says is that it is an owner.
+async fn place_trust(client: &Client, owner: &Owner<'_>, object: &ConfigMap) -> Result<Placed<()>, kube::Error> {
+    let made = make(client, owner, TRUST_MANAGER, object, whose_trust).await?;
+    let Some(seen) = made else { return Ok(Placed::Foreign) };
+    let (mut shared, mut own) = (object.clone(), ConfigMap::default());
+    own.metadata = ObjectMeta {
+        name: object.metadata.name.clone(),
+        owner_references: shared.metadata.owner_references.take(),
+        ..ObjectMeta::default()
+    };
+    // First, for what a manager no longer says goes if nobody else says it.
+    patch(client, owner, TRUST_MANAGER, &shared, &seen).await?;
+    let live = patch(client, owner, &format!("{TRUST_MANAGER}/{}", owner.name), &own, &seen).await?;
+    take_out(client, owner, TRUST_MANAGER, object, live, &[LABELS, DATA, BINARY_DATA]).await?;
+    Ok(Placed::Applied(()))
+}
+
 /// Makes an object what it should be, and these maps of it nothing more.
-async fn place<K>(
-    client: &Client,
-    owner: &Owner<'_>,
-    manager: &str,
-    object: &K,
-    whose: Whose,
-    maps: &[&[&str]],
-) -> Result<Placed<()>, kube::Error>
+async fn place<K>(client: &Client, owner: &Owner<'_>, object: &K, maps: &[&[&str]]) -> Result<Placed<()>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + Debug,
 {
-    let Some(seen) = make(client, owner, manager, object, whose).await? else { return Ok(Placed::Foreign) };
+    let made = make(client, owner, MONITORS_MANAGER, object, whose).await?;
+    let Some(seen) = made else { return Ok(Placed::Foreign) };
     let wanted = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
-    let live = match patch(client, owner, manager, object, &seen).await {
+    let live = match patch(client, owner, MONITORS_MANAGER, object, &seen).await {
         // The name of a port is taken by another: somebody gave ours another number.
         Err(kube::Error::Api(status)) if status.code == 422 && wanted.pointer(PORTS).is_some() => {
             let ports = replace_ports(wanted.pointer(PORTS));
-            let version = change::<K>(client, owner, manager, &wanted, ports).await?;
-            patch(client, owner, manager, object, &Seen { version, ..seen }).await?
+            let version = change::<K>(client, owner, MONITORS_MANAGER, &wanted, ports).await?;
+            patch(client, owner, MONITORS_MANAGER, object, &Seen { version, ..seen }).await?
         }
         live => live?,
     };
-    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
-    change::<K>(client, owner, manager, &live, additions(&wanted, &live, maps)).await?;
+    take_out(client, owner, MONITORS_MANAGER, object, live, maps).await?;
     Ok(Placed::Applied(()))
 }
 
@@ -250,10 +256,7 @@ where
             Err(error) => return Err(error),
         }
     };
-    let wanted = serde_json::to_value(&monitor).map_err(kube::Error::SerdeError)?;
-    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
-    let additions = additions(&wanted, &live, &[LABELS, SPEC]);
-    change::<K>(with.client, owner, MONITORS_MANAGER, &live, additions).await?;
+    take_out(with.client, owner, MONITORS_MANAGER, &monitor, live, &[LABELS, SPEC]).await?;
     Ok(Placed::Applied(monitor))
 }
 
@@ -311,6 +314,23 @@ where
     let name = object.meta().name.clone().unwrap_or_default();
     let params = PatchParams::apply(manager).force();
     objects::<K>(client, owner).patch(&name, &params, &Patch::Apply(&object)).await
+}
+
+/// Takes out of an object, as it is now, what others added.
+async fn take_out<K>(
+    client: &Client,
+    owner: &Owner<'_>,
+    manager: &str,
+    wanted: &K,
+    live: DynamicObject,
+    maps: &[&[&str]],
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize,
+{
+    let wanted = serde_json::to_value(wanted).map_err(kube::Error::SerdeError)?;
+    let live = serde_json::to_value(live).map_err(kube::Error::SerdeError)?;
+    change::<K>(client, owner, manager, &live, additions(&wanted, &live, maps)).await.map(drop)
 }
 
 /// Changes an object that is ours, if there is anything to change; its version then.

@@ -122,7 +122,9 @@ impl Election {
             return Step::Take { over: existing.map(|known| known.record.version.clone()) };
         }
         self.fresh = false;
-        let rest = now + self.timings.retry;
+        // Not after the moment from which it may be taken.
+        let runs_out = self.known.as_ref().map(Known::runs_out);
+        let rest = runs_out.map_or(now + self.timings.retry, |end| end.min(now + self.timings.retry));
         self.rest = Some(rest);
         Step::Rest(rest)
     }
@@ -178,8 +180,18 @@ impl Election {
     }
 
     fn may_take(&self, now: Instant) -> bool {
-        let Some(Known { record, since, .. }) = &self.known else { return true };
-        record.holder.is_empty() || record.holder == self.identity || *since + record.length <= now
+        let Some(known) = &self.known else { return true };
+        let holder = &known.record.holder;
+        holder.is_empty() || *holder == self.identity || known.runs_out() <= now
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// From when on it may be taken if it does not change.
+    fn runs_out(&self) -> Instant {
+        self.since + self.record.length
     }
 }
 

@@ -220,7 +220,8 @@ mod tests {
     use crate::monitors::selection::{Kind, tests::prometheus};
 
     fn takers(monitoring: &Monitoring) -> &'static str {
-        let monitor = Monitored { kind: Kind::ServiceMonitor, namespace: "data".to_owned(), labels: BTreeMap::new() };
+        let (namespace, name) = ("data".to_owned(), "sidegate-nightly".to_owned());
+        let monitor = Monitored { kind: Kind::ServiceMonitor, namespace, name, labels: BTreeMap::new() };
         match monitoring.takers(&monitor) {
             Takers::NotListed => "not listed",
             Takers::Absent => "absent",

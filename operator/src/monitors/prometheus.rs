@@ -65,6 +65,23 @@ pub struct Common {
     /// A label that gets the monitor's namespace as its value, whatever is scraped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_namespace_label: Option<String>,
+    /// Monitors that do not get it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excluded_from_enforcement: Vec<Excluded>,
+}
+
+/// A monitor, or all monitors of a kind in a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Excluded {
+    /// The API group; that of monitors if empty.
+    pub group: String,
+    /// The kind, as the API server has it in paths.
+    pub resource: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The name; empty for all.
+    pub name: String,
 }
 
 /// A Prometheus of either kind.

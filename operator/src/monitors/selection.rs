@@ -7,9 +7,15 @@
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Expression, SelectorExt as _};
+use kube::{
+    Resource as _,
+    core::{Expression, SelectorExt as _},
+};
 
-use super::prometheus::Scraper;
+use super::{
+    api::{PodMonitor, ServiceMonitor},
+    prometheus::{Excluded, Scraper},
+};
 
 /// The label of a namespace that every API server sets to its name.
 pub(super) const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -24,8 +30,19 @@ pub struct Monitored {
     pub kind: Kind,
     /// Its namespace.
     pub namespace: String,
+    /// Its name.
+    pub name: String,
     /// Its labels.
     pub labels: Labels,
+}
+
+/// A Prometheus that takes a monitor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taker {
+    /// Who it is.
+    pub scraper: Scraper,
+    /// Whether the monitor is excluded from the label that it enforces.
+    pub exempts: bool,
 }
 
 /// The kind of a monitor.
@@ -41,7 +58,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
     /// Those that take it.
-    pub takers: Vec<Scraper>,
+    pub takers: Vec<Taker>,
     /// Why others do not, as sentences without an end.
     pub refusals: Vec<String>,
     /// Whether some cannot be told, for want of the namespace's labels.
@@ -64,7 +81,10 @@ pub fn select<'a>(
     let mut selection = Selection::default();
     for scraper in scrapers {
         match choose(scraper, monitor, namespace_labels) {
-            Choice::Takes => selection.takers.push(scraper.clone()),
+            Choice::Takes => {
+                let exempts = scraper.common.excluded_from_enforcement.iter().any(|excluded| excluded.is(monitor));
+                selection.takers.push(Taker { scraper: scraper.clone(), exempts });
+            }
             Choice::Refuses(why) => selection.refusals.push(format!("{scraper} {why}")),
             Choice::CannotTell => selection.is_unclear = true,
         }
@@ -131,6 +151,23 @@ impl fmt::Display for Scraper {
     }
 }
 
+// === impl Excluded ===
+
+impl Excluded {
+    /// Whether a monitor is among these.
+    fn is(&self, monitor: &Monitored) -> bool {
+        let (group, plural) = match monitor.kind {
+            Kind::ServiceMonitor => (ServiceMonitor::group(&()), ServiceMonitor::plural(&())),
+            Kind::PodMonitor => (PodMonitor::group(&()), PodMonitor::plural(&())),
+        };
+        let is_or_empty = |own: &str, its: &str| own.is_empty() || own == its;
+        is_or_empty(&self.group, &group)
+            && self.resource == plural
+            && self.namespace == monitor.namespace
+            && is_or_empty(&self.name, &monitor.name)
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -165,7 +202,8 @@ pub(crate) mod tests {
     }
 
     fn monitor(kind: Kind) -> Monitored {
-        Monitored { kind, namespace: "data".to_owned(), labels: labels(json!({"release": "stack", "tier": "a"})) }
+        let labels = labels(json!({"release": "stack", "tier": "a"}));
+        Monitored { kind, namespace: "data".to_owned(), name: "sidegate-nightly".to_owned(), labels }
     }
 
     /// What `monitoring/main` says about a ServiceMonitor in the namespace `data`, which has the label `team: etl`.
@@ -226,6 +264,39 @@ pub(crate) mod tests {
         let spec = json!({"podMonitorSelector": {}, "podMonitorNamespaceSelector": {}});
         let taken = |kind| !select(&[prometheus(spec.clone())], &monitor(kind), None).takers.is_empty();
         assert!(taken(Kind::PodMonitor) && !taken(Kind::ServiceMonitor));
+    }
+
+    #[test]
+    fn a_monitor_is_excluded_by_its_kind_its_namespace_and_its_name_or_any() {
+        let exempts = |excluded: Value, kind| {
+            let spec = json!({
+                "serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {},
+                "podMonitorSelector": {}, "podMonitorNamespaceSelector": {},
+                "excludedFromEnforcement": excluded,
+            });
+            select(&[prometheus(spec)], &monitor(kind), None).takers[0].exempts
+        };
+        let (group, services, pods) = ("monitoring.coreos.com", "servicemonitors", "podmonitors");
+        let data = |resource: &str| json!({"group": group, "resource": resource, "namespace": "data"});
+        let named = |name: &str| json!({"resource": services, "namespace": "data", "name": name});
+        let elsewhere = json!({"resource": services, "namespace": "web"});
+        let of_another = json!({"group": "example.com", "resource": services, "namespace": "data"});
+        // By what is excluded: whether the ServiceMonitor is, and the PodMonitor.
+        for (excluded, expected) in [
+            (json!([]), [false, false]),
+            (json!([data(services)]), [true, false]),
+            (json!([data(pods)]), [false, true]),
+            (json!([data("probes")]), [false, false]),
+            (json!([named("sidegate-nightly")]), [true, false]),
+            (json!([named("")]), [true, false]),
+            (json!([named("sidegate-other")]), [false, false]),
+            (json!([elsewhere]), [false, false]),
+            (json!([of_another]), [false, false]),
+            (json!([elsewhere, named("sidegate-other"), data(pods), data(services)]), [true, true]),
+        ] {
+            let found = [Kind::ServiceMonitor, Kind::PodMonitor].map(|kind| exempts(excluded.clone(), kind));
+            assert_eq!(found, expected, "{excluded}");
+        }
     }
 
     #[test]

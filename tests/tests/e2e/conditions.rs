@@ -89,10 +89,18 @@ async fn what_a_policy_refuses_is_told_until_it_is_let_through(sandbox: Sandbox)
 async fn each_way_in_which_a_prometheus_overrides_pushes_is_told_until_it_ends(sandbox: Sandbox) -> anyhow::Result<()> {
     sandbox.apply(&workload::push_group("all", "").replace("holdOpen: 60s", "holdOpen: 60s, timestamps: Honor"))?;
     sandbox.reason("all", condition::HONOR_LABELS_OVERRIDDEN, reason::AS_PUSHED).await?;
+    // It has neither `staleAfter` nor rules.
+    let collected = sandbox.reason("all", condition::COLLECTED, reason::NO_LIMIT).await?;
+    ensure!(collected.status == "True", "{collected:?}");
+    let excluding = format!(
+        "enforcedNamespaceLabel: tenant, excludedFromEnforcement: [{{resource: servicemonitors, namespace: {}}}]",
+        sandbox.namespace
+    );
     for (overrides, expected, word) in [
         ("overrideHonorTimestamps: true", reason::OVERRIDE_HONOR_TIMESTAMPS, "overrideHonorTimestamps"),
         ("enforcedNamespaceLabel: namespace", reason::AS_PUSHED, "arrives as pushed"),
         ("enforcedNamespaceLabel: tenant", reason::ENFORCED_NAMESPACE_LABEL, "enforcedNamespaceLabel tenant"),
+        (&excluding, reason::AS_PUSHED, "arrives as pushed"),
         ("overrideHonorLabels: true", reason::OVERRIDE_HONOR_LABELS, "overrideHonorLabels"),
     ] {
         sandbox.apply(&format!(

@@ -2,10 +2,17 @@
 //!
 //! In a cluster of its own, whose processes are ended and stopped.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use crds::status::{condition, reason};
+use crds::{
+    PushGroup,
+    status::{condition, reason},
+};
 use e2e::{
     install::SIDEGATE_NAMESPACE,
     sandbox::{STEP, Sandbox},
@@ -26,6 +33,12 @@ const LEASE: &str = "sidegate-operator";
 
 /// How many groups there are to collect when the leader is killed: enough for a pass of seconds.
 const MANY: usize = 200;
+
+/// For how many milliseconds a Lease is left to whoever has it.
+const LEFT_ALONE: i64 = 15_000;
+
+/// Within how many another has it, where the API server answers at once.
+const TAKEN_OVER: i64 = 20_000;
 
 /// The cluster and what is in it.
 struct Disturbed {
@@ -107,6 +120,35 @@ impl Disturbed {
         .await
     }
 
+    /// Waits until another replica leads than one that was killed, which took the Lease when it might, and soon then.
+    async fn followed_in_time(&self, before: &Lease) -> anyhow::Result<()> {
+        let leases = Api::<Lease>::namespaced(self.sandbox.client.clone(), SIDEGATE_NAMESPACE);
+        let last = leases.get(LEASE).await?;
+        ensure!(holder(&last) == holder(before), "expected the Lease to be the killed one's yet, found {last:?}");
+        let slowest = AtomicI64::new(0);
+        let after = wait::until("another leader", STEP, || async {
+            let asked = Instant::now();
+            let lease = leases.get(LEASE).await?;
+            slowest.fetch_max(i64::try_from(asked.elapsed().as_millis())?, Ordering::Relaxed);
+            Ok(Some(lease).filter(|lease| !holder(lease).is_empty() && holder(lease) != holder(&last)))
+        })
+        .await?;
+        let took = between_terms(&last, &after)?;
+        // Three answers are waited for: to the last renewal, to the look that sees it, and to the look after its time.
+        let longest = TAKEN_OVER + 3 * slowest.into_inner();
+        ensure!(
+            (LEFT_ALONE..=longest).contains(&took),
+            "expected the Lease to be taken {LEFT_ALONE} to {longest} ms after its last renewal, found {took} ms"
+        );
+        Ok(())
+    }
+
+    /// How many groups were ever collected, by the status.
+    async fn collected(&self) -> anyhow::Result<i64> {
+        let group = self.sandbox.api::<PushGroup>().get("all").await?;
+        Ok(group.status.and_then(|status| status.collected_total).unwrap_or_default())
+    }
+
     async fn leader(&self) -> anyhow::Result<(Lease, Pod)> {
         let lease = self.led_by_another_than("").await?;
         let name = holder(&lease).split('_').next().unwrap_or_default().to_owned();
@@ -142,11 +184,8 @@ impl Disturbed {
         let (before, pod) = self.leader().await?;
         self.operators().delete(&pod.name_any(), &DeleteParams::default()).await?;
         let after = self.led_by_another_than(holder(&before)).await?;
-        let renewed = before.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
-        let acquired = after.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
-        let (renewed, acquired) = renewed.zip(acquired).context("a Lease has times")?;
-        let took = acquired.0.duration_since(renewed.0).as_secs();
-        ensure!(took < 15, "the Lease ran out: it was taken {took} s after its last renewal");
+        let took = between_terms(&before, &after)?;
+        ensure!(took < LEFT_ALONE, "the Lease ran out: it was taken {took} ms after its last renewal");
         self.two_replicas().await.map(drop)
     }
 
@@ -158,7 +197,7 @@ impl Disturbed {
         );
         self.sandbox.exec("app", "app", &script)?;
         let many = i64::try_from(MANY)?;
-        let all_stale = |group: &crds::PushGroup| (group.status.as_ref()?.stale_groups? == many).then_some(());
+        let all_stale = |group: &PushGroup| (group.status.as_ref()?.stale_groups? == many).then_some(());
         self.sandbox.group_until("all", "many stale groups", all_stale).await?;
         let (before, pod) = self.leader().await?;
 
@@ -174,12 +213,23 @@ impl Disturbed {
         .await?;
         let left = stale_groups(&self.sandbox.page("app").await?);
         ensure!(0 < left, "expected the leader to be killed in a pass, found nothing left to do");
-        self.led_by_another_than(holder(&before)).await?;
+        // What it had collected and not written yet is lost, and nothing is counted twice.
+        let expected = self.collected().await? + i64::try_from(left)?;
+        ensure!(expected <= many, "expected at most {many} groups to be counted, found {expected}");
+        self.followed_in_time(&before).await?;
         self.until_gone("old").await?;
         let page = self.sandbox.page("app").await?;
         let deleted = format!("sidegate_signed_deletes_total{{outcome=\"accepted\"}} {MANY}\n");
         ensure!(page.contains(&deleted), "expected each group to be deleted once, found {page}");
-        self.two_replicas().await.map(drop)
+        wait::until("all that is left to be counted", STEP, || async {
+            let found = self.collected().await?;
+            (found == expected).then_some(Some(())).with_context(|| format!("expected {expected}, found {found}"))
+        })
+        .await?;
+        self.two_replicas().await?;
+        let found = self.collected().await?;
+        ensure!(found == expected, "expected {expected} groups to be counted and no more, found {found}");
+        Ok(())
     }
 
     async fn an_api_server_that_restarts_is_found_again(&self) -> anyhow::Result<()> {
@@ -287,6 +337,14 @@ impl Disturbed {
         }
         Ok(leading)
     }
+}
+
+/// Milliseconds from the last renewal of a holder to when the next took the Lease.
+fn between_terms(before: &Lease, after: &Lease) -> anyhow::Result<i64> {
+    let renewed = before.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+    let acquired = after.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
+    let (renewed, acquired) = renewed.zip(acquired).context("a Lease has times")?;
+    Ok(i64::try_from(acquired.0.duration_since(renewed.0).as_millis())?)
 }
 
 fn holder(lease: &Lease) -> &str {

@@ -1,6 +1,6 @@
 //! The objects of a group stay as they should be, whatever others do to them, and others' objects stay as they are.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use crds::{
@@ -174,7 +174,13 @@ async fn groups_of_a_namespace_share_the_config_map_and_the_last_takes_it_along(
         names.sort();
         anyhow::Ok(names)
     };
+    let managers = async || {
+        let fields = trust.get("sidegate-trust").await?.metadata.managed_fields.unwrap_or_default();
+        anyhow::Ok(fields.into_iter().filter_map(|entry| entry.manager).collect::<BTreeSet<_>>())
+    };
     ensure!(owners().await? == ["all", "other"]);
+    let both = managers().await?;
+    ensure!(["sidegate-trust/all", "sidegate-trust/other"].iter().all(|one| both.contains(*one)), "{both:?}");
     for (name, left) in [("other", vec!["all"]), ("all", vec![])] {
         sandbox.kubectl.run(&["--namespace", &sandbox.namespace, "delete", "pushgroup", name])?;
         wait::until(&format!("the owners to be {left:?}"), STEP, || async {
@@ -182,6 +188,13 @@ async fn groups_of_a_namespace_share_the_config_map_and_the_last_takes_it_along(
             (found == left).then_some(Some(())).with_context(|| format!("found {found:?}"))
         })
         .await?;
+        if !left.is_empty() {
+            let kept = managers().await?;
+            ensure!(!kept.contains("sidegate-trust/other"), "who is gone manages nothing any more: {kept:?}");
+            ensure!(kept.contains("sidegate-trust/all") && kept.contains("sidegate-trust"), "{kept:?}");
+            let data = trust.get("sidegate-trust").await?.data.unwrap_or_default();
+            ensure!(data.keys().eq(["operator-keys"]), "{data:?}");
+        }
     }
     wait::until("nothing to be left", STEP, || async {
         let what = "configmap/sidegate-trust";
@@ -214,6 +227,30 @@ async fn a_change_of_kind_changes_the_objects(sandbox: Sandbox) -> anyhow::Resul
         })
         .await?;
         sandbox.condition("all", condition::MONITORS_SYNCED, "True").await?;
+        if kind == "PodMonitor" {
+            a_changed_pod_monitor_is_repaired(&sandbox).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn a_changed_pod_monitor_is_repaired(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let monitor = monitors(sandbox, "PodMonitor");
+    let spec = async || anyhow::Ok(monitor.get(NAME).await?.data["spec"].clone());
+    let before = spec().await?;
+    for change in [
+        json!({"podMetricsEndpoints": [{"port": "other", "honorLabels": false}]}),
+        json!({"selector": {"matchLabels": {"app": "other"}}}),
+        // An apply leaves alone what it does not name.
+        json!({"sampleLimit": 1, "namespaceSelector": {"any": true}, "jobLabel": "app"}),
+    ] {
+        patch(sandbox, &format!("podmonitor/{NAME}"), &json!({"spec": change}))?;
+        wait::until("the PodMonitor to be as before", STEP, || async {
+            let found = spec().await?;
+            (found == before).then_some(Some(())).with_context(|| format!("expected {before}, found {found}"))
+        })
+        .await
+        .with_context(|| change.to_string())?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use e2e::{
     sandbox::{STEP, Sandbox},
     wait,
 };
+use serde_json::{Value, json};
 
 use crate::{own_prometheus::OwnPrometheus, workload};
 
@@ -14,6 +15,7 @@ crate::world::tests![
     a_pushed_instance_is_kept_and_without_one_a_series_has_none,
     a_prometheus_that_overrides_honor_labels_exports_them_and_the_condition_says_so,
     a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after,
+    what_an_app_pushes_after_it_was_told_to_end_is_answered_and_scraped,
     whatever_the_api_server_takes_is_scraped,
 ];
 
@@ -120,6 +122,43 @@ async fn a_sidecar_is_up_while_it_lives_and_lingers_and_not_known_after(sandbox:
     ensure!(last.as_ref().is_some_and(|last| last.value == 2.0), "the last push is not there: {last:?}");
     // The pod is gone, and with it the target.
     until(&prometheus, &up, |series| series.is_empty().then_some(())).await
+}
+
+/// Told to end, it works on for a while, pushes what it has done, and then what it was answered.
+const LAST_WORDS: &str = r#"
+last_words() {
+  sleep 3
+  answer=$(wget -S -q -O- --post-data 'last_metric 2' "$PUSHGATEWAY_URL"/metrics/job/last 2>&1)
+  code=0
+  case "$answer" in *"HTTP/1.1 200"*) code=200;; esac
+  wget -q -O- --post-data "last_answer $code" "$PUSHGATEWAY_URL"/metrics/job/answer
+  exit
+}
+trap last_words TERM
+sleep 3600 & wait
+"#;
+
+async fn what_an_app_pushes_after_it_was_told_to_end_is_answered_and_scraped(sandbox: Sandbox) -> anyhow::Result<()> {
+    let (prometheus, namespace) = (Prometheus::installed(sandbox.client.clone()), sandbox.namespace.clone());
+    sandbox.apply(&workload::push_group("all", ""))?;
+    sandbox.group_ready("all").await?;
+    let mut pod: Value = serde_yaml::from_str(&workload::opted_in("app"))?;
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(70);
+    pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", LAST_WORDS]);
+    sandbox.apply(&pod.to_string())?;
+    sandbox.pod_ready("app").await?;
+    until(&prometheus, &format!("up{{namespace="{namespace}",pod="app"}} == 1"), one).await?;
+    let told = one(&prometheus.query("vector(time())").await?).context("a time")?.value;
+    sandbox.kubectl.run(&["--namespace", &namespace, "delete", "pod", "app", "--wait=false"])?;
+    // The pod is soon gone, and its series end with it.
+    let last = |metric: &str, job: &str| format!("last_over_time({metric}{{namespace="{namespace}",pod="app",job="{job}"}}[5m])");
+    for (metric, job, expected) in [("last_metric", "last", 2.0), ("last_answer", "answer", 200.0)] {
+        let found = until(&prometheus, &last(metric, job), one).await?;
+        ensure!(found.value == expected, "expected {expected}, found {found:?}");
+    }
+    let pushed = until(&prometheus, &last("push_time_seconds", "last"), one).await?.value;
+    ensure!(told + 2.0 < pushed, "expected a push long after {told}, when the pod was to end, found one at {pushed}");
+    Ok(())
 }
 
 /// All actions in all their forms, and every limit; nothing of it keeps Prometheus from loading its configuration.

@@ -64,7 +64,8 @@ async fn a_plan_is_applied_in_order_each_by_its_manager() {
             format!("GET {SERVICE_MONITOR} -"),
             format!("GET {POD_MONITOR} -"),
             format!("GET {NETWORK_POLICY} -"),
-            format!("POST {} sidegate-trust%2Fnightly", kind(TRUST)),
+            format!("POST {} sidegate-trust", kind(TRUST)),
+            format!("PATCH {TRUST} sidegate-trust force"),
             format!("PATCH {TRUST} sidegate-trust%2Fnightly force"),
             format!("POST {} sidegate-monitors", kind(SERVICE)),
             format!("PATCH {SERVICE} sidegate-monitors force"),
@@ -143,6 +144,24 @@ async fn a_config_map_that_another_group_makes_at_the_same_moment_is_taken_over(
 }
 
 #[tokio::test]
+async fn of_the_config_map_a_group_says_only_that_it_is_an_owner_and_all_say_the_rest() {
+    let server = FakeServer::default();
+    sync(&server, &group()).await;
+    let uid = server.object(TRUST).unwrap()["metadata"]["uid"].clone();
+    let applied = std::mem::take(&mut server.0.lock().unwrap().applied);
+    let applied: Vec<_> = applied.into_iter().filter(|(call, _)| call.contains(TRUST)).collect();
+    let [(shared_by, shared), (own_by, own)] = applied.as_slice() else { panic!("{applied:?}") };
+    assert_eq!(*shared_by, format!("PATCH {TRUST} sidegate-trust force"));
+    assert_eq!((&shared["metadata"]["uid"], shared["metadata"].get("ownerReferences")), (&uid, None));
+    assert!(shared["data"]["operator-keys"].is_string() && shared["metadata"]["labels"].is_object(), "{shared}");
+    assert_eq!(*own_by, format!("PATCH {TRUST} sidegate-trust%2Fnightly force"));
+    assert_eq!(own["metadata"]["ownerReferences"][0]["name"], "nightly");
+    let said = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(said(own), ["apiVersion", "kind", "metadata"]);
+    assert_eq!(said(&own["metadata"]), ["name", "ownerReferences", "uid"]);
+}
+
+#[tokio::test]
 async fn what_is_there_is_applied_as_it_was_seen_and_by_force_and_not_made_again() {
     let server = FakeServer::default();
     server.0.lock().unwrap().knows_monitors = true;
@@ -151,7 +170,7 @@ async fn what_is_there_is_applied_as_it_was_seen_and_by_force_and_not_made_again
     server.calls();
     sync(&server, &group()).await;
     let calls = server.calls();
-    assert_eq!(calls.iter().filter(|call| call.contains("force")).count(), 3);
+    assert_eq!(calls.iter().filter(|call| call.contains("force")).count(), 4);
     assert!(!calls.iter().any(|call| call.starts_with("POST")), "{calls:?}");
     assert_eq!(server.object(SERVICE).unwrap()["metadata"]["uid"], uid);
 }

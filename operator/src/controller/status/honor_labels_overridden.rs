@@ -8,10 +8,7 @@ use crds::{
 };
 
 use super::{Facts, Verdict, selected_by_prometheus::is_without_monitor};
-use crate::monitors::{
-    monitoring::Takers,
-    prometheus::{Common, Scraper},
-};
+use crate::monitors::{monitoring::Takers, selection::Taker};
 
 /// The label that our own monitors pin to the same value.
 const PINNED: &str = "namespace";
@@ -34,20 +31,22 @@ pub(super) fn honor_labels_overridden(previous: &PushGroupStatus, facts: &Facts<
         let message = "No Prometheus is known to take the monitor";
         return Some(Verdict::unknown(reason::NOT_SELECTED, message));
     }
-    let one_that = |does: fn(&Common) -> bool| takers.iter().find(|taker| does(&taker.common));
-    let overridden = |reason, taker: &Scraper, what: &str| Verdict {
+    let one_that = |does: fn(&Taker) -> bool| takers.iter().find(|taker| does(taker));
+    let overridden = |reason, taker: &Taker, what: &str| Verdict {
         status: "True",
         reason,
-        message: format!("{taker} has {what}"),
+        message: format!("{} has {what}", taker.scraper),
     };
-    Some(if let Some(taker) = one_that(|common| common.override_honor_labels) {
+    Some(if let Some(taker) = one_that(|taker| taker.scraper.common.override_honor_labels) {
         let what = "overrideHonorLabels: pushed job and instance arrive as exported_job and exported_instance";
         overridden(reason::OVERRIDE_HONOR_LABELS, taker, what)
-    } else if let Some(taker) = one_that(|common| common.override_honor_timestamps).filter(|_| facts.has_timestamps) {
+    } else if let Some(taker) =
+        one_that(|taker| taker.scraper.common.override_honor_timestamps).filter(|_| facts.has_timestamps)
+    {
         let what = "overrideHonorTimestamps: pushed timestamps are replaced by the time of the scrape";
         overridden(reason::OVERRIDE_HONOR_TIMESTAMPS, taker, what)
-    } else if let Some(taker) = one_that(|common| enforced(common).is_some()) {
-        let label = enforced(&taker.common).unwrap_or_default();
+    } else if let Some(taker) = one_that(|taker| enforced(taker).is_some()) {
+        let label = enforced(taker).unwrap_or_default();
         let what = format!("enforcedNamespaceLabel {label}: a pushed {label} is replaced by the namespace");
         overridden(reason::ENFORCED_NAMESPACE_LABEL, taker, &what)
     } else {
@@ -56,6 +55,7 @@ pub(super) fn honor_labels_overridden(previous: &PushGroupStatus, facts: &Facts<
 }
 
 /// A label of pushes that is written over.
-fn enforced(common: &Common) -> Option<&str> {
-    common.enforced_namespace_label.as_deref().filter(|label| !label.is_empty() && *label != PINNED)
+fn enforced(taker: &Taker) -> Option<&str> {
+    let label = taker.scraper.common.enforced_namespace_label.as_deref().filter(|_| !taker.exempts);
+    label.filter(|label| !label.is_empty() && *label != PINNED)
 }

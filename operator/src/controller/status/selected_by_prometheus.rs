@@ -8,10 +8,7 @@ use crds::{
 };
 
 use super::{Facts, Verdict};
-use crate::{
-    controller::apply::Outcome,
-    monitors::{monitoring::Takers, prometheus::Scraper},
-};
+use crate::{controller::apply::Outcome, monitors::monitoring::Takers};
 
 /// How many are named in a message.
 const NAMED: usize = 3;
@@ -39,7 +36,7 @@ pub(super) fn selected_by_prometheus(previous: &PushGroupStatus, facts: &Facts<'
              cannot be told",
         ),
         Takers::Asked(selection) if !selection.takers.is_empty() => {
-            let takers: Vec<String> = selection.takers.iter().map(Scraper::to_string).collect();
+            let takers: Vec<String> = selection.takers.iter().map(|taker| taker.scraper.to_string()).collect();
             Verdict::yes(reason::SELECTED, format!("Taken by {}", some_of(&takers, ", ")))
         }
         Takers::Asked(selection) if selection.refusals.is_empty() => {

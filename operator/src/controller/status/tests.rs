@@ -296,6 +296,12 @@ fn whoever_takes_the_monitor_is_named_with_what_it_overrides() {
         with(json!({"enforcedNamespaceLabel": "namespace"}))[1],
         "False AsPushed: What was pushed arrives as pushed"
     );
+    let exempting = |namespace: &str| {
+        let excluded = json!([{"resource": "servicemonitors", "namespace": namespace}]);
+        with(json!({"enforcedNamespaceLabel": "tenant", "excludedFromEnforcement": excluded}))[1].clone()
+    };
+    assert_eq!(exempting("data"), "False AsPushed: What was pushed arrives as pushed");
+    assert!(exempting("web").starts_with("True EnforcedNamespaceLabel: "));
 }
 
 #[test]

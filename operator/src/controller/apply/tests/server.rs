@@ -22,6 +22,8 @@ use super::GROUP;
 pub(super) struct Insides {
     pub(super) objects: BTreeMap<String, Value>,
     pub(super) calls: Vec<String>,
+    /// What was applied, by its call.
+    pub(super) applied: Vec<(String, Value)>,
     pub(super) knows_monitors: bool,
     /// A field that the CRDs do not have.
     pub(super) lacks: Option<&'static str>,
@@ -66,7 +68,11 @@ impl FakeServer {
         let mut api = self.0.lock().unwrap();
         let manager = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")));
         let force = if query.is_some_and(|query| query.contains("force=true")) { " force" } else { "" };
-        api.calls.push(format!("{method} {} {}{force}", path, manager.unwrap_or("-")));
+        let call = format!("{method} {} {}{force}", path, manager.unwrap_or("-"));
+        if !force.is_empty() {
+            api.applied.push((call.clone(), body.clone()));
+        }
+        api.calls.push(call);
         if api.refuses_objects && !path.starts_with(GROUP) {
             let call = api.calls.len();
             let refused = json!({"kind": "Status", "status": "Failure", "message": format!("no {call}"), "code": 403});
