@@ -147,11 +147,13 @@ async fn what_an_app_pushes_after_it_was_told_to_end_is_answered_and_scraped(san
     pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", LAST_WORDS]);
     sandbox.apply(&pod.to_string())?;
     sandbox.pod_ready("app").await?;
-    until(&prometheus, &format!("up{{namespace="{namespace}",pod="app"}} == 1"), one).await?;
+    until(&prometheus, &format!("up{{namespace=\"{namespace}\",pod=\"app\"}} == 1"), one).await?;
     let told = one(&prometheus.query("vector(time())").await?).context("a time")?.value;
     sandbox.kubectl.run(&["--namespace", &namespace, "delete", "pod", "app", "--wait=false"])?;
     // The pod is soon gone, and its series end with it.
-    let last = |metric: &str, job: &str| format!("last_over_time({metric}{{namespace="{namespace}",pod="app",job="{job}"}}[5m])");
+    let last = |metric: &str, job: &str| {
+        format!("last_over_time({metric}{{namespace=\"{namespace}\",pod=\"app\",job=\"{job}\"}}[5m])")
+    };
     for (metric, job, expected) in [("last_metric", "last", 2.0), ("last_answer", "answer", 200.0)] {
         let found = until(&prometheus, &last(metric, job), one).await?;
         ensure!(found.value == expected, "expected {expected}, found {found:?}");
