@@ -18,6 +18,7 @@ use crate::workload;
 crate::world::tests![
     the_sidecar_stands_right_after_a_mesh_proxy_that_was_there_before,
     what_comes_after_the_sidecar_calls_the_webhook_again_which_adds_nothing,
+    a_sidecar_that_somebody_makes_an_ordinary_container_is_told,
 ];
 
 const PROXY: &str = "istio-proxy";
@@ -63,6 +64,23 @@ async fn what_comes_after_the_sidecar_calls_the_webhook_again_which_adds_nothing
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     let warning = "Warning: sidegate: container late declares port 9091, where the sidecar listens already";
     ensure!(told.contains(warning), "found {told}");
+    Ok(())
+}
+
+/// As somebody does whose library is too old to know the field.
+async fn a_sidecar_that_somebody_makes_an_ordinary_container_is_told(sandbox: Sandbox) -> anyhow::Result<()> {
+    let then = format!(
+        r#"!variables.present.exists(name, name == "{SIDECAR_CONTAINER}") || variables.present.exists(name, name == "{PROXY}") ? []
+          : [JSONPatch{{op: "remove", path: "/spec/initContainers/0/restartPolicy"}},
+             JSONPatch{{op: "add", path: "/spec/initContainers/-", value: {NEW_PROXY}}}]"#
+    );
+    let then = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": then}});
+    let (pod, decisions) = made_under(&sandbox, &then, 2).await?;
+    ensure!(names(init_containers(&pod)) == [SIDECAR_CONTAINER, PROXY], "found {pod:?}");
+    ensure!(decisions == ["not_native", "selected"], "found {decisions:?}");
+    let told = sandbox.kubectl.try_apply(&sandbox.namespace, &workload::opted_in("told"))?;
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    ensure!(told.contains("Warning: sidegate: the sidecar has lost its restartPolicy: Always"), "found {told}");
     Ok(())
 }
 
